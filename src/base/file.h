@@ -1,0 +1,28 @@
+/* Files: read-only mappings that survive a shrinking file, whole small files, atomic writes. */
+#ifndef BASE_FILE_H
+#define BASE_FILE_H
+
+#include "buf.h"
+#include "error.h"
+
+/* A file mapped read-only. Where a page of it can no longer be read (the file shrank or the device
+ * failed: SIGBUS), the fault handler puts a page of zeros in its place and sets `damaged`; whoever
+ * computes on the mapping asks file_damaged() before using the result. The process never dies of it. */
+typedef struct file_map {
+    const uint8_t *data;
+    size_t size;
+    int slot; /* in the handler's table */
+} file_map;
+
+/* Refuses directories, pipes and empty files by name. */
+tawny_status file_map_open(const char *path, file_map *m, tawny_error *err);
+void file_map_close(file_map *m);
+bool file_damaged(const file_map *m);
+
+/* Reads all of path ("-" is stdin) into b; more than max bytes is an error. */
+tawny_status file_read(const char *path, size_t max, buf *b, tawny_error *err);
+
+/* Writes path by a temporary file beside it, fsync and rename. */
+tawny_status file_write(const char *path, const void *data, size_t n, tawny_error *err);
+
+#endif
