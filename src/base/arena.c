@@ -64,7 +64,7 @@ static chunk *chunk_new(size_t size)
 void *arena_alloc(arena *a, size_t size)
 {
     if (size > PTRDIFF_MAX / 2) return NULL;
-    size = (size + ALIGN - 1) / ALIGN * ALIGN;
+    size = size ? (size + ALIGN - 1) / ALIGN * ALIGN : ALIGN;
     if (size > (size_t)(a->end - a->at)) {
         size_t want = size + ALIGN > CHUNK ? size + ALIGN : CHUNK;
         chunk *c = chunk_new(want);
