@@ -1,0 +1,179 @@
+/* The specification of the float kernels: quantization of activations, norms, RoPE, attention, conversions.
+ * (Activation functions: vmath_scalar.c.) */
+#include <math.h>
+#include <string.h>
+
+#include "../src/base/num.h"
+#include "parts.h"
+
+static float fold(float *p)
+{
+    for (int n = 8; n; n /= 2)
+        for (int i = 0; i < n; i++) p[i] += p[i + n];
+    return p[0];
+}
+
+static void quantize_block(const float *x, int n, int8_t *q, float *d)
+{
+    uint32_t top = 0; /* the bits of |x| order as numbers do: finite < infinity < NaN */
+    for (int i = 0; i < n; i++) {
+        uint32_t a = f32_bits(x[i]) & 0x7fffffff;
+        if (a > top) top = a;
+    }
+    float amax = f32_from_bits(top);
+    bool zero = amax < 0x1p-100f, bad = top >= 0x7f800000;
+    float inv = 127.0f / amax;
+    for (int i = 0; i < n; i++) q[i] = zero || bad ? 0 : (int8_t)nearbyintf(x[i] * inv);
+    *d = bad ? f32_from_bits(0x7fc00000) : zero ? 0 : amax / 127.0f;
+}
+
+static void quantize(const simd_act *a, const float *x, uint8_t *column)
+{
+    int len = a->kind == QUANT_ACT_Q32 ? 32 : 256;
+    int8_t *q = (int8_t *)column;
+    float *d = (float *)(void *)(column + a->off_d);
+    int16_t *s32 = (int16_t *)(void *)(column + a->off_s32), *s16 = (int16_t *)(void *)(column + a->off_s16);
+    for (int64_t k = 0; k < a->k; k += len) quantize_block(x + k, len, q + k, d + k / len);
+    for (int64_t k = 0; k < a->k; k += 16) {
+        int s = 0;
+        for (int i = 0; i < 16; i++) s += q[k + i];
+        s16[k / 16] = (int16_t)s;
+    }
+    for (int64_t k = 0; k < a->k / 32; k++) s32[k] = (int16_t)(s16[2 * k] + s16[2 * k + 1]);
+}
+
+static float dot(const float *a, const float *b, size_t n)
+{
+    float p[16] = {0};
+    for (size_t i = 0; i < n; i++) p[i % 16] = fmaf(a[i], b[i], p[i % 16]);
+    return fold(p);
+}
+
+static void rms_norm(float *y, const float *x, const float *w, size_t n, float eps)
+{
+    float r = 1.0f / sqrtf(dot(x, x, n) / (float)n + eps);
+    for (size_t i = 0; i < n; i++) y[i] = w ? (x[i] * r) * w[i] : x[i] * r;
+}
+
+static void add(float *y, const float *a, const float *b, size_t n)
+{
+    for (size_t i = 0; i < n; i++) y[i] = a[i] + b[i];
+}
+
+static void mul(float *y, const float *a, const float *b, size_t n)
+{
+    for (size_t i = 0; i < n; i++) y[i] = a[i] * b[i];
+}
+
+static void scale(float *y, const float *a, float s, size_t n)
+{
+    for (size_t i = 0; i < n; i++) y[i] = a[i] * s;
+}
+
+static void madd(float *y, const float *a, float s, size_t n)
+{
+    for (size_t i = 0; i < n; i++) y[i] = fmaf(a[i], s, y[i]);
+}
+
+static float max(const float *a, size_t n)
+{
+    float m = -INFINITY;
+    for (size_t i = 0; i < n; i++)
+        if (a[i] > m) m = a[i];
+    return m;
+}
+
+static float exp_sum(float *y, const float *x, float m, size_t n)
+{
+    float p[16] = {0};
+    for (size_t i = 0; i < n; i++) y[i] = x[i] - m;
+    simd.exp(y, y, n);
+    for (size_t i = 0; i < n; i++) p[i % 16] += y[i];
+    return fold(p);
+}
+
+static void rotate(float *a, float *b, float c, float s)
+{
+    float x0 = *a, x1 = *b, x0c = x0 * c, x1s = x1 * s, x0s = x0 * s, x1c = x1 * c;
+    *a = x0c - x1s;
+    *b = x0s + x1c;
+}
+
+static void rope_norm(float *x, const float *cs, size_t n)
+{
+    for (size_t i = 0; i < n / 2; i++) rotate(&x[2 * i], &x[2 * i + 1], cs[2 * i], cs[2 * i + 1]);
+}
+
+static void rope_neox(float *x, const float *cs, size_t n)
+{
+    for (size_t i = 0; i < n / 2; i++) rotate(&x[i], &x[i + n / 2], cs[2 * i], cs[2 * i + 1]);
+}
+
+static float kv_at(const void *p, size_t i, simd_kv type)
+{
+    return type == SIMD_KV_F32 ? ((const float *)p)[i] : f16_to_f32(((const uint16_t *)p)[i]);
+}
+
+static void attn_row(const simd_attn *a, int r, simd_kv type)
+{
+    float s[SIMD_PAGE] = {0}, part[16] = {0}, m = -INFINITY;
+    int lo = a->lo[r], hi = a->hi[r];
+    size_t dv = (size_t)a->dv;
+    for (int j = lo; j < hi; j++) {
+        for (int d = 0; d < a->dk; d++) s[j] = fmaf(a->q[r][d], kv_at(a->k, (size_t)(d * SIMD_PAGE + j), type), s[j]);
+        s[j] *= a->scale;
+        if (a->softcap > 0) {
+            s[j] /= a->softcap;
+            simd.tanh(&s[j], &s[j], 1);
+            s[j] *= a->softcap;
+        }
+        if (a->slope) s[j] = fmaf(a->slope[r], (float)(j + a->dist[r]), s[j]);
+        if (s[j] > m) m = s[j];
+    }
+    for (int j = lo; j < hi; j++) s[j] -= m;
+    simd.exp(s + lo, s + lo, (size_t)(hi - lo));
+    float *o = a->o + (size_t)r * a->ldo;
+    memset(o, 0, dv * sizeof *o);
+    for (int j = lo; j < hi; j++) {
+        part[j % 16] += s[j];
+        for (size_t d = 0; d < dv; d++) o[d] = fmaf(s[j], kv_at(a->v, (size_t)j * dv + d, type), o[d]);
+    }
+    a->m[r] = m;
+    a->l[r] = fold(part);
+}
+
+static void attn(const simd_attn *a)
+{
+    for (int r = 0; r < a->rows; r++) attn_row(a, r, SIMD_KV_F32);
+}
+
+static void attn_f16(const simd_attn *a)
+{
+    for (int r = 0; r < a->rows; r++) attn_row(a, r, SIMD_KV_F16);
+}
+
+static void attn_merge(float *m, float *l, float *o, float m2, float l2, const float *o2, size_t n)
+{
+    float top = m2 > *m ? m2 : *m, ab[2] = {*m - top, m2 - top};
+    simd.exp(ab, ab, 2);
+    *m = top;
+    *l = fmaf(*l, ab[0], l2 * ab[1]);
+    for (size_t i = 0; i < n; i++) o[i] = fmaf(o[i], ab[0], o2[i] * ab[1]);
+}
+
+static void from_f16(float *y, const uint16_t *x, size_t n)
+{
+    for (size_t i = 0; i < n; i++) y[i] = f16_to_f32(x[i]);
+}
+
+static void to_f16(uint16_t *y, const float *x, size_t n)
+{
+    for (size_t i = 0; i < n; i++) y[i] = f32_to_f16(x[i]);
+}
+
+const simd_part simd_float_scalar = {.t = {
+    .quantize = quantize, .rms_norm = rms_norm, .add = add, .mul = mul, .scale = scale, .madd = madd,
+    .dot = dot, .max = max, .exp_sum = exp_sum, .rope_norm = rope_norm, .rope_neox = rope_neox,
+    .attn = attn, .attn_f16 = attn_f16, .attn_merge = attn_merge,
+    .f16_to_f32 = from_f16, .f32_to_f16 = to_f16,
+}};

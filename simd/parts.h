@@ -1,0 +1,13 @@
+/* The parts that make up each tier: a file's table, a comma after each. */
+#ifndef SIMD_PARTS_H
+#define SIMD_PARTS_H
+
+#include "simd.h"
+
+extern const simd_part simd_tile_scalar, simd_float_scalar;
+
+#define SIMD_PARTS_SCALAR &simd_tile_scalar, &simd_float_scalar,
+#define SIMD_PARTS_AVX2
+#define SIMD_PARTS_AVX512
+
+#endif
