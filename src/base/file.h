@@ -19,10 +19,23 @@ tawny_status file_map_open(const char *path, file_map *m, tawny_error *err);
 void file_map_close(file_map *m);
 bool file_damaged(const file_map *m);
 
-/* Reads all of path ("-" is stdin) into b; more than max bytes is an error. */
+/* Appends all of path ("-" is stdin) to b; more than max bytes is TAWNY_E_LIMIT. */
 tawny_status file_read(const char *path, size_t max, buf *b, tawny_error *err);
 
 /* Writes path by a temporary file beside it, fsync and rename. */
 tawny_status file_write(const char *path, const void *data, size_t n, tawny_error *err);
+
+/* The same in pieces: open, put any number of times, then commit or abort (either frees o). Where path
+ * is a device or a pipe, it is written in place. */
+typedef struct file_out {
+    int fd;
+    char *path;
+    char *temp; /* NULL where written in place */
+} file_out;
+
+tawny_status file_out_open(const char *path, file_out *o, tawny_error *err);
+tawny_status file_out_put(file_out *o, const void *data, size_t n, tawny_error *err);
+tawny_status file_out_commit(file_out *o, tawny_error *err);
+void file_out_abort(file_out *o);
 
 #endif
