@@ -109,7 +109,7 @@ int cpu_order(int *cpus, int max, int *cores)
     *cores = 0;
     if (sched_getaffinity(0, sizeof set, &set) != 0) return 0;
     for (int cpu = 0; cpu < CPU_MAX && cpu < CPU_SETSIZE; cpu++) {
-    qsort(places, (size_t)n, sizeof(place), by_place);
+        if (!CPU_ISSET((size_t)cpu, &set)) continue;
         int first = sys_number(cpu, "topology/thread_siblings_list"), l3 = sys_number(cpu, "cache/index3/shared_cpu_list");
         places[n] = (place){0, l3, first < 0 ? cpu : first, cpu};
         for (int i = 0; i < n; i++) places[n].sibling |= places[i].core == places[n].core;
