@@ -1,64 +1,162 @@
 # tawny: large language models from GGUF files on the CPU alone.
-# `make help` lists the targets.
+# `make help` lists the targets; the variables that you may set:
+#   CC=clang-19   CFLAGS="-O3 -g"   B=build   PREFIX=/usr/local   DESTDIR=   WITHOUT="libedit ..."   V=1
 
-CC      ?= gcc
 ifeq ($(origin CC),default)
 CC      := gcc
 endif
 B       := build
 PREFIX  ?= /usr/local
-PKGS    := libxxhash libpcre2-8 libutf8proc jansson
 CFLAGS  ?= -O3 -g
+VERSION := $(shell sed -n 's/^.define TAWNY_VERSION "\(.*\)"/\1/p' src/tawny.h)
+SOMAJOR := $(firstword $(subst ., ,$(VERSION)))
+Q       := $(if $(V),,@)
+SAY      = $(if $(V),,@$(if $(findstring s,$(firstword -$(MAKEFLAGS))),,echo "  cc $<"; ))
+JOBS     = $(if $(findstring -j,$(MAKEFLAGS)),,-j$(shell nproc))
+AGAIN    = +@$(MAKE) --no-print-directory $(JOBS)
 
+LIB_SRC  := $(wildcard src/base/*.c src/gguf/*.c src/text/*.c src/engine/*.c quant/*.c simd/*.c models/*.c)
+CLI_SRC  := $(wildcard src/cli/*.c src/server/*.c)
+# tests/kernels.c is a program of its own, tests/fuzz/NAME.c a fuzz target, bench/NAME.c a program.
+TEST_SRC := $(filter-out tests/kernels.c,$(wildcard tests/*.c))
+FUZZ_SRC := $(filter-out tests/fuzz/replay.c,$(wildcard tests/fuzz/*.c))
+BENCH_SRC := $(wildcard bench/*.c)
+obj       = $(patsubst %.c,$(B)/%.o,$(1))
+LIB_OBJ  := $(call obj,$(LIB_SRC))
+
+# What the code is compiled with. Hardening may be left out only for the sanitizers (HARDEN=).
 WARN    := -Wall -Wextra -Wconversion -Wshadow -Wvla -Werror
-TUNE    := $(firstword $(foreach z,znver5 znver4 znver3 generic,$(shell $(CC) -mtune=$(z) -E -xc /dev/null >/dev/null 2>&1 && echo $(z))))
-HARDEN  := -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=3 -fstack-protector-strong -fPIE
-ALL     := -std=c11 -D_GNU_SOURCE -I. -Isrc -MMD -MP -fopenmp -ffp-contract=off -fno-math-errno -mtune=$(TUNE) \
-           $(WARN) $(HARDEN) $(shell pkg-config --cflags $(PKGS)) $(SAN)
-LIBS    := $(shell pkg-config --libs $(PKGS)) -fopenmp -lm -lpthread
-LINK    := -pie -Wl,-z,relro,-z,now $(SAN)
-
+HARDEN  := $(if $(filter -O0,$(CFLAGS)),,-U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=3) -fstack-protector-strong \
+           -fstack-clash-protection
+FLAGS   := -std=c11 -D_GNU_SOURCE -I. -Isrc -MMD -MP -fopenmp -ffp-contract=off -fno-math-errno $(WARN) $(HARDEN) $(SAN)
+LDFLAGS := -Wl,-z,relro,-z,now,-z,noexecstack $(SAN)
 # Only objects in simd/ whose name ends in a tier get that tier's instructions.
 avx2    := -mavx2 -mfma -mf16c -mbmi2
 avx512  := $(avx2) -mavx512f -mavx512bw -mavx512dq -mavx512vl -mavx512vnni -mavx512vbmi -mprefer-vector-width=512
 
-LIB_SRC  := $(wildcard src/base/*.c src/gguf/*.c src/text/*.c src/engine/*.c quant/*.c simd/*.c models/*.c)
-CLI_SRC  := $(wildcard src/cli/*.c src/server/*.c)
-TEST_SRC := $(wildcard tests/test_*.c) tests/main.c
-obj       = $(patsubst %.c,$(B)/%.o,$(1))
-
-.PHONY: all help clean check
-all: $(B)/tawny ## build the program (build/tawny)
-
-help: ## this list
-	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 20
-
-$(B)/simd/%_avx2.o: ISA := $(avx2)
-$(B)/simd/%_avx512.o: ISA := $(avx512)
-$(B)/%.o: %.c Makefile
+# What was found on this machine is kept in $(B)/config.mk, and made anew when the question changes.
+NEEDED   := libxxhash libpcre2-8 libutf8proc jansson
+OPTIONAL := $(filter-out $(WITHOUT),libedit)
+HAVE     := $(shell for p in $(OPTIONAL); do pkg-config --exists $$p && echo $$p; done 2>/dev/null)
+QUESTION := $(strip $(CC) $(CFLAGS) $(FLAGS) $(LDFLAGS) $(avx512) $(HAVE))
+UPPER     = $(shell echo $(1) | tr a-z- A-Z_)
+TUNE      = $(firstword $(foreach z,znver5 znver4 znver3,$(shell \
+              $(CC) -mtune=$(z) -E -xc /dev/null >/dev/null 2>&1 && echo $(z))) generic)
+OUTER    := help clean deps demo check bench fuzz asan ubsan tsan
+ifneq ($(filter-out $(OUTER),$(or $(MAKECMDGOALS),all)),)
+include $(B)/config.mk
+ifneq ($(QUESTION),$(ANSWERS))
+$(B)/config.mk: FORCE
+endif
+endif
+$(B)/config.mk:
 	@mkdir -p $(@D)
-	$(CC) $(ALL) $(CFLAGS) $(ISA) -c $< -o $@
+	@pkg-config --exists --print-errors $(NEEDED) || { echo 'Libraries are missing: `make deps` installs them'; exit 1; }
+	@{ echo 'ANSWERS := $(QUESTION)'; \
+	   echo 'FLAGS += -mtune=$(TUNE) $(foreach p,$(HAVE),-DHAVE_$(call UPPER,$(p)))' $$(pkg-config --cflags $(NEEDED) $(HAVE)); \
+	   echo 'LIBS := -fopenmp -lm -lpthread' $$(pkg-config --libs $(NEEDED)); \
+	   echo 'CLI_LIBS :=' $(if $(HAVE),$$(pkg-config --libs $(HAVE))); } > $@
+FORCE:
 
-$(B)/libtawny.a: $(call obj,$(LIB_SRC))
-	@rm -f $@
-	ar rcs $@ $^
+# ---- the targets ----
+.DEFAULT_GOAL := all
+.DELETE_ON_ERROR:
+.PHONY: FORCE all help deps demo check suite install bench fuzz asan ubsan tsan lint clean
+all: $(B)/tawny $(B)/tawny.1 ## build the program, build/tawny (the default)
 
-$(B)/tawny: $(call obj,$(CLI_SRC)) $(B)/libtawny.a
-	$(CC) $(LINK) $^ $(LIBS) -o $@
+demo: deps ## install what is missing, build, fetch a small model (94 MiB) and let it answer
+	$(AGAIN) all
+	@tools/get-model >/dev/null
+	$(B)/tawny run -m "$$(tools/get-model --path)" -n 80 --temp 0 -p "In three sentences: what do owls eat, and how do they hunt in the dark?"
 
-# A suite a file: tests/test_NAME.c defines `Suite *suite_NAME(void)`.
-$(B)/tests/suites.h: $(TEST_SRC) Makefile
-	@mkdir -p $(@D)
-	@for s in $(patsubst tests/test_%.c,%,$(filter tests/test_%,$(TEST_SRC))); do echo "SUITE($$s)"; done > $@
-$(B)/tests/main.o: $(B)/tests/suites.h
-$(B)/tests/%.o: ALL += $(shell pkg-config --cflags check) -I$(B)/tests
-$(B)/tests/check: $(call obj,$(TEST_SRC)) $(B)/libtawny.a
-	$(CC) $(LINK) $^ $(shell pkg-config --libs check) $(LIBS) -o $@
+check: deps ## install what is missing, build and run every test
+	$(AGAIN) suite
 
-check: $(B)/tests/check $(B)/tawny ## build and run every test
+deps: ## install what is missing to build and test (apt-get; nothing where all is there)
+	@tools/deps $(CC)
+
+suite: $(B)/tests/check $(B)/tawny $(if $(wildcard tests/kernels.c),$(B)/tests/kernels)
 	$(B)/tests/check
+
+# The suite under a sanitizer, in a build of its own.
+SLOW := CK_TIMEOUT_MULTIPLIER=20
+asan: deps ## the suite under AddressSanitizer and LeakSanitizer
+	$(AGAIN) suite B=$(B)/asan HARDEN= CFLAGS="-O1 -g -fno-omit-frame-pointer" SAN=-fsanitize=address $(SLOW)
+ubsan: deps ## the suite under UndefinedBehaviorSanitizer
+	$(AGAIN) suite B=$(B)/ubsan HARDEN= CFLAGS="-O1 -g" SAN="-fsanitize=undefined -fno-sanitize-recover=all" $(SLOW)
+tsan: deps ## the suite under ThreadSanitizer
+	$(AGAIN) suite B=$(B)/tsan HARDEN= CFLAGS="-O1 -g" SAN=-fsanitize=thread $(SLOW)
+
+lint: $(B)/libtawny.a $(B)/libtawny.so ## who includes whom, what objects export, what a library must not call
+	@tools/lint $(B)
+
+bench: deps ## build the benchmarks and run them
+	$(AGAIN) $(call exe,$(BENCH_SRC)) && for b in $(call exe,$(BENCH_SRC)); do $$b || exit 1; done
+
+fuzz: deps ## replay every fuzz target's corpus
+	$(AGAIN) $(call exe,$(FUZZ_SRC)) && for f in $(call exe,$(FUZZ_SRC)); do $$f tests/fuzz/corpus/$${f##*/} || exit 1; done
+
+install: all $(B)/libtawny.so $(B)/install/libtawny.a $(B)/tawny.pc ## to PREFIX=/usr/local, under DESTDIR=
+	install -d $(addprefix $(DESTDIR)$(PREFIX)/,bin include lib/pkgconfig share/man/man1)
+	install $(B)/tawny $(DESTDIR)$(PREFIX)/bin
+	install -m 644 src/tawny.h $(DESTDIR)$(PREFIX)/include
+	install -m 644 $(B)/install/libtawny.a $(B)/libtawny.so.$(VERSION) $(DESTDIR)$(PREFIX)/lib
+	ln -sf libtawny.so.$(VERSION) $(DESTDIR)$(PREFIX)/lib/libtawny.so.$(SOMAJOR)
+	ln -sf libtawny.so.$(SOMAJOR) $(DESTDIR)$(PREFIX)/lib/libtawny.so
+	install -m 644 $(B)/tawny.pc $(DESTDIR)$(PREFIX)/lib/pkgconfig
+	install -m 644 $(B)/tawny.1 $(DESTDIR)$(PREFIX)/share/man/man1
 
 clean: ## remove build/
 	rm -rf $(B)
 
--include $(patsubst %.o,%.d,$(call obj,$(LIB_SRC) $(CLI_SRC) $(TEST_SRC)))
+help: ## this list
+	@sed -n 's/^\([a-z0-9-]*\):[^#]*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 17
+
+# ---- the rules ----
+$(B)/simd/%_avx2.o: ISA := $(avx2)
+$(B)/simd/%_avx512.o: ISA := $(avx512)
+$(LIB_OBJ): PIC := -fPIC -fvisibility=hidden
+$(B)/%.o: PIC ?= -fPIE
+$(B)/%.o: %.c $(B)/config.mk
+	@mkdir -p $(@D)
+	$(SAY)$(CC) $(FLAGS) $(CFLAGS) $(PIC) $(ISA) -c $< -o $@
+
+$(B)/libtawny.a: $(LIB_OBJ)
+	@rm -f $@
+	$(Q)ar rcs $@ $^
+
+# tawny.h alone makes its functions visible; nothing else leaves the libraries.
+$(B)/libtawny.so: $(LIB_OBJ)
+	$(Q)$(CC) -shared -Wl,-z,defs,-soname,libtawny.so.$(SOMAJOR) $(LDFLAGS) $^ $(LIBS) -o $@.$(VERSION)
+	$(Q)ln -sf $(@F).$(VERSION) $(@D)/$(@F).$(SOMAJOR) && ln -sf $(@F).$(VERSION) $@
+$(B)/install/libtawny.a: $(LIB_OBJ)
+	@mkdir -p $(@D); rm -f $@
+	$(Q)ld -r $^ -o $(@D)/tawny.o && objcopy --localize-hidden $(@D)/tawny.o && ar rcs $@ $(@D)/tawny.o
+$(B)/tawny.pc: Makefile
+	@printf '%s\n' 'prefix=$(PREFIX)' 'Name: tawny' 'Description: large language models from GGUF files on the CPU' \
+	  'Version: $(VERSION)' 'Cflags: -I$${prefix}/include' 'Libs: -L$${prefix}/lib -ltawny' \
+	  'Libs.private: $(LIBS)' > $@
+
+exe = $(patsubst %.c,$(B)/%,$(1))
+LD  = $(Q)$(CC) -pie $(LDFLAGS) $(filter %.o %.a,$^) $(LIBS)
+$(B)/tawny: $(call obj,$(CLI_SRC)) $(B)/libtawny.a
+	$(LD) $(CLI_LIBS) -o $@
+$(B)/tawny.1: $(B)/tawny tools/man
+	$(Q)tools/man $(B)/tawny > $@
+
+# A suite a file: tests/test_NAME.c defines `Suite *suite_NAME(void)`.
+SUITES := $(patsubst tests/test_%.c,%,$(filter tests/test_%,$(TEST_SRC)))
+$(B)/tests/suites.h: $(TEST_SRC) Makefile
+	@mkdir -p $(@D); for s in $(SUITES); do echo "SUITE($$s)"; done > $@
+$(B)/tests/main.o: $(B)/tests/suites.h
+$(B)/tests/%.o: FLAGS += $(shell pkg-config --cflags check) -I$(B)/tests
+$(B)/tests/check: $(call obj,$(TEST_SRC)) $(B)/libtawny.a
+	$(LD) $(shell pkg-config --libs check) -o $@
+$(B)/tests/kernels: $(B)/tests/kernels.o $(B)/libtawny.a
+	$(LD) -o $@
+$(call exe,$(FUZZ_SRC)): $(B)/tests/fuzz/%: $(B)/tests/fuzz/%.o $(B)/tests/fuzz/replay.o $(B)/libtawny.a
+	$(LD) -o $@
+$(call exe,$(BENCH_SRC)): $(B)/bench/%: $(B)/bench/%.o $(B)/libtawny.a
+	$(LD) -o $@
+
+-include $(shell find $(B) -name '*.d' 2>/dev/null)
