@@ -1,0 +1,245 @@
+/* quant/: decoders against the reference data and against hashes of our own, the rule, the scalar tiles. */
+#include <check.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <xxhash.h>
+
+#include "base/num.h"
+#include "quant/quant.h"
+#include "simd/simd.h"
+
+#define KIT "../shared/kit/quants/"
+enum { KIT_ROW = 512, KIT_N = 16 * KIT_ROW, GOLDEN_BLOCKS = 64, MAX_BYTES = 4 * KIT_N };
+
+/* Counter-based bytes: splitmix64 of (seed, i). */
+static uint64_t mix(uint64_t seed, uint64_t i)
+{
+    uint64_t z = seed * 0x9e3779b97f4a7c15u + i * 0xd1b54a32d192ed03u;
+    z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9u;
+    z = (z ^ z >> 27) * 0x94d049bb133111ebu;
+    return z ^ z >> 31;
+}
+
+static void random_bytes(uint8_t *p, size_t n, uint64_t seed)
+{
+    for (size_t i = 0; i < n; i++) p[i] = (uint8_t)mix(seed, i);
+}
+
+/* The last n bytes of a reference file; false where it is missing. */
+static bool kit_tail(const char *format, const char *ext, void *dst, size_t n)
+{
+    char path[128];
+    snprintf(path, sizeof path, KIT "%s.%s", format, ext);
+    FILE *f = fopen(path, "rb");
+    if (!f) return false;
+    bool ok = fseek(f, -(long)n, SEEK_END) == 0 && fread(dst, 1, n, f) == n;
+    fclose(f);
+    ck_assert_msg(ok, "%s is too short", path);
+    return true;
+}
+
+static uint32_t canonical(float f) { return isnan(f) ? 0x7fc00000 : f32_bits(f); }
+
+static void decode_meets_the_reference(int id)
+{
+    const quant_traits *f = &quant_table[id];
+    static uint8_t bytes[MAX_BYTES];
+    static float want[KIT_N], got[KIT_N];
+    if (id == QUANT_F32) return;
+    if (!kit_tail(f->name, "gguf", bytes, quant_row_bytes((quant_id)id, KIT_N))) {
+        printf("quant: %s skipped, no %s%s.gguf\n", f->name, KIT, f->name);
+        return;
+    }
+    ck_assert(kit_tail(f->name, "f32", want, sizeof want));
+    f->decode(bytes, got, KIT_N);
+    for (int i = 0; i < KIT_N; i++)
+        ck_assert_msg(canonical(got[i]) == canonical(want[i]), "%s, weight %d: %a, should be %a", f->name, i,
+                      (double)got[i], (double)want[i]);
+}
+
+/* Random bytes: every code, and scales of any kind, infinities and NaNs among them. */
+static void decode_meets_its_hash(int id)
+{
+    const quant_traits *f = &quant_table[id];
+    size_t n = (size_t)GOLDEN_BLOCKS * (size_t)f->block_len, size = (size_t)GOLDEN_BLOCKS * (size_t)f->block_bytes;
+    uint8_t *bytes = malloc(size);
+    float *x = malloc(n * sizeof *x);
+    random_bytes(bytes, size, f->ggml_id);
+    f->decode(bytes, x, n);
+    for (size_t i = 0; i < n; i++) x[i] = f32_from_bits(canonical(x[i]));
+    uint64_t got = XXH3_64bits(x, n * sizeof *x), want = 0;
+    FILE *golden = fopen("tests/golden/quant_decode.txt", "r");
+    ck_assert_ptr_nonnull(golden);
+    char name[32];
+    for (unsigned long long h; fscanf(golden, "%31s %llx", name, &h) == 2;)
+        if (strcmp(name, f->name) == 0) want = h;
+    fclose(golden);
+    ck_assert_msg(got == want, "%s %016llx", f->name, (unsigned long long)got);
+    free(bytes);
+    free(x);
+}
+
+static double rule(const quant_traits *f, const quant_block *b, int i)
+{
+    int g = i / f->group, a = i / f->acc_len;
+    double w = (double)b->d[a] * b->scale[g] * (b->q[i] - f->zero);
+    return f->minima ? w + (double)b->m[a] * b->min[g] : w;
+}
+
+/* A bound of the values that the terms of a block's weights can have, for judging rounding. */
+static double size_of(const quant_traits *f, const quant_block *b, int i)
+{
+    int g = i / f->group, a = i / f->acc_len;
+    double w = fabs((double)b->d[a] * b->scale[g] * (b->q[i] - f->zero));
+    return f->minima ? w + fabs((double)b->m[a] * b->min[g]) : w;
+}
+
+static void unpack_and_decode_agree(int id)
+{
+    const quant_traits *f = &quant_table[id];
+    uint8_t bytes[256];
+    float x[QUANT_MAX_BLOCK];
+    quant_block b;
+    if (!f->unpack) return;
+    for (uint64_t seed = 0; seed < 300; seed++) {
+        random_bytes(bytes, (size_t)f->block_bytes, seed * 64 + f->ggml_id);
+        f->decode(bytes, x, (size_t)f->block_len);
+        f->unpack(bytes, &b);
+        for (int i = 0; i < f->block_len; i++) {
+            double want = rule(f, &b, i);
+            if (!isfinite((float)want)) ck_assert(!isfinite(x[i]));
+            else ck_assert_double_le(fabs(x[i] - want), size_of(f, &b, i) * 0x1p-22 + 0x1p-149);
+        }
+    }
+}
+
+/* Sums of integers fit an int32 and an f32 product of them rounds once: extremes of the ranges. */
+static void unpack_stays_in_range(int id)
+{
+    const quant_traits *f = &quant_table[id];
+    uint8_t bytes[256];
+    quant_block b;
+    if (!f->unpack) return;
+    for (uint64_t seed = 0; seed < 300; seed++) {
+        random_bytes(bytes, (size_t)f->block_bytes, seed * 64 + f->ggml_id);
+        if (seed < 2) memset(bytes, seed ? 0xff : 0, (size_t)f->block_bytes);
+        f->unpack(bytes, &b);
+        int64_t sum = 0;
+        for (int i = 0; i < f->block_len; i++) {
+            int v = b.q[i] - f->zero;
+            ck_assert_int_ge(v, -128);
+            ck_assert_int_le(v, 127);
+            sum += 127 * abs(v) * abs(b.scale[i / f->group]);
+            if ((i + 1) % f->acc_len == 0) {
+                ck_assert_int_lt(sum, INT32_MAX);
+                sum = 0;
+            }
+        }
+    }
+}
+
+typedef struct columns {
+    simd_act a;
+    float *x;
+} columns;
+
+static columns columns_new(quant_act kind, int64_t k, int n)
+{
+    columns c;
+    simd_act_layout(&c.a, kind, k);
+    c.a.data = aligned_alloc(64, c.a.stride * (size_t)n);
+    c.x = malloc((size_t)(k * n) * sizeof *c.x);
+    memset(c.a.data, 0, c.a.stride * (size_t)n);
+    for (int64_t i = 0; i < k * n; i++) c.x[i] = (float)((double)(int64_t)mix(7, (uint64_t)i) * 0x1p-63);
+    for (int i = 0; i < n; i++) {
+        uint8_t *to = c.a.data + (size_t)i * c.a.stride;
+        if (kind == QUANT_ACT_F32) memcpy(to, c.x + i * k, (size_t)k * sizeof *c.x);
+        else simd.quantize(&c.a, c.x + i * k, to);
+    }
+    return c;
+}
+
+/* Weight and activation values multiplied and added in double. */
+static double dot_of(const quant_traits *f, const uint8_t *w, const columns *c, int col, double *size)
+{
+    const uint8_t *p = c->a.data + (size_t)col * c->a.stride;
+    int len = c->a.kind == QUANT_ACT_Q32 ? 32 : 256;
+    double s = 0;
+    *size = 0;
+    for (int64_t k = 0; k < c->a.k; k += f->block_len, w += f->block_bytes) {
+        float one;
+        quant_block b;
+        if (f->unpack) f->unpack(w, &b);
+        else f->decode(w, &one, 1);
+        for (int i = 0; i < f->block_len; i++) {
+            double x = f->unpack ? (double)((const float *)(const void *)(p + c->a.off_d))[(k + i) / len] * (int8_t)p[k + i]
+                                 : (double)((const float *)(const void *)p)[k];
+            s += x * (f->unpack ? rule(f, &b, i) : (double)one);
+            *size += fabs(x) * (f->unpack ? size_of(f, &b, i) : fabs((double)one));
+        }
+    }
+    return s;
+}
+
+static void scalar_tile_follows_the_rule(int id)
+{
+    const quant_traits *f = &quant_table[id];
+    enum { ROWS = 3, COLS = 2, K = 768 };
+    size_t row = quant_row_bytes((quant_id)id, K);
+    uint8_t *w = malloc(ROWS * row);
+    float y[COLS][ROWS];
+    ck_assert_int_eq(simd_init("scalar", NULL), TAWNY_OK);
+    columns c = columns_new(f->act, K, COLS);
+    for (uint64_t seed = 0; seed < 20; seed++) {
+        random_bytes(w, ROWS * row, seed * 64 + f->ggml_id);
+        simd_tile t = {.w = w, .row_bytes = row, .k = K, .rows = ROWS, .x = &c.a, .cols = COLS, .y = y[0], .ldy = ROWS};
+        simd.tile[id](&t);
+        for (int r = 0; r < ROWS; r++)
+            for (int col = 0; col < COLS; col++) {
+                double size, want = dot_of(f, w + (size_t)r * row, &c, col, &size);
+                if (!isfinite(size) || size > 1e38) continue;
+                ck_assert_msg(fabs(y[col][r] - want) <= size * 0x1p-18 + 0x1p-140, "%s: %g, should be %g", f->name,
+                              (double)y[col][r], want);
+            }
+    }
+    free(w);
+    free(c.x);
+    free(c.a.data);
+    simd_init(NULL, NULL);
+}
+
+#define EVERY(test) \
+    START_TEST(every_##test) { for (int i = 0; i < QUANT_FORMATS; i++) test(i); } END_TEST
+EVERY(decode_meets_the_reference)
+EVERY(decode_meets_its_hash)
+EVERY(unpack_and_decode_agree)
+EVERY(unpack_stays_in_range)
+EVERY(scalar_tile_follows_the_rule)
+
+START_TEST(names_and_numbers)
+{
+    for (int i = 0; i < QUANT_FORMATS; i++) {
+        ck_assert_int_eq(quant_from_ggml(quant_table[i].ggml_id), i);
+        ck_assert_int_eq(quant_from_name(quant_table[i].name), i);
+    }
+    ck_assert_int_eq(quant_from_name("q4_k"), QUANT_Q4_K);
+    ck_assert_int_eq(quant_from_name("q4_"), -1);
+    ck_assert_int_eq(quant_from_ggml(9), -1);
+    ck_assert_uint_eq(quant_row_bytes(QUANT_Q6_K, 512), 420);
+}
+END_TEST
+
+Suite *suite_quant(void)
+{
+    Suite *s = suite_create("quant");
+    TCase *t = tcase_create("quant");
+    tcase_add_test(t, names_and_numbers);
+    tcase_add_test(t, every_decode_meets_the_reference);
+    tcase_add_test(t, every_decode_meets_its_hash);
+    tcase_add_test(t, every_unpack_and_decode_agree);
+    tcase_add_test(t, every_unpack_stays_in_range);
+    tcase_add_test(t, every_scalar_tile_follows_the_rule);
+    suite_add_tcase(s, t);
+    return s;
+}
