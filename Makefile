@@ -79,7 +79,7 @@ suite: $(B)/tests/check $(B)/tawny $(if $(wildcard tests/kernels.c),$(B)/tests/k
 	$(B)/tests/check
 
 # The suite under a sanitizer, in a build of its own.
-SLOW := CK_TIMEOUT_MULTIPLIER=20
+SLOW := CK_TIMEOUT_MULTIPLIER=20 ASAN_OPTIONS=handle_sigbus=0 TSAN_OPTIONS=handle_sigbus=0:suppressions=tests/tsan.supp
 asan: deps ## the suite under AddressSanitizer and LeakSanitizer
 	$(AGAIN) suite B=$(B)/asan HARDEN= CFLAGS="-O1 -g -fno-omit-frame-pointer" SAN=-fsanitize=address $(SLOW)
 ubsan: deps ## the suite under UndefinedBehaviorSanitizer
@@ -93,8 +93,8 @@ lint: $(B)/libtawny.a $(B)/libtawny.so ## who includes whom, what objects export
 bench: deps ## build the benchmarks and run them
 	$(AGAIN) $(call exe,$(BENCH_SRC)) && for b in $(call exe,$(BENCH_SRC)); do $$b || exit 1; done
 
-fuzz: deps ## replay every fuzz target's corpus
-	$(AGAIN) $(call exe,$(FUZZ_SRC)) && for f in $(call exe,$(FUZZ_SRC)); do $$f tests/fuzz/corpus/$${f##*/} || exit 1; done
+fuzz: deps ## replay the corpus of every fuzz target, and mutations of it
+	$(AGAIN) $(call exe,$(FUZZ_SRC)) && for f in $(call exe,$(FUZZ_SRC)); do $$f -m tests/fuzz/corpus/$${f##*/} || exit 1; done
 
 install: all $(B)/libtawny.so $(B)/install/libtawny.a $(B)/tawny.pc ## to PREFIX=/usr/local, under DESTDIR=
 	install -d $(addprefix $(DESTDIR)$(PREFIX)/,bin include lib/pkgconfig share/man/man1)
