@@ -47,7 +47,8 @@ START_TEST(every_command_has_help)
     ck_assert_int_eq(sh("n=0; for c in $($t help | sed -n 's/^  \\([a-z][a-z-]*\\) .*/\\1/p'); do "
                         "$t help $c | grep -q usage: || { echo $c; exit 1; }; "
                         "[ $c = help ] || [ \"$($t $c --help)\" = \"$($t help $c)\" ] || { echo $c; exit 1; }; "
-                        "[ $c = help ] || { $t $c --no-such-option >/dev/null 2>&1; [ $? = 2 ]; } || { echo $c; exit 1; }; "
+                        "[ $c = help ] || { $t $c --no-such-option >/dev/null 2>&1; [ $? = 2 ]; } || "
+                        "{ echo $c; exit 1; }; "
                         "n=$((n + 1)); done; [ $n -gt 0 ]"),
                      0);
     ck_assert_str_eq(out, "");
