@@ -104,7 +104,8 @@ tawny_status file_map_open(const char *path, file_map *m, tawny_error *err)
     if (fstat(fd, &st) != 0) {
         status = err_errno(err, errno, "%s", path);
     } else if (!S_ISREG(st.st_mode)) {
-        status = err_set(err, TAWNY_E_IO, "%s: %s", path, S_ISDIR(st.st_mode) ? "is a directory" : "is not a regular file");
+        status = err_set(err, TAWNY_E_IO, "%s: %s", path,
+                         S_ISDIR(st.st_mode) ? "is a directory" : "is not a regular file");
     } else if (st.st_size <= 0) {
         status = err_set(err, TAWNY_E_FORMAT, "%s: the file is empty", path);
     } else if ((uintmax_t)st.st_size > PTRDIFF_MAX - page_size) {
@@ -230,6 +231,7 @@ tawny_status file_out_put(file_out *o, const void *data, size_t n, tawny_error *
         if (k < 0) return err_errno(err, errno, "%s: cannot be written", o->path);
         p += k;
         n -= (size_t)k;
+        o->written += (uint64_t)k;
     }
     return TAWNY_OK;
 }

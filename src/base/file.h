@@ -31,6 +31,7 @@ typedef struct file_out {
     int fd;
     char *path;
     char *temp; /* NULL where written in place */
+    uint64_t written;
 } file_out;
 
 tawny_status file_out_open(const char *path, file_out *o, tawny_error *err);

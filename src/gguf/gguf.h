@@ -26,7 +26,7 @@ typedef struct gguf_str {
 } gguf_str;
 
 typedef struct gguf_array {
-    gguf_type type;      /* of the elements; GGUF_ARR occurs only in what gguf_open accepted nested */
+    gguf_type type;      /* of the elements; never GGUF_ARR, gguf_open refuses nesting */
     uint64_t n;          /* elements */
     const uint8_t *data; /* packed elements, unaligned; strings: u64 length and bytes, one after the other */
     size_t bytes;
@@ -50,12 +50,25 @@ typedef struct gguf_tensor {
     char name[GGUF_MAX_NAME]; /* NUL-terminated */
     uint32_t type;            /* ggml type number; quant_format() knows it */
     uint32_t n_dims;
-    uint64_t ne[GGUF_MAX_DIMS]; /* elements a dimension, fastest first; 1 beyond n_dims */
+    uint64_t ne[GGUF_MAX_DIMS]; /* elements a dimension, fastest first; 1 beyond n_dims; the product fits */
     uint64_t offset;            /* bytes from the start of its file */
     uint64_t bytes;             /* size of the data */
     uint32_t split;             /* which file of the set holds it */
     const uint8_t *data;        /* in the mapping; NULL where opened with GGUF_HEADER_ONLY */
 } gguf_tensor;
+
+/* What the format knows of a tensor type, by ggml's number; NULL where the number was never given out. */
+typedef struct gguf_type_info {
+    const char *name;     /* "Q4_K" */
+    uint32_t block;       /* weights a block */
+    uint32_t block_bytes; /* bytes a block */
+    bool removed;         /* once in files, no longer supported by anyone */
+} gguf_type_info;
+const gguf_type_info *gguf_tensor_type(uint32_t type);
+
+const char *gguf_type_name(gguf_type type); /* of metadata: "u8", "str", ... */
+size_t gguf_type_size(gguf_type type);      /* bytes; 0 for strings and arrays */
+const char *gguf_file_type_name(uint32_t file_type); /* general.file_type: "Q4_K_M"; NULL where unknown */
 
 enum {
     GGUF_HEADER_ONLY = 1, /* metadata and tensor table alone: data need not be there (vocabulary files too) */
@@ -75,18 +88,20 @@ bool gguf_damaged(const gguf *g);          /* a page of it could not be read sin
 
 size_t gguf_kv_count(const gguf *g);
 const gguf_kv *gguf_kv_at(const gguf *g, size_t i);
-const gguf_kv *gguf_find(const gguf *g, const char *key); /* NULL where there is none; hashed */
+const gguf_kv *gguf_find(const gguf *g, const char *key); /* NULL where there is none; binary search */
 
 size_t gguf_tensor_count(const gguf *g);
 const gguf_tensor *gguf_tensor_at(const gguf *g, size_t i);
-const gguf_tensor *gguf_tensor_find(const gguf *g, const char *name); /* hashed */
+const gguf_tensor *gguf_tensor_find(const gguf *g, const char *name); /* binary search */
 
 /* Typed access. `get` requires the key, `opt` leaves *out as it was where the key is missing; both fail
  * (naming file, key and value) where the type is not an integer / number / ... or the value is outside
  * [min, max]. Integers of any width and sign are accepted for integers; f32, f64 and integers for floats;
  * floats must be finite. */
-tawny_status gguf_get_u32(const gguf *g, const char *key, uint32_t min, uint32_t max, uint32_t *out, tawny_error *err);
-tawny_status gguf_opt_u32(const gguf *g, const char *key, uint32_t min, uint32_t max, uint32_t *out, tawny_error *err);
+tawny_status gguf_get_u32(const gguf *g, const char *key, uint32_t min, uint32_t max, uint32_t *out,
+                          tawny_error *err);
+tawny_status gguf_opt_u32(const gguf *g, const char *key, uint32_t min, uint32_t max, uint32_t *out,
+                          tawny_error *err);
 tawny_status gguf_get_f32(const gguf *g, const char *key, float min, float max, float *out, tawny_error *err);
 tawny_status gguf_opt_f32(const gguf *g, const char *key, float min, float max, float *out, tawny_error *err);
 tawny_status gguf_opt_bool(const gguf *g, const char *key, bool *out, tawny_error *err);
@@ -97,8 +112,8 @@ tawny_status gguf_get_array(const gguf *g, const char *key, gguf_type type, gguf
 tawny_status gguf_opt_array(const gguf *g, const char *key, gguf_type type, gguf_array *out, tawny_error *err);
 
 /* A value a layer: a scalar fills all n; an array must have at least n integers in range. Required. */
-tawny_status gguf_get_u32_per_layer(const gguf *g, const char *key, uint32_t n, uint32_t min, uint32_t max, uint32_t *out,
-                                    tawny_error *err);
+tawny_status gguf_get_u32_per_layer(const gguf *g, const char *key, uint32_t n, uint32_t min, uint32_t max,
+                                    uint32_t *out, tawny_error *err);
 
 /* Walks an array of strings: start with *at = 0; false at its end. */
 bool gguf_array_next_str(const gguf_array *a, size_t *at, gguf_str *out);
@@ -114,6 +129,7 @@ static inline bool gguf_str_eq(gguf_str s, const char *c)
 
 /* Writing: collect metadata and tensors, then write one file (version 3). */
 typedef struct gguf_writer gguf_writer;
+struct file_out;
 
 gguf_writer *gguf_writer_new(void);
 void gguf_writer_free(gguf_writer *w);
@@ -129,6 +145,10 @@ void gguf_writer_copy_kv(gguf_writer *w, const gguf_kv *kv);
 /* data is borrowed until the file is written. */
 void gguf_writer_tensor(gguf_writer *w, const char *name, uint32_t type, uint32_t n_dims, const uint64_t *ne,
                         const void *data);
+/* A tensor whose data is made while the file is written: produce puts exactly its bytes into out. */
+typedef tawny_status gguf_produce(void *ctx, const char *name, struct file_out *out, tawny_error *err);
+void gguf_writer_tensor_fn(gguf_writer *w, const char *name, uint32_t type, uint32_t n_dims, const uint64_t *ne,
+                           gguf_produce *produce, void *ctx);
 /* Writes to path by a temporary file beside it and a rename. */
 tawny_status gguf_writer_write(gguf_writer *w, const char *path, tawny_error *err);
 
