@@ -61,7 +61,7 @@ FORCE:
 # ---- the targets ----
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
-.PHONY: FORCE all help deps demo check suite install bench fuzz asan ubsan tsan lint clean
+.PHONY: FORCE all help deps demo check suite install bench fuzz vmath-sweep asan ubsan tsan lint clean
 all: $(B)/tawny $(B)/tawny.1 ## build the program, build/tawny (the default)
 
 demo: deps ## install what is missing, build, fetch a small model (94 MiB) and let it answer
@@ -95,6 +95,9 @@ bench: deps ## build the benchmarks and run them
 
 fuzz: deps ## replay the corpus of every fuzz target, and mutations of it
 	$(AGAIN) $(call exe,$(FUZZ_SRC)) && for f in $(call exe,$(FUZZ_SRC)); do $$f -m tests/fuzz/corpus/$${f##*/} || exit 1; done
+
+vmath-sweep: $(B)/tests/check ## the errors of the vector functions over all floats (an hour)
+	TAWNY_SWEEP=1 $(B)/tests/check vmath
 
 install: all $(B)/libtawny.so $(B)/install/libtawny.a $(B)/tawny.pc ## to PREFIX=/usr/local, under DESTDIR=
 	install -d $(addprefix $(DESTDIR)$(PREFIX)/,bin include lib/pkgconfig share/man/man1)
