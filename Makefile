@@ -18,7 +18,7 @@ AGAIN    = +@$(MAKE) --no-print-directory $(JOBS)
 LIB_SRC  := $(wildcard src/base/*.c src/gguf/*.c src/text/*.c src/engine/*.c quant/*.c simd/*.c models/*.c)
 CLI_SRC  := $(wildcard src/cli/*.c src/server/*.c)
 # tests/kernels.c is a program of its own, tests/fuzz/NAME.c a fuzz target, bench/NAME.c a program.
-TEST_SRC := $(filter-out tests/kernels.c,$(wildcard tests/*.c))
+TEST_SRC := $(filter-out tests/kernels%,$(wildcard tests/*.c))
 FUZZ_SRC := $(filter-out tests/fuzz/replay.c,$(wildcard tests/fuzz/*.c))
 BENCH_SRC := $(wildcard bench/*.c)
 obj       = $(patsubst %.c,$(B)/%.o,$(1))
@@ -75,8 +75,9 @@ check: deps ## install what is missing, build and run every test
 deps: ## install what is missing to build and test (apt-get; nothing where all is there)
 	@tools/deps $(CC)
 
-suite: $(B)/tests/check $(B)/tawny $(if $(wildcard tests/kernels.c),$(B)/tests/kernels)
+suite: $(B)/tests/check $(B)/tawny $(B)/tests/kernels
 	$(B)/tests/check
+	$(B)/tests/kernels
 
 # The suite under a sanitizer, in a build of its own.
 SLOW := CK_TIMEOUT_MULTIPLIER=20 ASAN_OPTIONS=handle_sigbus=0 TSAN_OPTIONS=handle_sigbus=0:suppressions=tests/tsan.supp
@@ -155,7 +156,7 @@ $(B)/tests/main.o: $(B)/tests/suites.h
 $(B)/tests/%.o: FLAGS += $(shell pkg-config --cflags check) -I$(B)/tests
 $(B)/tests/check: $(call obj,$(TEST_SRC)) $(B)/libtawny.a
 	$(LD) $(shell pkg-config --libs check) -o $@
-$(B)/tests/kernels: $(B)/tests/kernels.o $(B)/libtawny.a
+$(B)/tests/kernels: $(call obj,$(wildcard tests/kernels*.c)) $(B)/libtawny.a
 	$(LD) -o $@
 $(call exe,$(FUZZ_SRC)): $(B)/tests/fuzz/%: $(B)/tests/fuzz/%.o $(B)/tests/fuzz/replay.o $(B)/libtawny.a
 	$(LD) -o $@

@@ -7,24 +7,11 @@
 
 #include "base/num.h"
 #include "quant/quant.h"
+#include "random.h"
 #include "simd/simd.h"
 
 #define KIT "../shared/kit/quants/"
 enum { KIT_ROW = 512, KIT_N = 16 * KIT_ROW, GOLDEN_BLOCKS = 64, MAX_BYTES = 4 * KIT_N };
-
-/* Counter-based bytes: splitmix64 of (seed, i). */
-static uint64_t mix(uint64_t seed, uint64_t i)
-{
-    uint64_t z = seed * 0x9e3779b97f4a7c15u + i * 0xd1b54a32d192ed03u;
-    z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9u;
-    z = (z ^ z >> 27) * 0x94d049bb133111ebu;
-    return z ^ z >> 31;
-}
-
-static void random_bytes(uint8_t *p, size_t n, uint64_t seed)
-{
-    for (size_t i = 0; i < n; i++) p[i] = (uint8_t)mix(seed, i);
-}
 
 /* The last n bytes of a reference file; false where it is missing. */
 static bool kit_tail(const char *format, const char *ext, void *dst, size_t n)
@@ -151,7 +138,7 @@ static columns columns_new(quant_act kind, int64_t k, int n)
     c.a.data = aligned_alloc(64, c.a.stride * (size_t)n);
     c.x = malloc((size_t)(k * n) * sizeof *c.x);
     memset(c.a.data, 0, c.a.stride * (size_t)n);
-    for (int64_t i = 0; i < k * n; i++) c.x[i] = (float)((double)(int64_t)mix(7, (uint64_t)i) * 0x1p-63);
+    for (int64_t i = 0; i < k * n; i++) c.x[i] = random_unit(7, (uint64_t)i);
     for (int i = 0; i < n; i++) {
         uint8_t *to = c.a.data + (size_t)i * c.a.stride;
         if (kind == QUANT_ACT_F32) memcpy(to, c.x + i * k, (size_t)k * sizeof *c.x);

@@ -1,0 +1,87 @@
+/* Timing of the kernels, one thread: GB/s of weights at one column, GOPS (two a weight and column) at many. */
+#define _POSIX_C_SOURCE 200809L
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+
+#include "kernels.h"
+
+enum { LONG_ROW = 4096, L2_BYTES = 256 << 10, BATCH_ROWS = 256 };
+
+static double now(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
+}
+
+typedef struct bench {
+    uint8_t *w, *scratch, *acts;
+    float *y;
+    size_t w_bytes;
+} bench;
+
+/* Seconds of the best of some calls that together take about a tenth of a second. */
+static double best_call(simd_tile_fn fn, const simd_tile *t)
+{
+    double best = 1e9, start = now();
+    for (int i = 0; i < 3 || now() - start < 0.1; i++) {
+        double at = now();
+        fn(t);
+        double s = now() - at;
+        if (s < best) best = s;
+    }
+    return best;
+}
+
+/* rows x 4096 weights by cols columns: seconds. */
+static double time_tile(const bench *b, simd_tile_fn fn, quant_id id, int64_t rows, int cols)
+{
+    simd_act x;
+    simd_act_layout(&x, quant_table[id].act, LONG_ROW);
+    x.data = b->acts;
+    make_columns(&x, cols, 0, 1);
+    simd_tile t = {.w = b->w, .row_bytes = quant_row_bytes(id, LONG_ROW), .k = LONG_ROW, .rows = rows, .x = &x,
+                   .cols = cols, .y = b->y, .ldy = (size_t)rows, .scratch = b->scratch};
+    return best_call(fn, &t);
+}
+
+static void bench_tile(const bench *b, const tier *t, quant_id id)
+{
+    simd_tile_fn fn = t->t.tile[id];
+    size_t row = quant_row_bytes(id, LONG_ROW);
+    int64_t all = (int64_t)(b->w_bytes / row), near = (int64_t)(L2_BYTES / row);
+    simd = t->t;
+    double memory = (double)all * (double)row / time_tile(b, fn, id, all, 1) * 1e-9;
+    double cache = (double)near * (double)row / time_tile(b, fn, id, near, 1) * 1e-9;
+    double ops = 2.0 * BATCH_ROWS * LONG_ROW * 1e-9;
+    double g64 = ops * 64 / time_tile(b, fn, id, BATCH_ROWS, 64), g512 = 0;
+    if (strcmp(t->name, "scalar") != 0) g512 = ops * 512 / time_tile(b, fn, id, BATCH_ROWS, 512);
+    printf("%-10s %-8s %8.2f %8.2f %10.1f %10.1f\n", quant_table[id].name, t->name, cache, memory, g64, g512);
+    fflush(stdout);
+}
+
+void bench_tiles(void)
+{
+    bench b = {.w_bytes = (size_t)48 << 20};
+    simd_act x;
+    simd_act_layout(&x, QUANT_ACT_F32, LONG_ROW);
+    b.w = aligned_alloc(64, b.w_bytes);
+    b.scratch = aligned_alloc(64, SIMD_SCRATCH);
+    b.acts = aligned_alloc(64, x.stride * 512);
+    b.y = malloc(b.w_bytes > sizeof(float) * 512 * BATCH_ROWS ? b.w_bytes : sizeof(float) * 512 * BATCH_ROWS);
+    printf("%-10s %-8s %8s %8s %10s %10s\n%-10s %-8s %8s %8s %10s %10s\n", "", "", "GB/s", "GB/s", "GOPS", "GOPS", "format",
+           "tier", "L2", "memory", "64 cols", "512 cols");
+    for (int id = 0; id < QUANT_FORMATS; id++) {
+        char name[32];
+        snprintf(name, sizeof name, "tile %s", quant_table[id].name);
+        if (!name_wanted(name)) continue;
+        make_weights((quant_id)id, b.w, b.w_bytes / (size_t)quant_table[id].block_bytes, 0, 1);
+        for (int i = 0; i < n_tiers; i++)
+            if (i == 0 || tiers[i].t.tile[id] != tiers[i - 1].t.tile[id]) bench_tile(&b, &tiers[i], (quant_id)id);
+    }
+    free(b.w);
+    free(b.scratch);
+    free(b.acts);
+    free(b.y);
+}
