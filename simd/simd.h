@@ -19,7 +19,8 @@
 
 typedef enum simd_tier { SIMD_SCALAR, SIMD_AVX2, SIMD_AVX512, SIMD_TIERS } simd_tier;
 
-/* Columns of activations. For QUANT_ACT_F32 data holds floats, `stride` bytes a column. Otherwise a column is
+/* Columns of activations. For QUANT_ACT_F32 data holds floats, `stride` bytes a column, with the alignment of
+ * floats only and nothing after the last. Otherwise a column is
  *   int8_t  q[k]        at 0          round(x * (127 / amax)), ties to even, a block of len = 32 or 256
  *   float   d[k / len]  at off_d      amax / 127
  *   int16_t s32[k / 32] at off_s32    sums of q over 32

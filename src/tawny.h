@@ -38,6 +38,85 @@ typedef struct tawny_error {
 
 typedef int32_t tawny_token;
 
+/* ---- Models: a file, mapped and validated. Immutable; may be used by several threads. ---- */
+
+typedef struct tawny_model tawny_model;
+
+/* Opens a GGUF file (any member of a split set). Every tensor that the architecture needs is checked against
+ * the metadata before this returns. */
+tawny_status tawny_model_open(const char *path, tawny_model **out, tawny_error *err);
+void tawny_model_close(tawny_model *m); /* after its engines; NULL is fine */
+
+const char *tawny_model_arch(const tawny_model *m);      /* general.architecture */
+int32_t tawny_model_n_vocab(const tawny_model *m);
+int32_t tawny_model_n_embd(const tawny_model *m);
+int32_t tawny_model_n_layer(const tawny_model *m);
+int32_t tawny_model_n_ctx_train(const tawny_model *m);   /* positions it was trained for */
+uint64_t tawny_model_n_params(const tawny_model *m);
+uint64_t tawny_model_bytes(const tawny_model *m);        /* of all weights */
+/* Bytes of weights that decoding one token reads: of the experts, those that a token uses. */
+uint64_t tawny_model_bytes_per_token(const tawny_model *m);
+/* XXH3-128 over the architecture's metadata and all tensors (name, type, shape, data), independent of how the
+ * file is split. Reads the whole file the first time. hex: 33 bytes. */
+tawny_status tawny_model_hash(tawny_model *m, char hex[33], tawny_error *err);
+
+/* ---- Engines: threads, buffers and a KV cache for sessions over one model. One caller at a time. ---- */
+
+typedef struct tawny_engine tawny_engine;
+
+typedef enum tawny_kv_type { TAWNY_KV_F16, TAWNY_KV_F32 } tawny_kv_type;
+
+typedef struct tawny_engine_params {
+    int32_t n_threads;  /* 0: the physical cores */
+    int32_t n_ctx;      /* positions a session can have; 0: what the model was trained for */
+    int32_t n_sessions; /* at most so many at once; 0: 1 */
+    int32_t n_ubatch;   /* tokens computed together in prefill; 0: 512 */
+    tawny_kv_type type_k, type_v;
+    bool no_pin;        /* leave the threads to the scheduler */
+} tawny_engine_params;
+
+tawny_status tawny_engine_new(tawny_model *m, const tawny_engine_params *params, tawny_engine **out, tawny_error *err);
+void tawny_engine_free(tawny_engine *e); /* after its sessions */
+int32_t tawny_engine_n_threads(const tawny_engine *e);
+int32_t tawny_engine_n_ctx(const tawny_engine *e);
+uint64_t tawny_engine_kv_bytes(const tawny_engine *e, int32_t n_tokens); /* of the cache that so many positions fill */
+const char *tawny_engine_tier(const tawny_engine *e);                    /* "scalar", "avx2", "avx512" */
+
+/* ---- Sessions: one timeline of tokens. ---- */
+
+typedef struct tawny_session tawny_session;
+
+tawny_status tawny_session_new(tawny_engine *e, tawny_session **out, tawny_error *err);
+void tawny_session_free(tawny_session *s);
+/* A second timeline with the same past; full pages of the cache are shared. */
+tawny_status tawny_session_fork(const tawny_session *s, tawny_session **out, tawny_error *err);
+
+/* Called between chunks of a long prompt with the tokens done and wanted; false stops with TAWNY_E_LIMIT. */
+typedef bool (*tawny_progress)(void *user, int32_t done, int32_t total);
+
+/* Makes the timeline equal to these tokens: keeps the common prefix, drops the rest, computes what is new.
+ * Afterwards tawny_session_logits holds the logits after the last token. */
+tawny_status tawny_session_sync(tawny_session *s, const tawny_token *tokens, int32_t n, tawny_progress progress, void *user,
+                                tawny_error *err);
+
+/* Appends tokens. all, where not NULL, receives the logits after each of them: [n][n_vocab]. */
+tawny_status tawny_session_append(tawny_session *s, const tawny_token *tokens, int32_t n, float *all, tawny_error *err);
+
+/* Forgets what came after the first n tokens. */
+void tawny_session_truncate(tawny_session *s, int32_t n);
+
+const tawny_token *tawny_session_tokens(const tawny_session *s, int32_t *n);
+/* [n_vocab], after the last token computed; valid until the engine computes again. NULL where there is none. */
+const float *tawny_session_logits(const tawny_session *s);
+
+/* ---- Fingerprints: XXH3-128 over contract version, model hash and the bits of logits. ---- */
+
+typedef struct tawny_fingerprint tawny_fingerprint;
+tawny_status tawny_fingerprint_new(tawny_model *m, tawny_fingerprint **out, tawny_error *err);
+void tawny_fingerprint_free(tawny_fingerprint *f);
+void tawny_fingerprint_add(tawny_fingerprint *f, const float *logits, size_t n);
+void tawny_fingerprint_hex(const tawny_fingerprint *f, char hex[33]);
+
 #ifdef __cplusplus
 }
 #endif

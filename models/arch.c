@@ -1,0 +1,64 @@
+/* The registry of architectures, and loading by it. */
+#include <stdio.h>
+#include <string.h>
+
+#include "archs.h"
+
+static const arch *const archs[] = {
+#define ARCH(name) &arch_##name,
+#include "archs.def"
+#undef ARCH
+};
+
+const arch *arch_at(size_t i) { return i < sizeof archs / sizeof *archs ? archs[i] : NULL; }
+
+const arch *arch_find(const char *name)
+{
+    for (size_t i = 0; i < sizeof archs / sizeof *archs; i++)
+        if (strcmp(archs[i]->name, name) == 0) return archs[i];
+    return NULL;
+}
+
+/* The supported name that shares the longest beginning, to name in the refusal. */
+static const char *nearest(const char *name)
+{
+    const char *best = archs[0]->name;
+    size_t most = 0;
+    for (size_t i = 0; i < sizeof archs / sizeof *archs; i++) {
+        size_t n = 0;
+        while (name[n] && name[n] == archs[i]->name[n]) n++;
+        if (n > most) {
+            most = n;
+            best = archs[i]->name;
+        }
+    }
+    return best;
+}
+
+static void count(model *m)
+{
+    for (size_t i = 0; i < gguf_tensor_count(m->file); i++) {
+        const gguf_tensor *t = gguf_tensor_at(m->file, i);
+        m->weight_bytes += t->bytes;
+        m->n_params += t->ne[0] * t->ne[1] * t->ne[2] * t->ne[3];
+    }
+}
+
+tawny_status model_load(model *m, tawny_error *err)
+{
+    gguf_str name;
+    TRY(gguf_get_str(m->file, "general.architecture", &name, err));
+    if (name.n == 0 || name.n >= sizeof m->arch_name || memchr(name.p, 0, name.n))
+        return err_set(err, TAWNY_E_FORMAT, "%s: general.architecture is not a name", gguf_path(m->file));
+    memcpy(m->arch_name, name.p, name.n);
+    m->arch = arch_find(m->arch_name);
+    if (!m->arch)
+        return err_set(err, TAWNY_E_UNSUPPORTED, "%s: architecture '%s' is not supported; the nearest that is: %s", gguf_path(m->file),
+                       m->arch_name, nearest(m->arch_name));
+    TRY(hparams_load(m, err));
+    if (m->arch->load) TRY(m->arch->load(m, err));
+    TRY(model_bind(m, m->arch->bindings, err));
+    if (!m->output.data) m->output = m->tok_embd; /* tied embeddings */
+    count(m);
+    return TAWNY_OK;
+}

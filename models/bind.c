@@ -1,0 +1,111 @@
+/* Binding: tensors by name, checked against the shapes that the metadata gives. */
+#include <stdio.h>
+#include <string.h>
+
+#include "model.h"
+
+static uint64_t dim_value(const model *m, uint32_t il, dim_id d)
+{
+    const hparams *hp = &m->hp;
+    const layer_hp *l = &hp->layer[il];
+    switch (d) {
+    case DIM_EMBD: return hp->n_embd;
+    case DIM_VOCAB: return hp->n_vocab;
+    case DIM_FF: return l->n_ff;
+    case DIM_2FF: return 2ull * l->n_ff;
+    case DIM_FF_EXP: return hp->n_ff_exp;
+    case DIM_2FF_EXP: return 2ull * hp->n_ff_exp;
+    case DIM_FF_SHEXP: return hp->n_ff_shexp;
+    case DIM_EXPERTS: return hp->n_expert;
+    case DIM_Q: return (uint64_t)l->n_head * l->dk;
+    case DIM_K: return (uint64_t)l->n_head_kv * l->dk;
+    case DIM_V: return (uint64_t)l->n_head_kv * l->dv;
+    case DIM_QKV: return (uint64_t)l->n_head * l->dk + (uint64_t)l->n_head_kv * (l->dk + l->dv);
+    case DIM_O: return (uint64_t)l->n_head * l->dv;
+    case DIM_HEAD_K: return l->dk;
+    case DIM_HEAD_V: return l->dv;
+    case DIM_HEADS: return l->n_head;
+    case DIM_ROT_HALF: return hp->rope[0].n_rot / 2;
+    case DIM_ONE:
+    case DIM_NONE: break;
+    }
+    return 1;
+}
+
+static tawny_status check_shape(const model *m, const gguf_tensor *t, const binding *b, uint32_t il, tawny_error *err)
+{
+    for (int i = 0; i < GGUF_MAX_DIMS; i++) {
+        uint64_t want = i < 3 ? dim_value(m, il, b->dims[i]) : 1;
+        if (t->ne[i] == want) continue;
+        char shape[128] = "";
+        size_t at = 0;
+        for (int j = 0; j < 3 && b->dims[j] != DIM_NONE; j++)
+            at += (size_t)snprintf(shape + at, sizeof shape - at, "%s%llu", j ? " x " : "", (unsigned long long)dim_value(m, il, b->dims[j]));
+        return err_set(err, TAWNY_E_FORMAT, "%s: tensor %s is %llu x %llu x %llu x %llu; the metadata asks for %s", gguf_path(m->file),
+                       t->name, (unsigned long long)t->ne[0], (unsigned long long)t->ne[1], (unsigned long long)t->ne[2],
+                       (unsigned long long)t->ne[3], shape);
+    }
+    return TAWNY_OK;
+}
+
+static tawny_status bind_weight(const model *m, const gguf_tensor *t, weight *w, tawny_error *err)
+{
+    int f = quant_from_ggml(t->type);
+    if (f < 0) {
+        return err_set(err, TAWNY_E_UNSUPPORTED, "%s: tensor %s has type %u, which is no weight format", gguf_path(m->file), t->name, t->type);
+    }
+    *w = (weight){t->data, (quant_id)f, (int64_t)t->ne[0], (int64_t)t->ne[1], (int64_t)t->ne[2], quant_row_bytes((quant_id)f, t->ne[0])};
+    return TAWNY_OK;
+}
+
+/* Vectors are few and small: F32 is used where it lies, other formats are converted. */
+static tawny_status bind_vector(model *m, const gguf_tensor *t, const float **v, tawny_error *err)
+{
+    int f = quant_from_ggml(t->type);
+    uint64_t n = t->ne[0] * t->ne[1] * t->ne[2];
+    if (f < 0) return err_set(err, TAWNY_E_UNSUPPORTED, "%s: tensor %s has type %u, which is no weight format", gguf_path(m->file), t->name, t->type);
+    if (f == QUANT_F32 && (uintptr_t)t->data % sizeof(float) == 0) {
+        *v = (const float *)(const void *)t->data;
+        return TAWNY_OK;
+    }
+    float *copy = arena_array(m->mem, n, sizeof *copy);
+    if (!copy) return err_nomem(err);
+    quant_table[f].decode(t->data, copy, n);
+    *v = copy;
+    return TAWNY_OK;
+}
+
+static tawny_status bind_one(model *m, const binding *b, uint32_t il, void *base, tawny_error *err)
+{
+    char name[GGUF_MAX_NAME + 32];
+    if (b->flags & BIND_GLOBAL)
+        snprintf(name, sizeof name, "%s", b->name);
+    else
+        snprintf(name, sizeof name, "blk.%u.%s", il, b->name);
+    const gguf_tensor *t = gguf_tensor_find(m->file, name);
+    if (!t && (b->flags & BIND_OPTIONAL)) return TAWNY_OK;
+    if (!t) return err_set(err, TAWNY_E_FORMAT, "%s: tensor %s is missing", gguf_path(m->file), name);
+    TRY(check_shape(m, t, b, il, err));
+    void *slot = (char *)base + b->offset;
+    return b->flags & BIND_VECTOR ? bind_vector(m, t, slot, err) : bind_weight(m, t, slot, err);
+}
+
+static bool applies(const model *m, const binding *b, uint32_t il)
+{
+    if (b->flags & BIND_DENSE) return !m->hp.layer[il].moe;
+    if (b->flags & BIND_MOE) return m->hp.layer[il].moe;
+    return true;
+}
+
+tawny_status model_bind(model *m, const binding *table, tawny_error *err)
+{
+    for (const binding *b = table; b->name; b++) {
+        if (b->flags & BIND_GLOBAL) {
+            TRY(bind_one(m, b, 0, m, err));
+            continue;
+        }
+        for (uint32_t il = 0; il < m->hp.n_layer; il++)
+            if (applies(m, b, il)) TRY(bind_one(m, b, il, &m->layers[il], err));
+    }
+    return TAWNY_OK;
+}

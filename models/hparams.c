@@ -1,0 +1,181 @@
+/* The metadata that all architectures share. Source: the GGUF specification's key names. */
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "../src/base/mathf.h"
+#include "model.h"
+
+enum { KEY = 160 };
+
+static const char *full_key(const model *m, const char *key, char out[KEY])
+{
+    snprintf(out, KEY, "%s.%s", m->arch_name, key);
+    return out;
+}
+
+tawny_status model_get_u32(const model *m, const char *key, uint32_t min, uint32_t max, uint32_t *out, tawny_error *err)
+{
+    char k[KEY];
+    return gguf_get_u32(m->file, full_key(m, key, k), min, max, out, err);
+}
+
+tawny_status model_opt_u32(const model *m, const char *key, uint32_t min, uint32_t max, uint32_t *out, tawny_error *err)
+{
+    char k[KEY];
+    return gguf_opt_u32(m->file, full_key(m, key, k), min, max, out, err);
+}
+
+tawny_status model_get_f32(const model *m, const char *key, float min, float max, float *out, tawny_error *err)
+{
+    char k[KEY];
+    return gguf_get_f32(m->file, full_key(m, key, k), min, max, out, err);
+}
+
+tawny_status model_opt_f32(const model *m, const char *key, float min, float max, float *out, tawny_error *err)
+{
+    char k[KEY];
+    return gguf_opt_f32(m->file, full_key(m, key, k), min, max, out, err);
+}
+
+tawny_status model_opt_bool(const model *m, const char *key, bool *out, tawny_error *err)
+{
+    char k[KEY];
+    return gguf_opt_bool(m->file, full_key(m, key, k), out, err);
+}
+
+/* A value a layer (a scalar, or an array), or fallback[] where the key is missing. */
+static tawny_status per_layer(const model *m, const char *key, uint32_t max, const uint32_t *fallback, uint32_t *out,
+                              tawny_error *err)
+{
+    char k[KEY];
+    full_key(m, key, k);
+    if (fallback && !gguf_find(m->file, k)) {
+        memcpy(out, fallback, m->hp.n_layer * sizeof *out);
+        return TAWNY_OK;
+    }
+    return gguf_get_u32_per_layer(m->file, k, m->hp.n_layer, 0, max, out, err);
+}
+
+static tawny_status load_heads(model *m, tawny_error *err)
+{
+    hparams *hp = &m->hp;
+    uint32_t heads[MODEL_MAX_LAYERS], kv[MODEL_MAX_LAYERS], ff[MODEL_MAX_LAYERS], none[MODEL_MAX_LAYERS] = {0};
+    uint32_t dk = 0, dv = 0;
+    TRY(per_layer(m, "attention.head_count", 65536, NULL, heads, err));
+    TRY(per_layer(m, "attention.head_count_kv", 65536, heads, kv, err));
+    TRY(per_layer(m, "feed_forward_length", 1 << 24, none, ff, err));
+    TRY(model_opt_u32(m, "attention.key_length", 1, 1024, &dk, err));
+    TRY(model_opt_u32(m, "attention.value_length", 1, 1024, &dv, err));
+    for (uint32_t i = 0; i < hp->n_layer; i++) {
+        layer_hp *l = &hp->layer[i];
+        if (heads[i] == 0)
+            return err_set(err, TAWNY_E_FORMAT, "%s: %s.attention.head_count is 0 in layer %u", gguf_path(m->file), m->arch_name, i);
+        if (kv[i] == 0 || heads[i] % kv[i] != 0)
+            return err_set(err, TAWNY_E_FORMAT, "%s: %s.attention.head_count %u is not a multiple of head_count_kv %u in layer %u",
+                           gguf_path(m->file), m->arch_name, heads[i], kv[i], i);
+        if (!dk && (hp->n_embd % heads[i] || hp->n_embd / heads[i] > 1024))
+            return err_set(err, TAWNY_E_FORMAT, "%s: %s.embedding_length %u over attention.head_count %u gives no head size from 1 to 1024",
+                           gguf_path(m->file), m->arch_name, hp->n_embd, heads[i]);
+        l->n_head = heads[i];
+        l->n_head_kv = kv[i];
+        l->n_ff = ff[i];
+        l->dk = dk ? dk : hp->n_embd / heads[i];
+        l->dv = dv ? dv : l->dk;
+    }
+    return TAWNY_OK;
+}
+
+static tawny_status load_rope(model *m, tawny_error *err)
+{
+    hparams *hp = &m->hp;
+    rope_hp *r = &hp->rope[0];
+    float factor = 0;
+    gguf_str type = {"linear", 6};
+    char key[KEY];
+    *r = (rope_hp){.base = 10000, .scale = 1, .attn_factor = 1, .beta_fast = 32, .beta_slow = 1,
+                   .orig_ctx = hp->n_ctx_train, .n_rot = hp->layer[0].dk};
+    TRY(model_opt_u32(m, "rope.dimension_count", 0, hp->layer[0].dk, &r->n_rot, err));
+    TRY(model_opt_f32(m, "rope.freq_base", 1e-3f, 1e15f, &r->base, err));
+    TRY(model_opt_f32(m, "rope.scale_linear", 0, 1e6f, &factor, err));
+    TRY(model_opt_f32(m, "rope.scaling.factor", 0, 1e6f, &factor, err));
+    TRY(model_opt_f32(m, "rope.scaling.attn_factor", 1e-6f, 1e6f, &r->attn_factor, err));
+    TRY(model_opt_u32(m, "rope.scaling.original_context_length", 1, 1u << 30, &r->orig_ctx, err));
+    TRY(gguf_opt_str(m->file, full_key(m, "rope.scaling.type", key), &type, err));
+    if (!gguf_str_eq(type, "none") && !gguf_str_eq(type, "linear") && !gguf_str_eq(type, "yarn") && !gguf_str_eq(type, "longrope"))
+        return err_set(err, TAWNY_E_UNSUPPORTED, "%s: %s is '%.*s'; none, linear, yarn and longrope are supported",
+                       gguf_path(m->file), key, (int)(type.n < 40 ? type.n : 40), type.p);
+    snprintf(hp->rope_type, sizeof hp->rope_type, "%.*s", (int)type.n, type.p);
+    if (r->n_rot % 2)
+        return err_set(err, TAWNY_E_FORMAT, "%s: %s.rope.dimension_count %u is odd", gguf_path(m->file), m->arch_name, r->n_rot);
+    if (factor != 0 && !gguf_str_eq(type, "none")) r->scale = 1 / factor;
+    if (gguf_str_eq(type, "yarn")) {
+        float log_mul = 0;
+        r->ext_factor = 1;
+        TRY(model_opt_f32(m, "rope.scaling.yarn_ext_factor", -1e6f, 1e6f, &r->ext_factor, err));
+        TRY(model_opt_f32(m, "rope.scaling.yarn_attn_factor", 1e-6f, 1e6f, &r->attn_factor, err));
+        TRY(model_opt_f32(m, "rope.scaling.yarn_beta_fast", 1e-6f, 1e6f, &r->beta_fast, err));
+        TRY(model_opt_f32(m, "rope.scaling.yarn_beta_slow", 1e-6f, 1e6f, &r->beta_slow, err));
+        TRY(model_opt_f32(m, "rope.scaling.yarn_log_multiplier", -1e6f, 1e6f, &log_mul, err));
+        if (r->ext_factor < 0) r->ext_factor = 1;
+        /* The part of YaRN's magnitude that the attention scale takes (mscale_all_dim). */
+        if (log_mul != 0 && r->scale < 1) r->attn_factor /= (float)(1 + 0.1 * (double)log_mul * d_log(1 / (double)r->scale));
+    }
+    hp->rope[1] = hp->rope[0];
+    return TAWNY_OK;
+}
+
+static tawny_status load_experts(model *m, tawny_error *err)
+{
+    hparams *hp = &m->hp;
+    TRY(model_opt_u32(m, "expert_count", 0, MODEL_MAX_EXPERTS, &hp->n_expert, err));
+    if (hp->n_expert == 0) return TAWNY_OK;
+    uint32_t most = hp->n_expert < MODEL_MAX_USED ? hp->n_expert : MODEL_MAX_USED;
+    TRY(model_get_u32(m, "expert_used_count", 1, most, &hp->n_expert_used, err));
+    hp->n_ff_exp = hp->layer[0].n_ff;
+    TRY(model_opt_u32(m, "expert_feed_forward_length", 1, 1 << 24, &hp->n_ff_exp, err));
+    TRY(model_opt_u32(m, "expert_shared_feed_forward_length", 0, 1 << 24, &hp->n_ff_shexp, err));
+    TRY(model_opt_f32(m, "expert_weights_scale", -1e6f, 1e6f, &hp->expert_scale, err));
+    TRY(model_opt_bool(m, "expert_weights_norm", &hp->expert_norm, err));
+    if (hp->expert_scale == 0) hp->expert_scale = 1;
+    for (uint32_t i = 0; i < hp->n_layer; i++) hp->layer[i].moe = true;
+    return TAWNY_OK;
+}
+
+/* The vocabulary's size is that of the embedding matrix; the tokenizer must not have more. */
+static tawny_status load_vocab(model *m, tawny_error *err)
+{
+    const gguf_tensor *t = gguf_tensor_find(m->file, "token_embd.weight");
+    if (!t) return err_set(err, TAWNY_E_FORMAT, "%s: tensor token_embd.weight is missing", gguf_path(m->file));
+    if (t->n_dims > 2 || t->ne[1] > INT32_MAX)
+        return err_set(err, TAWNY_E_FORMAT, "%s: tensor token_embd.weight has no shape of a matrix", gguf_path(m->file));
+    m->hp.n_vocab = (uint32_t)t->ne[1];
+    gguf_array tokens = {0};
+    TRY(gguf_opt_array(m->file, "tokenizer.ggml.tokens", GGUF_STR, &tokens, err));
+    if (tokens.n > m->hp.n_vocab)
+        return err_set(err, TAWNY_E_FORMAT, "%s: tokenizer.ggml.tokens has %llu entries, token_embd.weight %u rows",
+                       gguf_path(m->file), (unsigned long long)tokens.n, m->hp.n_vocab);
+    return TAWNY_OK;
+}
+
+tawny_status hparams_load(model *m, tawny_error *err)
+{
+    hparams *hp = &m->hp;
+    TRY(model_get_u32(m, "block_count", 1, MODEL_MAX_LAYERS, &hp->n_layer, err));
+    TRY(model_get_u32(m, "embedding_length", 1, 1 << 20, &hp->n_embd, err));
+    TRY(model_get_u32(m, "context_length", 1, 1u << 30, &hp->n_ctx_train, err));
+    TRY(load_vocab(m, err));
+    hp->layer = arena_array(m->mem, hp->n_layer, sizeof *hp->layer);
+    m->layers = arena_array(m->mem, hp->n_layer, sizeof *m->layers);
+    if (!hp->layer || !m->layers) return err_nomem(err);
+    hp->embd_scale = hp->residual_scale = hp->logit_scale = 1;
+    hp->causal = true;
+    hp->norm_eps = 1e-5f;
+    TRY(load_heads(m, err));
+    TRY(load_rope(m, err));
+    TRY(load_experts(m, err));
+    hp->attn_scale = 1.0f / sqrtf((float)hp->layer[0].dk);
+    TRY(model_opt_f32(m, "attention.scale", 0, 1e6f, &hp->attn_scale, err));
+    if (hp->attn_scale == 0) hp->attn_scale = 1.0f / sqrtf((float)hp->layer[0].dk);
+    return TAWNY_OK;
+}

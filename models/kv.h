@@ -1,0 +1,48 @@
+/* The KV cache as the forward pass sees it: pages of SIMD_PAGE positions.
+ *
+ * A page holds, layer by layer and head by head, K as [dk][SIMD_PAGE] (a position a lane) and V as
+ * [SIMD_PAGE][dv]. A sequence is a table of pages; full pages may be shared between sequences. Who owns and
+ * allocates them: src/engine/kv.h. */
+#ifndef MODELS_KV_H
+#define MODELS_KV_H
+
+#include "../simd/simd.h"
+#include "model.h"
+
+typedef struct kv_layer {
+    size_t k, v;               /* offsets of head 0 in a page, bytes */
+    size_t k_head, v_head;     /* bytes from head to head */
+    uint32_t n_head, dk, dv;
+} kv_layer;
+
+typedef struct kv_layout {
+    simd_kv type_k, type_v;
+    size_t page_bytes;
+    uint32_t n_layer;
+    kv_layer *layer;
+} kv_layout;
+
+/* One timeline's cache. */
+typedef struct kv_seq {
+    uint8_t **page;   /* [n_pages] */
+    int32_t n_pages;
+    int32_t n_tokens; /* positions that hold values */
+} kv_seq;
+
+static inline size_t kv_size(simd_kv type) { return type == SIMD_KV_F32 ? 4 : 2; }
+const char *kv_type_name(simd_kv type);
+
+/* Lays out a page for the model's layers. */
+tawny_status kv_layout_make(kv_layout *l, const model *m, simd_kv type_k, simd_kv type_v, arena *mem, tawny_error *err);
+
+static inline uint8_t *kv_k(const kv_layout *l, uint8_t *page, uint32_t il, uint32_t head)
+{
+    return page + l->layer[il].k + head * l->layer[il].k_head;
+}
+
+static inline uint8_t *kv_v(const kv_layout *l, uint8_t *page, uint32_t il, uint32_t head)
+{
+    return page + l->layer[il].v + head * l->layer[il].v_head;
+}
+
+#endif

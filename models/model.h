@@ -1,0 +1,163 @@
+/* A loaded model: its metadata as numbers, its tensors where they lie in the file, and its architecture.
+ *
+ * An architecture is a row in the registry (arch.c): a name, a function that reads its metadata, a table that
+ * binds its tensors, and a forward pass. Loading validates every tensor's presence, type and shape before any
+ * arithmetic. */
+#ifndef MODELS_MODEL_H
+#define MODELS_MODEL_H
+
+#include "../quant/quant.h"
+#include "../src/base/arena.h"
+#include "../src/gguf/gguf.h"
+
+/* A matrix (or a stack of n matrices) in its file's format: `rows` rows of k weights. */
+typedef struct weight {
+    const uint8_t *data; /* NULL: not there */
+    quant_id format;
+    int64_t k, rows, n;
+    size_t row_bytes;
+} weight;
+
+enum { MODEL_MAX_LAYERS = 512, MODEL_MAX_EXPERTS = 1024, MODEL_MAX_USED = 64 };
+
+typedef enum rope_style { ROPE_NONE, ROPE_NORM, ROPE_NEOX } rope_style;
+
+/* How positions become angles. Two at most a model: [0] everywhere, [1] in layers with a window of their own. */
+typedef struct rope_hp {
+    float base;        /* frequency base */
+    float scale;       /* 1 / linear factor */
+    float attn_factor; /* magnitude of cos and sin, beside YaRN's own */
+    float ext_factor;  /* YaRN: 1, otherwise 0 */
+    float beta_fast, beta_slow;
+    uint32_t orig_ctx;
+    uint32_t n_rot;
+} rope_hp;
+
+/* Metadata a layer. */
+typedef struct layer_hp {
+    uint32_t n_head, n_head_kv, dk, dv, n_ff;
+    uint32_t window; /* sliding window in tokens; 0: none */
+    uint32_t rope;   /* which rope_hp */
+    bool no_rope;
+    bool moe;
+    bool recurrent;
+} layer_hp;
+
+typedef struct hparams {
+    uint32_t n_vocab, n_embd, n_layer, n_ctx_train;
+    uint32_t n_expert, n_expert_used, n_ff_exp, n_ff_shexp;
+    float norm_eps;
+    float attn_scale; /* of QK */
+    float embd_scale, residual_scale, logit_scale; /* 1 unless the architecture says otherwise */
+    float attn_softcap, final_softcap;             /* 0: none */
+    float attn_temp_scale, attn_temp_floor, attn_temp_offset; /* q *= ln(floor((pos + offset) / floor) + 1) * scale + 1; 0: none */
+    float expert_scale;
+    bool expert_norm;     /* weights of the chosen experts are made to sum to 1 */
+    uint32_t expert_gating; /* MOE_... in blocks.h */
+    rope_style rope_style;
+    rope_hp rope[2];
+    char rope_type[16]; /* general scaling type: none, linear, yarn, longrope */
+    bool causal;
+    layer_hp *layer; /* [n_layer] */
+} hparams;
+
+/* The tensors of a layer, by the field's names. */
+typedef struct layer_weights {
+    const float *attn_norm, *attn_norm_b, *attn_post_norm, *ffn_norm, *ffn_norm_b, *ffn_post_norm;
+    const float *q_norm, *k_norm;
+    weight wq, wk, wv, wqkv, wo;
+    const float *bq, *bk, *bv, *bqkv, *bo;
+    const float *sinks;
+    weight gate, up, down;
+    const float *gate_b, *up_b, *down_b;
+    weight router;
+    const float *router_b, *expert_bias;
+    weight gate_exps, up_exps, down_exps, gate_up_exps;
+    const float *gate_exps_b, *up_exps_b, *down_exps_b;
+    weight gate_sh, up_sh, down_sh, router_sh;
+} layer_weights;
+
+typedef struct arch arch;
+
+typedef struct model {
+    gguf *file;
+    arena *mem;
+    const arch *arch;
+    char arch_name[64];
+    hparams hp;
+    weight tok_embd, output;
+    const float *output_norm, *output_norm_b, *output_b;
+    const float *rope_freqs[3]; /* factors: [0] always, [1] long, [2] short contexts; [n_rot / 2] each */
+    layer_weights *layers;              /* [n_layer] */
+    uint64_t weight_bytes;      /* of all tensors */
+    uint64_t n_params;
+} model;
+
+/* A dimension in terms of the metadata. */
+typedef enum dim_id {
+    DIM_NONE, DIM_EMBD, DIM_VOCAB, DIM_FF, DIM_FF_EXP, DIM_FF_SHEXP, DIM_EXPERTS, DIM_2FF, DIM_2FF_EXP,
+    DIM_Q,    /* n_head * dk */
+    DIM_K,    /* n_head_kv * dk */
+    DIM_V,    /* n_head_kv * dv */
+    DIM_QKV,  /* all three */
+    DIM_O,    /* n_head * dv */
+    DIM_HEAD_K, DIM_HEAD_V, DIM_HEADS, DIM_ROT_HALF, DIM_ONE
+} dim_id;
+
+typedef enum bind_flag {
+    BIND_OPTIONAL = 1,
+    BIND_DENSE = 2,    /* only in layers without experts */
+    BIND_MOE = 4,      /* only in layers with experts */
+    BIND_VECTOR = 8,   /* a float vector (converted where it is not F32), otherwise a weight */
+    BIND_GLOBAL = 16   /* offset into model, not layer; the name is whole */
+} bind_flag;
+
+typedef struct binding {
+    const char *name; /* "attn_q.weight" stands for "blk.N.attn_q.weight" */
+    size_t offset;    /* of the slot */
+    dim_id dims[3];
+    unsigned flags;
+} binding;
+
+#define BIND_W(field, name, flags, ...) {name, offsetof(layer_weights, field), {__VA_ARGS__}, (flags)}
+#define BIND_V(field, name, flags, ...) {name, offsetof(layer_weights, field), {__VA_ARGS__}, (flags) | BIND_VECTOR}
+#define BIND_GW(field, name, flags, ...) {name, offsetof(model, field), {__VA_ARGS__}, (flags) | BIND_GLOBAL}
+#define BIND_GV(field, name, flags, ...) {name, offsetof(model, field), {__VA_ARGS__}, (flags) | BIND_GLOBAL | BIND_VECTOR}
+
+struct run;
+
+struct arch {
+    const char *name; /* general.architecture */
+    /* Reads what is the architecture's own; the common metadata has been read. */
+    tawny_status (*load)(model *m, tawny_error *err);
+    const binding *bindings; /* ends with a zeroed row */
+    /* The forward pass of the batch in r, by all threads together; leaves logits (run.h). */
+    void (*forward)(struct run *r);
+};
+
+const arch *arch_find(const char *name);
+const arch *arch_at(size_t i); /* NULL past the last */
+
+/* Reads the common metadata, the architecture's own, and binds all tensors. */
+tawny_status model_load(model *m, tawny_error *err);
+
+/* Checks against the metadata and binds one table (model_load does it; architectures may bind more). */
+tawny_status model_bind(model *m, const binding *table, tawny_error *err);
+
+/* Metadata under the architecture's own prefix: key "attention.head_count" is "ARCH.attention.head_count". */
+tawny_status model_get_u32(const model *m, const char *key, uint32_t min, uint32_t max, uint32_t *out, tawny_error *err);
+tawny_status model_opt_u32(const model *m, const char *key, uint32_t min, uint32_t max, uint32_t *out, tawny_error *err);
+tawny_status model_get_f32(const model *m, const char *key, float min, float max, float *out, tawny_error *err);
+tawny_status model_opt_f32(const model *m, const char *key, float min, float max, float *out, tawny_error *err);
+tawny_status model_opt_bool(const model *m, const char *key, bool *out, tawny_error *err);
+
+/* Frequencies (radians a position) and the magnitude of each of the n_rot / 2 pairs. */
+tawny_status rope_frequencies(const model *m, const rope_hp *rope, const float *factors, double *freq, float *magnitude);
+
+#define TRY(call)                                   \
+    do {                                            \
+        tawny_status try_status = (call);           \
+        if (try_status != TAWNY_OK) return try_status; \
+    } while (0)
+
+#endif

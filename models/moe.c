@@ -1,0 +1,226 @@
+/* Mixture of experts: routing, tokens grouped by expert, and the weighted sum in the order of the ids. */
+#include <string.h>
+
+#include "blocks.h"
+#include "glu.h"
+
+/* The chosen experts of each token and their weights, ids ascending: [n][used]. A slot is token * used + j. */
+typedef struct routes {
+    int used;
+    int32_t *id;
+    float *weight;
+} routes;
+
+static void softmax(float *p, size_t n)
+{
+    float sum = simd.exp_sum(p, p, simd.max(p, n), n);
+    for (size_t i = 0; i < n; i++) p[i] /= sum;
+}
+
+/* The `used` largest of score, ties to the lower id; ids ascending. */
+static void choose(const float *score, int n_expert, int used, int32_t *id)
+{
+    bool taken[MODEL_MAX_EXPERTS] = {0};
+    for (int j = 0; j < used; j++) {
+        int best = -1;
+        for (int e = 0; e < n_expert; e++)
+            if (!taken[e] && (best < 0 || score[e] > score[best])) best = e;
+        taken[best] = true;
+    }
+    for (int e = 0, j = 0; e < n_expert && j < used; e++)
+        if (taken[e]) id[j++] = e;
+}
+
+static void route_token(const model *m, const layer_weights *L, float *logits, int32_t *id, float *share)
+{
+    const hparams *hp = &m->hp;
+    size_t n = hp->n_expert, used = hp->n_expert_used;
+    float biased[MODEL_MAX_EXPERTS];
+    if (hp->expert_gating == MOE_GATING_SOFTMAX) softmax(logits, n);
+    if (hp->expert_gating == MOE_GATING_SIGMOID) simd.sigmoid(logits, logits, n);
+    if (L->expert_bias) simd.add(biased, logits, L->expert_bias, n);
+    choose(L->expert_bias ? biased : logits, (int)n, (int)used, id);
+    for (size_t j = 0; j < used; j++) share[j] = logits[id[j]];
+    if (hp->expert_gating == MOE_GATING_SOFTMAX_CHOSEN) softmax(share, used);
+    if (hp->expert_norm) {
+        float sum = 0;
+        for (size_t j = 0; j < used; j++) sum += share[j];
+        if (sum < 0x1p-14f) sum = 0x1p-14f; /* as the reference does: the smallest normal half */
+        for (size_t j = 0; j < used; j++) share[j] /= sum;
+    }
+    if (hp->expert_scale != 1) simd.scale(share, share, hp->expert_scale, used);
+}
+
+static routes route(run *r, uint32_t il, const float *h)
+{
+    const hparams *hp = &r->m->hp;
+    const layer_weights *L = &r->m->layers[il];
+    size_t n = (size_t)r->n;
+    routes rt = {.used = (int)hp->n_expert_used};
+    float *logits = run_rows(r, hp->n_expert), *p = run_tokens(r, hp->n_expert);
+    rt.id = run_token_bytes(r, n * (size_t)rt.used * sizeof *rt.id);
+    rt.weight = run_token_bytes(r, n * (size_t)rt.used * sizeof *rt.weight);
+    op_matmul(r, logits, &L->router, L->router_b, h);
+    int from, to;
+    run_share(r, r->n, &from, &to);
+    for (int t = from; t < to; t++) {
+        float *row = p + (size_t)t * hp->n_expert;
+        memcpy(row, logits + (size_t)t * hp->n_expert, hp->n_expert * sizeof *row);
+        route_token(r->m, L, row, rt.id + t * rt.used, rt.weight + t * rt.used);
+    }
+    run_tokens_done(r);
+    return rt;
+}
+
+/* Slots by expert: those of expert e are slot[first[e]] .. slot[first[e + 1] - 1], tokens ascending. Every
+ * thread makes its own copy, which is cheaper than agreeing on one. */
+typedef struct groups {
+    int32_t *first, *slot, *token;
+} groups;
+
+static groups group(run *r, const routes *rt)
+{
+    int32_t n_expert = (int32_t)r->m->hp.n_expert;
+    int n = r->n * rt->used;
+    groups g = {
+        .first = run_own_bytes(r, ((size_t)n_expert + 1) * sizeof(int32_t)),
+        .slot = run_own_bytes(r, (size_t)n * sizeof(int32_t)),
+        .token = run_own_bytes(r, (size_t)n * sizeof(int32_t)),
+    };
+    if (r->plan) return g;
+    memset(g.first, 0, ((size_t)n_expert + 1) * sizeof(int32_t));
+    for (int i = 0; i < n; i++) g.first[rt->id[i] + 1]++;
+    for (int32_t e = 0; e < n_expert; e++) g.first[e + 1] += g.first[e];
+    for (int i = 0; i < n; i++) { /* fills from the left; first[] is put right below */
+        int32_t at = g.first[rt->id[i]]++;
+        g.slot[at] = i;
+        g.token[at] = i / rt->used;
+    }
+    for (int32_t e = n_expert; e > 0; e--) g.first[e] = g.first[e - 1];
+    g.first[0] = 0;
+    return g;
+}
+
+/* Matrix e of a stack, rows [row, row + rows) of it. */
+static weight expert(const weight *stack, int64_t e, int64_t row, int64_t rows)
+{
+    weight w = *stack;
+    w.data = stack->data + (size_t)(e * stack->rows + row) * stack->row_bytes;
+    w.rows = rows;
+    return w;
+}
+
+static void tile(run *r, const weight *w, const simd_act *x, const int32_t *x_index, const int32_t *y_index, int cols, float *y,
+                 int64_t row, int64_t rows, const float *bias)
+{
+    simd_tile t = {
+        .w = w->data + (size_t)row * w->row_bytes, .row_bytes = w->row_bytes, .k = w->k, .rows = rows, .x = x, .x_index = x_index,
+        .cols = cols, .y = y + row, .y_index = y_index, .ldy = (size_t)w->rows, .scratch = r->scratch,
+    };
+    simd.tile[w->format](&t);
+    for (int c = 0; bias && c < cols; c++) {
+        float *p = t.y + (size_t)y_index[c] * t.ldy;
+        simd.add(p, p, bias + row, (size_t)rows);
+    }
+}
+
+typedef struct product {
+    const weight *gate, *up, *down; /* stacks; up NULL: gate holds both halves */
+    const float *gate_b, *up_b, *down_b;
+    glu act;
+} product;
+
+/* gate and up for all slots, activated, into g [slots][n_ff_exp]. */
+static void expand(run *r, const product *p, const groups *g, const simd_act *xg, const simd_act *xu, float *gate, float *up)
+{
+    const hparams *hp = &r->m->hp;
+    int64_t ff = hp->n_ff_exp, first = 0;
+    _Atomic int64_t *work = team_work(r->sh->team, r->tid);
+    int64_t u = team_take(work);
+    for (int64_t e = 0; e < hp->n_expert; e++) {
+        int cols = g->first[e + 1] - g->first[e];
+        if (!cols) continue;
+        const int32_t *slot = g->slot + g->first[e], *token = g->token + g->first[e];
+        weight wg = expert(p->gate, e, 0, ff), wu = p->up ? expert(p->up, e, 0, ff) : expert(p->gate, e, ff, ff);
+        int64_t step = run_unit_rows(r, &wg, cols), units = (ff + step - 1) / step;
+        for (; u < first + units; u = team_take(work)) {
+            int64_t row = (u - first) * step, rows = row + step > ff ? ff - row : step;
+            tile(r, &wg, xg, token, slot, cols, gate, row, rows, p->gate_b ? p->gate_b + e * ff : NULL);
+            tile(r, &wu, xu, token, slot, cols, up, row, rows, p->up_b ? p->up_b + e * ff : NULL);
+            for (int c = 0; c < cols; c++) {
+                size_t at = (size_t)slot[c] * (size_t)ff + (size_t)row;
+                glu_apply(p->act, gate + at, gate + at, up + at, (size_t)rows);
+            }
+        }
+        first += units;
+    }
+}
+
+static void contract(run *r, const product *p, const groups *g, const simd_act *x, float *y)
+{
+    const hparams *hp = &r->m->hp;
+    int64_t dim = hp->n_embd, first = 0;
+    _Atomic int64_t *work = team_work(r->sh->team, r->tid);
+    int64_t u = team_take(work);
+    for (int64_t e = 0; e < hp->n_expert; e++) {
+        int cols = g->first[e + 1] - g->first[e];
+        if (!cols) continue;
+        const int32_t *slot = g->slot + g->first[e];
+        weight w = expert(p->down, e, 0, dim);
+        int64_t step = run_unit_rows(r, &w, cols), units = (dim + step - 1) / step;
+        for (; u < first + units; u = team_take(work)) {
+            int64_t row = (u - first) * step;
+            tile(r, &w, x, slot, slot, cols, y, row, row + step > dim ? dim - row : step, p->down_b ? p->down_b + e * dim : NULL);
+        }
+        first += units;
+    }
+}
+
+static void combine(run *r, const routes *rt, const float *slots, float *y)
+{
+    size_t dim = r->m->hp.n_embd;
+    int from, to;
+    run_share(r, r->n, &from, &to);
+    for (int t = from; t < to; t++) {
+        float *row = y + (size_t)t * dim;
+        memset(row, 0, dim * sizeof *row);
+        for (int j = 0; j < rt->used; j++) {
+            size_t s = (size_t)(t * rt->used + j);
+            simd.madd(row, slots + s * dim, rt->weight[s], dim);
+        }
+    }
+    run_tokens_done(r);
+}
+
+static quant_act act_of(const weight *w) { return quant_table[w->format].act; }
+
+void block_moe(run *r, uint32_t il, float *y, const float *h, glu act)
+{
+    const hparams *hp = &r->m->hp;
+    const layer_weights *L = &r->m->layers[il];
+    run_mark mark = run_mark_at(r);
+    product p = {.gate = L->gate_up_exps.data ? &L->gate_up_exps : &L->gate_exps, .up = L->gate_up_exps.data ? NULL : &L->up_exps,
+                 .down = &L->down_exps, .gate_b = L->gate_exps_b, .up_b = L->up_exps_b, .down_b = L->down_exps_b, .act = act};
+    int slots = r->n * (int)hp->n_expert_used;
+    routes rt = route(r, il, h);
+    groups g = group(r, &rt);
+    float *gate = run_shared_bytes(r, (size_t)slots * hp->n_ff_exp * sizeof(float));
+    float *up = run_shared_bytes(r, (size_t)slots * hp->n_ff_exp * sizeof(float));
+    float *down = run_shared_bytes(r, (size_t)slots * hp->n_embd * sizeof(float));
+
+    simd_act xg, xu, xd;
+    run_quantize(r, &xg, act_of(p.gate), h, hp->n_embd, r->n);
+    xu = xg;
+    if (p.up && act_of(p.up) != act_of(p.gate)) run_quantize(r, &xu, act_of(p.up), h, hp->n_embd, r->n);
+    run_tokens_done(r);
+    if (!r->plan) expand(r, &p, &g, &xg, &xu, gate, up);
+    run_barrier(r);
+
+    run_quantize(r, &xd, act_of(p.down), gate, hp->n_ff_exp, slots);
+    run_tokens_done(r);
+    if (!r->plan) contract(r, &p, &g, &xd, down);
+    run_barrier(r);
+    combine(r, &rt, down, y);
+    run_probe_at(r, "ffn_moe_out", (int)il, y, r->n, hp->n_embd);
+    run_release(r, mark);
+}

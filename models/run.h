@@ -1,0 +1,144 @@
+/* The forward pass at run time: what every thread of the team carries through it, and the operations.
+ *
+ * All threads run the same forward function. An operation takes its share of the work by thread number and
+ * ends where its result may be used by all. There are two kinds of buffers, both [n tokens][dim] floats:
+ *
+ *   row buffers   written by operations that share out rows or heads (matmul, attention): one for the team
+ *   token buffers written by operations that share out tokens (norms, sums, RoPE). With few tokens
+ *                 (r->local) every thread computes all of them in a buffer of its own, which costs less than
+ *                 a barrier; otherwise one for the team, tokens shared out, and a barrier.
+ *
+ * Buffers are taken in the same order by all threads, so all agree on the addresses; a planning pass
+ * (r->plan) with the largest batch measures what is needed, and nothing is allocated later. */
+#ifndef MODELS_RUN_H
+#define MODELS_RUN_H
+
+#include "../src/base/team.h"
+#include "kv.h"
+
+enum {
+    RUN_LOCAL = 4,     /* batches of up to so many tokens use token buffers a thread */
+    RUN_CHUNK = 8,     /* pages merged as one unit of attention: 512 positions */
+    RUN_MAX_JOBS = 4
+};
+
+/* Consecutive tokens of one sequence in a batch. */
+typedef struct span {
+    kv_seq *seq;
+    int from, n;   /* tokens from .. from + n - 1 of the batch */
+    int32_t pos;   /* of the first */
+} span;
+
+typedef struct batch {
+    int n;
+    const tawny_token *token;
+    const span *spans;
+    int n_spans;
+    const int32_t *out; /* tokens whose logits are wanted, ascending */
+    int n_out;
+} batch;
+
+/* Called in thread 0 with the values of an intermediate result, [n][dim]. */
+typedef void (*run_probe)(void *user, const char *name, int layer, const float *values, int n, int64_t dim);
+
+/* What the team shares during a forward pass. */
+typedef struct run_shared {
+    const model *model;
+    const kv_layout *kv;
+    team *team;
+    const batch *batch;
+    uint8_t *buffers;         /* shared region */
+    size_t buffers_size;
+    float *logits;            /* [n_out][n_vocab] */
+    int32_t n_ctx;            /* positions a sequence can have */
+    const double *rope_freq[2]; /* [n_rot / 2] */
+    float rope_mag[2];
+    run_probe probe;
+    void *probe_user;
+} run_shared;
+
+/* What each thread carries. */
+typedef struct run {
+    const model *m;
+    run_shared *sh;
+    const batch *b;
+    int n;            /* tokens of the batch */
+    int tid, threads;
+    bool local, plan;
+    uint8_t *own;     /* this thread's region */
+    size_t own_size, own_at, own_peak, shared_at, shared_peak;
+    void *scratch;    /* SIMD_SCRATCH bytes for kernels */
+    const float *rope_table[2]; /* [n][n_rot] cos, sin pairs; NULL until made */
+} run;
+
+float *run_rows(run *r, int64_t dim);  /* a row buffer */
+float *run_tokens(run *r, int64_t dim); /* a token buffer */
+/* bytes of either kind for n items, for what is not floats a token */
+void *run_shared_bytes(run *r, size_t bytes);
+void *run_token_bytes(run *r, size_t bytes);
+void *run_own_bytes(run *r, size_t bytes); /* this thread's alone */
+
+typedef struct run_mark {
+    size_t own, shared;
+} run_mark;
+run_mark run_mark_at(const run *r);
+void run_release(run *r, run_mark mark);
+
+void run_barrier(run *r);
+/* This thread's share of n tokens (all of them when local). */
+void run_share(const run *r, int n, int *from, int *to);
+/* After writing token buffers: a barrier unless local. */
+void run_tokens_done(run *r);
+void run_probe_at(run *r, const char *name, int layer, const float *values, int n, int64_t dim);
+
+/* x [n][k] in the kind that a format's kernels read; token bytes unless F32, where x itself serves. The caller
+ * calls run_tokens_done before the values are used. */
+void run_quantize(run *r, simd_act *a, quant_act kind, const float *x, int64_t k, int n);
+/* Rows a unit of work, for products with so many columns. */
+int64_t run_unit_rows(const run *r, const weight *w, int cols);
+
+/* y[n][w->rows] = W x (+ bias). x is any buffer [n][w->k]; y a row buffer. Ends with a barrier. */
+void op_matmul(run *r, float *y, const weight *w, const float *bias, const float *x);
+
+/* Several matrices over the same x in one pass, or gate and up with their product: */
+typedef struct job {
+    const weight *w;
+    const float *bias;
+    float *y;
+} job;
+void op_matmul_jobs(run *r, const job *jobs, int n_jobs, const float *x);
+
+typedef enum glu { GLU_SILU, GLU_GELU, GLU_GELU_TANH, GLU_RELU2 } glu;
+/* y = act(gate x) * (up x); both have the same rows. Result in gate->y. */
+void op_matmul_glu(run *r, const job *gate, const job *up, glu act, const float *x);
+
+void op_embed(run *r, float *x);                                       /* token buffer [n][n_embd] */
+void op_rms_norm(run *r, float *y, const float *x, const float *w, int64_t dim, float eps);
+/* The norm of each of n_vec vectors of dim in a token's row (QK norm). y may be x only if it is a token buffer. */
+void op_rms_norm_heads(run *r, float *y, const float *x, const float *w, int64_t n_vec, int64_t dim, float eps);
+void op_add(run *r, float *y, const float *a, const float *b, int64_t dim); /* y a token buffer */
+void op_scale(run *r, float *y, const float *a, float s, int64_t dim);
+void op_copy(run *r, float *y, const float *a, int64_t dim); /* y a token buffer */
+
+/* The tables of cos and sin for the batch's positions; once a forward pass, before op_rope. */
+void op_rope_table(run *r);
+/* Rotates the first n_rot of each of n_head vectors of dim d; x a token buffer, in place. */
+void op_rope(run *r, float *x, uint32_t il, int64_t n_head, int64_t d);
+/* Multiplies queries by the temperature of their position (hp.attn_temp_scale). */
+void op_attn_temperature(run *r, float *q, int64_t dim);
+
+/* k [n][n_head_kv * dk], v [n][n_head_kv * dv] into the cache. Ends with a barrier. */
+void op_kv_store(run *r, uint32_t il, const float *k, const float *v);
+
+typedef struct attn_spec {
+    float scale, softcap;
+    const float *sinks;  /* [n_head] or NULL */
+    const float *slopes; /* [n_head] ALiBi, or NULL */
+} attn_spec;
+/* out: a row buffer [n][n_head * dv]; q [n][n_head * dk]. Ends with a barrier. */
+void op_attention(run *r, uint32_t il, float *out, const float *q, const attn_spec *s);
+
+/* The logits of the wanted tokens: final norm, output matrix, scale, softcap. */
+void op_logits(run *r, const float *x);
+
+#endif

@@ -1,0 +1,29 @@
+/* The options of every command that opens a model and computes with it. */
+#ifndef CLI_ENGINE_OPTS_H
+#define CLI_ENGINE_OPTS_H
+
+#include "cli.h"
+
+typedef struct engine_opts {
+    const char *model; /* -m */
+    const char *type_k, *type_v;
+    tawny_engine_params params;
+} engine_opts;
+
+/* Rows for a command's table; `o` is an engine_opts. */
+#define ENGINE_OPTS(o)                                                                                                       \
+    {"-m --model", CLI_STR, &(o).model, "FILE", "the model, a GGUF file (default: the one that `make demo` fetches)", 0, 0}, \
+    {"-t --threads", CLI_INT, &(o).params.n_threads, "N", "threads (default: the physical cores)", 0, 1024},                 \
+    {"-c --ctx-size", CLI_INT, &(o).params.n_ctx, "N", "context, in tokens (default: the model's)", 0, 1 << 27},             \
+    {"-ub --ubatch-size", CLI_INT, &(o).params.n_ubatch, "N", "tokens computed together in prefill (default: 512)", 0, 65536}, \
+    {"-ctk --cache-type-k", CLI_STR, &(o).type_k, "TYPE", "type of the cache's keys: f16 (default) or f32", 0, 0},           \
+    {"-ctv --cache-type-v", CLI_STR, &(o).type_v, "TYPE", "type of the cache's values: f16 (default) or f32", 0, 0},         \
+    {"--no-pin", CLI_FLAG, &(o).params.no_pin, NULL, "leave the placing of threads to the scheduler", 0, 0}
+
+/* Resolves names and the default model's path (into path[], at least 4096 bytes); -1 or an exit code. */
+int engine_opts_resolve(engine_opts *o, const char *command, char *path, size_t size);
+
+/* The default model's place: ${XDG_CACHE_HOME:-~/.cache}/tawny/models/NAME. False where there is no home. */
+bool default_model_path(char *path, size_t size);
+
+#endif

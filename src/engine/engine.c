@@ -1,0 +1,159 @@
+/* Engines: buffers measured by a planning pass, and the forward driver. */
+#include "engine.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+enum { LINE = 64, MAX_CTX = 1 << 27 };
+
+static size_t round_up(size_t n, size_t to) { return (n + to - 1) / to * to; }
+
+int32_t engine_seq_pages(const tawny_engine *e) { return (e->n_ctx + SIMD_PAGE - 1) / SIMD_PAGE; }
+
+/* What a batch of n tokens asks for: bytes of the team's and of a thread's region. */
+static void plan(tawny_engine *e, int n, bool local, size_t *shared, size_t *own)
+{
+    batch b = {.n = n, .n_out = n};
+    run r = {.m = &e->model->m, .sh = &e->shared, .b = &b, .n = n, .threads = 1, .local = local, .plan = true};
+    e->shared.batch = &b;
+    e->model->m.arch->forward(&r);
+    if (r.shared_peak > *shared) *shared = r.shared_peak;
+    if (r.own_peak > *own) *own = r.own_peak;
+}
+
+static tawny_status make_rope(tawny_engine *e, tawny_error *err)
+{
+    const model *m = &e->model->m;
+    for (int i = 0; i < 2; i++) {
+        const rope_hp *h = &m->hp.rope[i];
+        if (i == 1 && memcmp(h, &m->hp.rope[0], sizeof *h) == 0) {
+            e->shared.rope_freq[1] = e->shared.rope_freq[0];
+            e->shared.rope_mag[1] = e->shared.rope_mag[0];
+            break;
+        }
+        double *freq = arena_array(e->mem, h->n_rot / 2 + 1, sizeof *freq);
+        if (!freq) return err_nomem(err);
+        const float *factors = m->rope_freqs[0];
+        if (m->rope_freqs[1] && m->rope_freqs[2]) factors = m->rope_freqs[(uint32_t)e->n_ctx > h->orig_ctx ? 1 : 2];
+        tawny_status st = rope_frequencies(m, h, factors, freq, &e->shared.rope_mag[i]);
+        if (st != TAWNY_OK) return st;
+        e->shared.rope_freq[i] = freq;
+    }
+    return TAWNY_OK;
+}
+
+/* One mapping for all buffers: pages are used only where a batch touches them. */
+static tawny_status make_buffers(tawny_engine *e, tawny_error *err)
+{
+    size_t shared = 0, own = 0, threads = (size_t)team_size(e->team), vocab = e->model->m.hp.n_vocab;
+    plan(e, RUN_LOCAL, true, &shared, &own);
+    plan(e, e->n_ubatch > RUN_LOCAL ? e->n_ubatch : RUN_LOCAL + 1, false, &shared, &own);
+    shared = round_up(shared, 4096);
+    own = round_up(own, 4096);
+    size_t logits = round_up((size_t)e->n_ubatch * vocab * sizeof(float), 4096);
+    e->region_size = shared + threads * (own + SIMD_SCRATCH) + logits;
+    void *p = mmap(NULL, e->region_size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (p == MAP_FAILED) return err_set(err, TAWNY_E_NOMEM, "no memory for %zu bytes of buffers; try a smaller batch (-ub)", e->region_size);
+    e->region = p;
+    e->shared.buffers = e->region;
+    e->shared.buffers_size = shared;
+    e->shared.logits = (float *)(void *)(e->region + e->region_size - logits);
+    e->runs = arena_array(e->mem, threads, sizeof *e->runs);
+    e->out_index = arena_array(e->mem, (size_t)e->n_ubatch, sizeof *e->out_index);
+    if (!e->runs || !e->out_index) return err_nomem(err);
+    for (size_t i = 0; i < threads; i++) {
+        uint8_t *mine = e->region + shared + i * (own + SIMD_SCRATCH);
+        e->runs[i] = (run){.m = &e->model->m, .sh = &e->shared, .own = mine, .own_size = own, .scratch = mine + own};
+    }
+    return TAWNY_OK;
+}
+
+static tawny_status check_params(const tawny_engine_params *p, tawny_error *err)
+{
+    if (p->n_threads < 0 || p->n_threads > 1024) return err_set(err, TAWNY_E_ARG, "threads: %d is not from 0 to 1024", p->n_threads);
+    if (p->n_ctx < 0 || p->n_ctx > MAX_CTX) return err_set(err, TAWNY_E_ARG, "context: %d is not from 0 to %d", p->n_ctx, MAX_CTX);
+    if (p->n_ubatch < 0 || p->n_ubatch > 65536) return err_set(err, TAWNY_E_ARG, "batch: %d is not from 0 to 65536", p->n_ubatch);
+    if (p->n_sessions < 0 || p->n_sessions > 4096) return err_set(err, TAWNY_E_ARG, "sessions: %d is not from 0 to 4096", p->n_sessions);
+    return TAWNY_OK;
+}
+
+static simd_kv kv_type(tawny_kv_type t) { return t == TAWNY_KV_F32 ? SIMD_KV_F32 : SIMD_KV_F16; }
+
+static tawny_status build(tawny_engine *e, const tawny_engine_params *p, tawny_error *err)
+{
+    const model *m = &e->model->m;
+    e->mem = arena_new();
+    e->team = team_new(p->n_threads, !p->no_pin);
+    if (!e->mem || !e->team) return err_nomem(err);
+    e->n_ctx = p->n_ctx ? p->n_ctx : m->hp.n_ctx_train < MAX_CTX ? (int32_t)m->hp.n_ctx_train : MAX_CTX;
+    e->n_sessions = p->n_sessions ? p->n_sessions : 1;
+    e->n_ubatch = p->n_ubatch ? p->n_ubatch : 512;
+    if (e->n_ubatch > e->n_ctx) e->n_ubatch = e->n_ctx;
+    e->shared = (run_shared){.model = m, .kv = &e->layout, .team = e->team, .n_ctx = e->n_ctx};
+    tawny_status st = make_rope(e, err);
+    if (st == TAWNY_OK) st = kv_layout_make(&e->layout, m, kv_type(p->type_k), kv_type(p->type_v), e->mem, err);
+    if (st == TAWNY_OK) st = kv_pool_init(&e->pool, e->layout.page_bytes, engine_seq_pages(e) * e->n_sessions, e->mem, err);
+    if (st == TAWNY_OK) st = make_buffers(e, err);
+    return st;
+}
+
+tawny_status tawny_engine_new(tawny_model *m, const tawny_engine_params *params, tawny_engine **out, tawny_error *err)
+{
+    static const tawny_engine_params defaults;
+    *out = NULL;
+    if (!params) params = &defaults;
+    tawny_status st = check_params(params, err);
+    if (st != TAWNY_OK) return st;
+    tawny_engine *e = calloc(1, sizeof *e);
+    if (!e) return err_nomem(err);
+    e->model = m;
+    st = build(e, params, err);
+    if (st != TAWNY_OK) {
+        tawny_engine_free(e);
+        return st;
+    }
+    *out = e;
+    return TAWNY_OK;
+}
+
+void tawny_engine_free(tawny_engine *e)
+{
+    if (!e) return;
+    if (e->region) munmap(e->region, e->region_size);
+    kv_pool_free(&e->pool);
+    team_free(e->team);
+    arena_free(e->mem);
+    free(e);
+}
+
+int32_t tawny_engine_n_threads(const tawny_engine *e) { return team_size(e->team); }
+int32_t tawny_engine_n_ctx(const tawny_engine *e) { return e->n_ctx; }
+const char *tawny_engine_tier(const tawny_engine *e) { return (void)e, simd_tier_name(simd_current()); }
+
+uint64_t tawny_engine_kv_bytes(const tawny_engine *e, int32_t n_tokens)
+{
+    return (uint64_t)(n_tokens + SIMD_PAGE - 1) / SIMD_PAGE * e->layout.page_bytes;
+}
+
+static void forward_thread(void *arg, int tid)
+{
+    tawny_engine *e = arg;
+    run *r = &e->runs[tid];
+    r->b = e->shared.batch;
+    r->n = r->b->n;
+    r->tid = tid;
+    r->threads = team_running(e->team);
+    r->local = r->n <= RUN_LOCAL;
+    r->own_at = r->shared_at = 0;
+    e->model->m.arch->forward(r);
+}
+
+tawny_status engine_forward(tawny_engine *e, const batch *b, tawny_error *err)
+{
+    e->shared.batch = b;
+    team_run(e->team, forward_thread, e);
+    if (gguf_damaged(e->model->m.file))
+        return err_set(err, TAWNY_E_DAMAGED, "%s: the file changed or became unreadable while in use", gguf_path(e->model->m.file));
+    return TAWNY_OK;
+}
