@@ -1,0 +1,136 @@
+/* Sixteen rows of weights at a time, a lane a row; for the AVX-512 kernels alone (everything here is static).
+ *
+ * The integer kernels read a 16-byte piece of each of sixteen rows and transpose it in registers: four vectors,
+ * vector j holding bytes 4j .. 4j+3 of all sixteen rows. Codes made from these meet the activations, broadcast
+ * four at a time, in vpdpbusd, and the sums need no folding: lane = row = output. */
+#ifndef SIMD_AVX512_ROWS_H
+#define SIMD_AVX512_ROWS_H
+
+#include <immintrin.h>
+#include <string.h>
+
+#include "../src/base/num.h"
+#include "simd.h"
+
+#define INLINE static inline __attribute__((always_inline))
+
+/* Row 4 * l + e starts at p[l] + e * stride: few enough registers to stay in them. */
+typedef struct rows16 {
+    const uint8_t *p[4];
+    size_t stride;
+} rows16;
+
+INLINE rows16 rows_from(const uint8_t *w, size_t stride)
+{
+    return (rows16){{w, w + 4 * stride, w + 8 * stride, w + 12 * stride}, stride};
+}
+
+INLINE void rows_advance(rows16 *r, size_t bytes)
+{
+    for (int l = 0; l < 4; l++) r->p[l] += bytes;
+}
+
+/* 16 bytes of rows e, 4 + e, 8 + e and 12 + e. */
+INLINE __m512i rows_load(const rows16 *r, size_t e, size_t off)
+{
+    size_t at = e * r->stride + off;
+    __m512i v = _mm512_castsi128_si512(_mm_loadu_si128((const __m128i *)(const void *)(r->p[0] + at)));
+    v = _mm512_inserti32x4(v, _mm_loadu_si128((const __m128i *)(const void *)(r->p[1] + at)), 1);
+    v = _mm512_inserti32x4(v, _mm_loadu_si128((const __m128i *)(const void *)(r->p[2] + at)), 2);
+    return _mm512_inserti32x4(v, _mm_loadu_si128((const __m128i *)(const void *)(r->p[3] + at)), 3);
+}
+
+/* The 16 bytes at off of every row: out[j] has bytes 4j .. 4j+3, lane = row. */
+INLINE void rows_piece(const rows16 *r, size_t off, __m512i *out)
+{
+    __m512i a = rows_load(r, 0, off), b = rows_load(r, 1, off), c = rows_load(r, 2, off), d = rows_load(r, 3, off);
+    __m512i ab0 = _mm512_unpacklo_epi32(a, b), ab1 = _mm512_unpackhi_epi32(a, b);
+    __m512i cd0 = _mm512_unpacklo_epi32(c, d), cd1 = _mm512_unpackhi_epi32(c, d);
+    out[0] = _mm512_unpacklo_epi64(ab0, cd0);
+    out[1] = _mm512_unpackhi_epi64(ab0, cd0);
+    out[2] = _mm512_unpacklo_epi64(ab1, cd1);
+    out[3] = _mm512_unpackhi_epi64(ab1, cd1);
+}
+
+/* The 4 bytes at off of every row. */
+INLINE __m512i rows_u32(const rows16 *r, size_t off)
+{
+    __m128i v[4];
+    for (int l = 0; l < 4; l++) {
+        v[l] = _mm_cvtsi32_si128((int)load_u32(r->p[l] + off));
+        v[l] = _mm_insert_epi32(v[l], (int)load_u32(r->p[l] + r->stride + off), 1);
+        v[l] = _mm_insert_epi32(v[l], (int)load_u32(r->p[l] + 2 * r->stride + off), 2);
+        v[l] = _mm_insert_epi32(v[l], (int)load_u32(r->p[l] + 3 * r->stride + off), 3);
+    }
+    __m512i x = _mm512_inserti32x4(_mm512_castsi128_si512(v[0]), v[1], 1);
+    return _mm512_inserti32x4(_mm512_inserti32x4(x, v[2], 2), v[3], 3);
+}
+
+/* The 2 bytes at off of every row. */
+INLINE __m256i rows_u16(const rows16 *r, size_t off)
+{
+    __m128i v[4];
+    for (int l = 0; l < 4; l++) {
+        v[l] = _mm_cvtsi32_si128(load_u16(r->p[l] + off));
+        v[l] = _mm_insert_epi16(v[l], load_u16(r->p[l] + r->stride + off), 1);
+        v[l] = _mm_insert_epi16(v[l], load_u16(r->p[l] + 2 * r->stride + off), 2);
+        v[l] = _mm_insert_epi16(v[l], load_u16(r->p[l] + 3 * r->stride + off), 3);
+    }
+    __m128i lo = _mm_unpacklo_epi64(v[0], v[1]), hi = _mm_unpacklo_epi64(v[2], v[3]);
+    return _mm256_inserti128_si256(_mm256_castsi128_si256(lo), hi, 1);
+}
+
+/* The low and the high halves of every lane, as f16. */
+INLINE __m512 low_f16(__m512i v) { return _mm512_cvtph_ps(_mm512_cvtepi32_epi16(v)); }
+INLINE __m512 high_f16(__m512i v) { return _mm512_cvtph_ps(_mm512_cvtepi32_epi16(_mm512_srli_epi32(v, 16))); }
+
+/* A number of an activation column in every lane. */
+INLINE __m512i bcast_i32(const void *p)
+{
+    int v;
+    memcpy(&v, p, 4);
+    return _mm512_set1_epi32(v);
+}
+
+INLINE __m512 bcast_f32(const void *p)
+{
+    float v;
+    memcpy(&v, p, 4);
+    return _mm512_set1_ps(v);
+}
+
+/* Columns of activations, and of outputs. */
+INLINE const uint8_t *column_of(const simd_tile *t, int c)
+{
+    return t->x->data + (size_t)(t->x_index ? t->x_index[c] : c) * t->x->stride;
+}
+
+INLINE float *output_of(const simd_tile *t, int c)
+{
+    return t->y + (size_t)(t->y_index ? t->y_index[c] : c) * t->ldy;
+}
+
+/* Sixteen rows to be computed: where they lie and which lanes are outputs still to be written.
+ * The last group of a tile steps back to have sixteen rows; a tile of fewer is copied first. */
+typedef struct group16 {
+    rows16 r;
+    int64_t row; /* output row of lane 0 */
+    __mmask16 keep;
+} group16;
+
+/* The group whose first new row is `row`, at the byte `off` of its rows, of which `bytes` will be read.
+ * `copy` has 16 * bytes, used where the tile has fewer than sixteen rows. */
+INLINE group16 group_at(const simd_tile *t, int64_t row, size_t off, size_t bytes, uint8_t *copy)
+{
+    if (t->rows - row >= 16) return (group16){rows_from(t->w + (size_t)row * t->row_bytes + off, t->row_bytes), row, 0xffff};
+    if (t->rows >= 16) {
+        int64_t first = t->rows - 16;
+        __mmask16 keep = (__mmask16)(0xffffu << (row - first));
+        return (group16){rows_from(t->w + (size_t)first * t->row_bytes + off, t->row_bytes), first, keep};
+    }
+    for (int64_t i = 0; i < 16; i++)
+        memcpy(copy + (size_t)i * bytes, t->w + (size_t)(i < t->rows ? i : 0) * t->row_bytes + off, bytes);
+    return (group16){rows_from(copy, bytes), 0, (__mmask16)((1u << t->rows) - 1)};
+}
+
+#endif
