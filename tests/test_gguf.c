@@ -242,7 +242,8 @@ START_TEST(split_sets)
     write_member("m-00002-of-00003.gguf", 2, 3, 3, "b");
     FAILS(gguf_open(path, 0, &g, &e), "of 3 must be named ...-00003-of-00003.gguf");
     snprintf(path, sizeof path, "%s/m-00001-of-00003.gguf", dir);
-    FAILS(gguf_open(path, 0, &g, &e), "m-00002-of-00003.gguf: key split.no is 2; as member 2 of its set it must be 1");
+    FAILS(gguf_open(path, 0, &g, &e),
+          "m-00002-of-00003.gguf: key split.no is 2; as member 2 of its set it must be 1");
     write_member("m-00002-of-00003.gguf", 1, 4, 3, "b");
     snprintf(path, sizeof path, "%s/m-00001-of-00003.gguf", dir);
     FAILS(gguf_open(path, 0, &g, &e), "split.count is 4");

@@ -141,6 +141,7 @@ void gguf_writer_str(gguf_writer *w, const char *key, const char *p, size_t n);
 /* Raw scalars or arrays of any type: data holds n packed elements (strings as in gguf_array). */
 void gguf_writer_scalar(gguf_writer *w, const char *key, gguf_type type, const void *data);
 void gguf_writer_array(gguf_writer *w, const char *key, gguf_type type, const void *data, size_t bytes, uint64_t n);
+void gguf_writer_drop(gguf_writer *w, const char *key); /* forgets a key, if it was set */
 void gguf_writer_copy_kv(gguf_writer *w, const gguf_kv *kv);
 /* data is borrowed until the file is written. */
 void gguf_writer_tensor(gguf_writer *w, const char *name, uint32_t type, uint32_t n_dims, const uint64_t *ne,

@@ -308,7 +308,8 @@ static tawny_status read_tensors(reader *r, uint64_t count)
 static int compare_offsets(const void *a, const void *b)
 {
     const gguf_tensor *x = *(const gguf_tensor *const *)a, *y = *(const gguf_tensor *const *)b;
-    return (x->offset > y->offset) - (x->offset < y->offset);
+    if (x->offset != y->offset) return x->offset > y->offset ? 1 : -1;
+    return (x > y) - (x < y); /* in the order of the file, whatever the sort does with equals */
 }
 
 /* Offsets become those in the file; all data lies in it, and no two tensors share a byte. */

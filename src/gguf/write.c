@@ -100,6 +100,15 @@ void gguf_writer_array(gguf_writer *w, const char *key, gguf_type type, const vo
     put(w, key, strlen(key), (entry){.type = GGUF_ARR, .element = type, .n = n, .bytes = bytes}, data);
 }
 
+void gguf_writer_drop(gguf_writer *w, const char *key)
+{
+    size_t i = 0;
+    while (i < w->n_kv && strcmp(w->kv[i].key, key) != 0) i++;
+    if (i == w->n_kv) return;
+    memmove(&w->kv[i], &w->kv[i + 1], (w->n_kv - i - 1) * sizeof *w->kv);
+    w->n_kv--;
+}
+
 /* The low bytes of an integer, little-endian as all of a file. */
 static void put_int(gguf_writer *w, const gguf_kv *kv)
 {
