@@ -136,7 +136,7 @@ $(B)/libtawny.so: $(LIB_OBJ)
 $(B)/install/libtawny.a: $(LIB_OBJ)
 	@mkdir -p $(@D); rm -f $@
 	$(Q)ld -r $^ -o $(@D)/tawny.o && objcopy --localize-hidden $(@D)/tawny.o && ar rcs $@ $(@D)/tawny.o
-$(B)/tawny.pc: Makefile
+$(B)/tawny.pc: FORCE
 	@printf '%s\n' 'prefix=$(PREFIX)' 'Name: tawny' 'Description: large language models from GGUF files on the CPU' \
 	  'Version: $(VERSION)' 'Cflags: -I$${prefix}/include' 'Libs: -L$${prefix}/lib -ltawny' \
 	  'Libs.private: $(LIBS)' > $@
