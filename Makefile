@@ -76,8 +76,8 @@ deps: ## install what is missing to build and test (apt-get; nothing where all i
 	@tools/deps $(CC)
 
 suite: $(B)/tests/check $(B)/tawny $(B)/tests/kernels
-	$(B)/tests/check
 	$(B)/tests/kernels
+	$(B)/tests/check
 
 # The suite under a sanitizer, in a build of its own.
 SLOW := CK_TIMEOUT_MULTIPLIER=20 ASAN_OPTIONS=handle_sigbus=0 TSAN_OPTIONS=handle_sigbus=0:suppressions=tests/tsan.supp

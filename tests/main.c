@@ -25,6 +25,7 @@ static int wanted(const char *name, int argc, char **argv)
 
 int main(int argc, char **argv)
 {
+    setenv("CK_DEFAULT_TIMEOUT", "120", 0); /* for tests that set none: 4 s is little on a busy machine */
     SRunner *r = srunner_create(NULL);
     for (size_t i = 0; i < sizeof suites / sizeof *suites; i++)
         if (wanted(suites[i].name, argc, argv)) srunner_add_suite(r, suites[i].make());
