@@ -2,6 +2,9 @@
  *
  * The fractions of the reference (0.5 + s, a quarter; an eighth of a shift) go into d, so that codes and
  * sub-scales are whole: all these products are exact in f32. */
+#include <math.h>
+
+#include "fit.h"
 #include "grids.h"
 #include "parts.h"
 
@@ -150,4 +153,33 @@ void quant_unpack_IQ4_XS(const void *src, quant_block *dst)
         dst->scale[g] = (int16_t)((low | high << 4) - 32);
     }
     dst->d[0] = f16_to_f32(b->d);
+}
+
+/* ---- encoder ---- */
+
+/* The number of the level nearest to x, the higher of equals. */
+static unsigned nearest_level(float x)
+{
+    unsigned i = 0;
+    while (i < 15 && !(x - quant_iq4_values[i] < quant_iq4_values[i + 1] - x)) i++;
+    return i;
+}
+
+/* As ggml's from_float_ref: the extreme value gives a first scale and the codes; least squares, weighted by
+ * x^2, the scale that is stored. */
+void quant_encode_IQ4_NL(const float *src, void *dst, size_t n)
+{
+    for (struct quant_IQ4_NL *b = dst; n >= 32; n -= 32, src += 32, b++) {
+        float top = fit_extreme(src, 32), xq = 0, qq = 0;
+        float inv = fabsf(top) < 1e-15f ? 0 : 1 / (top / quant_iq4_values[0]);
+        unsigned codes[32];
+        for (int i = 0; i < 32; i++) {
+            codes[i] = inv != 0 ? nearest_level(src[i] * inv) : 0;
+            float q = quant_iq4_values[codes[i]], w = src[i] * src[i];
+            xq += w * q * src[i];
+            qq += w * q * q;
+        }
+        b->d = f32_to_f16(inv != 0 && qq > 0 ? xq / qq : 0);
+        for (int i = 0; i < 16; i++) b->qs[i] = (uint8_t)(codes[i] | codes[i + 16] << 4);
+    }
 }

@@ -97,7 +97,8 @@ void make_weights(quant_id f, uint8_t *w, size_t blocks, int kind, uint64_t seed
     if (kind == 2) memset(w, 0xff, blocks * bytes);
     if (kind == 3) memset(w, 0, blocks * bytes);
     if (kind == 9) /* each block all ones or all zeros, or each byte */
-        for (size_t i = 0; i < blocks * bytes; i++) w[i] = random_u64(seed, i / (seed % 2 ? 1 : bytes)) & 1 ? 0xff : 0;
+        for (size_t i = 0; i < blocks * bytes; i++)
+            w[i] = random_u64(seed, i / (seed % 2 ? 1 : bytes)) & 1 ? 0xff : 0;
     if (kind == 1) return;
     for (size_t b = 0; b < blocks; b++) set_scales(f, w + b * bytes, kind, random_u64(~seed, b));
 }
