@@ -64,7 +64,7 @@ static void set_scales(quant_id f, uint8_t *b, int kind, uint64_t r)
         b[0] = kind >= 4 && kind <= 8 ? extremes[kind - 4] : (uint8_t)(120 + (r & 7));
     }
     if (f == QUANT_NVFP4) /* kind 0: exponents of one octave; the others as the random bytes have it */
-        for (int i = 0; i < 4; i++) b[i] = kind == 0 ? (uint8_t)(0x38 | (r >> 3 * i & 7)) : b[i];
+        for (int i = 0; kind == 0 && i < 4; i++) b[i] = (uint8_t)(0x38 | (r >> 3 * i & 7));
     if (f == QUANT_IQ1_M) {
         struct quant_IQ1_M *m = (void *)b;
         uint16_t h = half_of(kind, r);
