@@ -76,7 +76,6 @@ const hostile_model hostile_tokenizers[] = {
     {"tokens-numbers", BAD, "tokenizer.ggml.tokens", "i32s tokenizer.ggml.tokens 261 1"},
     {"tokens-string", BAD, "tokenizer.ggml.tokens", "str tokenizer.ggml.tokens abc"},
     {"types-short", BAD, "tokenizer.ggml.token_type", "i32s tokenizer.ggml.token_type 260 1"},
-    {"types-99", BAD, "tokenizer.ggml.token_type", "i32s tokenizer.ggml.token_type 261 99"},
     {"types-strings", BAD, "tokenizer.ggml.token_type", "strs tokenizer.ggml.token_type a,b"},
     {"merges-missing", BAD, "tokenizer.ggml.merges", "drop tokenizer.ggml.merges"},
     {"merges-numbers", BAD, "tokenizer.ggml.merges", "i32s tokenizer.ggml.merges 2 1"},
