@@ -1,0 +1,132 @@
+/* Inside the tokenizers: the vocabulary and what each kind keeps beside it. */
+#ifndef TEXT_TOK_INT_H
+#define TEXT_TOK_INT_H
+
+#include "../base/arena.h"
+#include "pattern.h"
+#include "pretok.h"
+#include "tokenizer.h"
+#include "trie.h"
+
+typedef struct tok_str {
+    const char *p;
+    uint32_t n;
+} tok_str;
+
+/* Strings to ids. */
+typedef struct tok_index {
+    uint32_t *slot; /* id + 1, or 0 */
+    uint32_t *hash;
+    size_t mask;
+    const tok_str *str;
+} tok_index;
+
+/* A pair of tokens to the token that they become, and when. */
+typedef struct tok_merge {
+    uint64_t pair; /* left << 32 | right; ~0 in an empty slot */
+    uint32_t rank;
+    int32_t id;
+} tok_merge;
+
+typedef struct tok_template {
+    const char *name, *text;
+    size_t n;
+} tok_template;
+
+struct tokenizer {
+    arena *mem;
+    tok_kind kind;
+    const char *model, *pre, *path;
+    uint32_t n;
+    uint32_t max_len; /* of the texts, in bytes */
+    tok_str *text;    /* as in the file */
+    tok_str *piece;   /* what it stands for in text */
+    float *score;
+    uint16_t *attr;
+    uint8_t *eog;
+    tok_index index;   /* of text */
+    tok_index by_piece; /* byte-level BPE: of the bytes that a token stands for in text to be encoded */
+
+    tawny_token special[TOK_SPECIALS];
+    bool add_bos, add_eos, add_sep, add_space_prefix, remove_extra_whitespaces, escape_whitespaces, clean_spaces;
+    bool lowercase, strip_accents;
+    unsigned pre_flags;
+    tawny_token *suppressed;
+    size_t n_suppressed;
+    tok_template *templates;
+    size_t n_templates;
+
+    trie *specials;             /* texts of control, user-defined and unknown tokens */
+    uint32_t *special_rank;     /* of a token: longest first; ~0 for others */
+    tawny_token *by_rank;
+    uint32_t n_ranked;
+
+    pattern *cut;               /* BPE */
+    tok_merge *merges;
+    size_t merge_mask;
+    tawny_token byte_token[256]; /* of a byte: its stand-in, or <0xXX> */
+    bool splits_before[256];    /* SPM and raw BPE: text may be cut between this byte and U+2581 */
+    uint8_t *classes;           /* WPM: of every code point */
+    trie *words;                /* WPM, UGM, RWKV: all tokens */
+    trie *user_words;           /* UGM: user-defined tokens */
+    float unk_score;            /* UGM */
+    const uint8_t *charsmap;    /* UGM: the double array, and the replacements after it */
+    uint32_t n_charsmap;
+    const char *replacements;
+    size_t n_replacements;
+    struct plamo *plamo;
+};
+
+/* tok_load.c */
+tawny_status tok_load(const gguf *g, tokenizer *t, tawny_error *err);
+bool tok_index_new(arena *mem, tok_index *x, const tok_str *str, uint32_t n);
+tawny_token tok_index_find(const tok_index *x, const char *p, size_t n);
+tawny_token tok_index_add(tok_index *x, uint32_t id); /* the id that already has this text, or TOK_NONE */
+uint32_t tok_hash(const char *p, size_t n);
+tawny_status tok_bad(const tokenizer *t, tawny_error *err, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+
+/* tok_special.c: special ids, EOG, attributes by name */
+tawny_status tok_load_specials(const gguf *g, tokenizer *t, tawny_error *err);
+
+/* A piece of the text to be encoded, or a token. */
+typedef struct tok_part {
+    size_t at, n;
+    tawny_token id; /* TOK_NONE: text */
+} tok_part;
+
+typedef struct tok_parts {
+    tok_part *v;
+    size_t n, cap;
+} tok_parts;
+
+/* The end of a trusted stretch and its start, ascending. */
+typedef struct tok_trust {
+    size_t from, to;
+} tok_trust;
+
+/* tok_parts.c: cuts text at special tokens. trust NULL: flags decide on control tokens. */
+tawny_status tok_partition(const tokenizer *t, const char *text, size_t n, unsigned flags, const tok_trust *trust,
+                           size_t n_trust, tok_parts *out, tawny_error *err);
+tawny_status tok_partition_new(tokenizer *t, tawny_error *err);
+
+/* Work that is kept from one part to the next: a cache of pieces, scratch memory. */
+typedef struct tok_work tok_work;
+tok_work *tok_work_new(const tokenizer *t, size_t text_bytes);
+void tok_work_free(tok_work *w);
+
+/* Each kind: what it needs beyond the vocabulary, and encoding one stretch of text. False when out of memory. */
+tawny_status bpe_load(const gguf *g, tokenizer *t, tawny_error *err);
+bool bpe_encode(const tokenizer *t, tok_work *w, const char *p, size_t n, tok_vec *out);
+tawny_status spm_load(tokenizer *t, tawny_error *err);
+bool spm_encode(const tokenizer *t, tok_work *w, const char *p, size_t n, bool space_first, tok_vec *out);
+tawny_status wpm_load(tokenizer *t, tawny_error *err);
+bool wpm_encode(const tokenizer *t, const char *p, size_t n, tok_vec *out);
+tawny_status ugm_load(const gguf *g, tokenizer *t, tawny_error *err);
+bool ugm_encode(const tokenizer *t, const char *p, size_t n, tok_vec *out);
+tawny_status rwkv_load(tokenizer *t, tawny_error *err);
+bool rwkv_encode(const tokenizer *t, const char *p, size_t n, tok_vec *out);
+
+/* merge.c: merges the symbols of one piece, lowest rank first, leftmost first among equals. */
+bool tok_merge_piece(const tokenizer *t, tok_work *w, const char *p, size_t n, tok_vec *out);
+
+#endif
