@@ -15,8 +15,7 @@ typedef struct tok_str {
 
 /* Strings to ids. */
 typedef struct tok_index {
-    uint32_t *slot; /* id + 1, or 0 */
-    uint32_t *hash;
+    uint64_t *slot; /* hash << 32 | id + 1; 0 in an empty slot */
     size_t mask;
     const tok_str *str;
 } tok_index;
@@ -40,12 +39,13 @@ struct tokenizer {
     uint32_t n;
     uint32_t max_len; /* of the texts, in bytes */
     tok_str *text;    /* as in the file */
-    tok_str *piece;   /* what it stands for in text */
+    tok_str *piece;   /* what it stands for in decoded text */
+    tok_str *raw;     /* byte-level BPE: the bytes that it stands for in text to be encoded; none: p is NULL */
     float *score;
     uint16_t *attr;
     uint8_t *eog;
-    tok_index index;   /* of text */
-    tok_index by_piece; /* byte-level BPE: of the bytes that a token stands for in text to be encoded */
+    tok_index index;  /* of text */
+    tok_index by_raw; /* of raw */
 
     tawny_token special[TOK_SPECIALS];
     bool add_bos, add_eos, add_sep, add_space_prefix, remove_extra_whitespaces, escape_whitespaces, clean_spaces;
@@ -65,7 +65,7 @@ struct tokenizer {
     tok_merge *merges;
     size_t merge_mask;
     tawny_token byte_token[256]; /* of a byte: its stand-in, or <0xXX> */
-    bool splits_before[256];    /* SPM and raw BPE: text may be cut between this byte and U+2581 */
+    bool spans[256];            /* SPM and raw BPE: some token has U+2581 after this byte */
     uint8_t *classes;           /* WPM: of every code point */
     trie *words;                /* WPM, UGM, RWKV: all tokens */
     trie *user_words;           /* UGM: user-defined tokens */
@@ -74,19 +74,24 @@ struct tokenizer {
     uint32_t n_charsmap;
     const char *replacements;
     size_t n_replacements;
-    struct plamo *plamo;
 };
 
 /* tok_load.c */
 tawny_status tok_load(const gguf *g, tokenizer *t, tawny_error *err);
 bool tok_index_new(arena *mem, tok_index *x, const tok_str *str, uint32_t n);
-tawny_token tok_index_find(const tok_index *x, const char *p, size_t n);
 tawny_token tok_index_add(tok_index *x, uint32_t id); /* the id that already has this text, or TOK_NONE */
-uint32_t tok_hash(const char *p, size_t n);
+tawny_token tok_index_find(const tok_index *x, const char *p, size_t n);
 tawny_status tok_bad(const tokenizer *t, tawny_error *err, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 
-/* tok_special.c: special ids, EOG, attributes by name */
+/* tok_special.c: special ids, flags, EOG, attributes by name */
+void tok_default_specials(tokenizer *t);
 tawny_status tok_load_specials(const gguf *g, tokenizer *t, tawny_error *err);
+
+/* tok_piece.c: what tokens stand for */
+tawny_status tok_load_pieces(tokenizer *t, tawny_error *err);
+int tok_stand_in(uint32_t cp); /* the byte that a character stands for in byte-level BPE; -1: none */
+unsigned tok_stand_in_of(unsigned char byte, char out[4]); /* the character, in UTF-8 */
+int tok_hex_byte(const tok_str *s); /* of <0xXX>; -1 for another text */
 
 /* A piece of the text to be encoded, or a token. */
 typedef struct tok_part {
@@ -109,10 +114,13 @@ tawny_status tok_partition(const tokenizer *t, const char *text, size_t n, unsig
                            size_t n_trust, tok_parts *out, tawny_error *err);
 tawny_status tok_partition_new(tokenizer *t, tawny_error *err);
 
-/* Work that is kept from one part to the next: a cache of pieces, scratch memory. */
+/* What is kept from one stretch of text to the next: a cache of pieces, and scratch memory. */
 typedef struct tok_work tok_work;
-tok_work *tok_work_new(const tokenizer *t, size_t text_bytes);
+tok_work *tok_work_new(const tokenizer *t, size_t text_bytes, bool guarded); /* guarded: no merge makes a control token */
 void tok_work_free(tok_work *w);
+bool tok_work_allows(const tok_work *w, tawny_token id);
+bool tok_escape_spaces(tok_work *w, const char **p, size_t *n, bool space_first); /* to U+2581, in buffer 1 */
+buf *tok_work_text(tok_work *w, int which); /* buffers 0 and 1, emptied; for text that had to be rewritten */
 
 /* Each kind: what it needs beyond the vocabulary, and encoding one stretch of text. False when out of memory. */
 tawny_status bpe_load(const gguf *g, tokenizer *t, tawny_error *err);
@@ -123,10 +131,33 @@ tawny_status wpm_load(tokenizer *t, tawny_error *err);
 bool wpm_encode(const tokenizer *t, const char *p, size_t n, tok_vec *out);
 tawny_status ugm_load(const gguf *g, tokenizer *t, tawny_error *err);
 bool ugm_encode(const tokenizer *t, const char *p, size_t n, tok_vec *out);
+tawny_status plamo_load(tokenizer *t, tawny_error *err);
+bool plamo_encode(const tokenizer *t, const char *p, size_t n, tok_vec *out);
 tawny_status rwkv_load(tokenizer *t, tawny_error *err);
 bool rwkv_encode(const tokenizer *t, const char *p, size_t n, tok_vec *out);
 
-/* merge.c: merges the symbols of one piece, lowest rank first, leftmost first among equals. */
-bool tok_merge_piece(const tokenizer *t, tok_work *w, const char *p, size_t n, tok_vec *out);
+/* merge.c: the tokens of one piece, by merging its symbols: lowest rank first, leftmost first among equals. */
+bool tok_merge_piece(tok_work *w, const char *p, size_t n, tok_vec *out);
+size_t tok_pair_slot(const tokenizer *t, uint64_t pair); /* in t->merges: where it is, or belongs */
+/* The same for text in which spaces are U+2581: cut before them where no token spans the cut. */
+bool tok_merge_words(tok_work *w, const char *p, size_t n, tok_vec *out);
+void tok_find_spans(tokenizer *t); /* fills t->spans */
+
+/* merge_long.c: symbols of a long piece. The symbols start at the bytes i with id[i] set and next[i] > i. */
+enum { TOK_NO_RANK = UINT32_MAX };
+typedef struct tok_symbols {
+    const tokenizer *t;
+    const char *p;
+    uint32_t n;
+    bool guarded;
+    int32_t *id;    /* of the symbol at this byte; TOK_NONE: no token */
+    uint32_t *next; /* where the next symbol starts; n at the end */
+    uint32_t *prev, *rank;
+} tok_symbols;
+bool tok_merge_long(tok_symbols *s);
+
+/* The rank of merging two symbols that are [from, to) of p together, and what they become; TOK_NO_RANK: nothing. */
+uint32_t tok_pair(const tokenizer *t, bool guarded, const char *p, uint32_t from, uint32_t to, int32_t left,
+                  int32_t right, int32_t *id);
 
 #endif
