@@ -127,7 +127,9 @@ static tawny_status load_types(const gguf *g, tokenizer *t, tawny_error *err)
     tawny_status st = per_token(g, t, "tokenizer.ggml.token_type", false, &a, err);
     for (uint32_t i = 0; i < t->n && st == TAWNY_OK; i++) {
         int64_t type = a.n ? gguf_array_i64(&a, i) : 1;
-        t->attr[i] = type >= 0 && type < 7 ? attr[type] : 0;
+        if (type < 0 || type >= 7)
+            return tok_bad(t, err, "tokenizer.ggml.token_type[%u] is %lld (at most 6)", i, (long long)type);
+        t->attr[i] = attr[type];
     }
     return st;
 }
