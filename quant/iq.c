@@ -88,7 +88,8 @@ void quant_unpack_IQ3_S(const void *src, quant_block *dst)
     const struct quant_IQ3_S *b = src;
     for (int l = 0; l < 64; l++) {
         unsigned row = b->qs[l] | (unsigned)(b->qh[l / 8] >> (l % 8) & 1) << 8;
-        grid_row(dst->q + 4 * l, 4, quant_grid_iq3_s[row], 3, iq3_s_levels, (unsigned)b->signs[l / 2] >> (l % 2 * 4), 16);
+        grid_row(dst->q + 4 * l, 4, quant_grid_iq3_s[row], 3, iq3_s_levels,
+                 (unsigned)b->signs[l / 2] >> (l % 2 * 4), 16);
     }
     for (int g = 0; g < 8; g++) dst->scale[g] = (int16_t)(2 * (b->scales[g / 2] >> (g % 2 * 4) & 15) + 1);
     dst->d[0] = f16_to_f32(b->d);
