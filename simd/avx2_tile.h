@@ -59,6 +59,12 @@ AVX2_INLINE __m256 avx2_keep(__m256 v)
     return v;
 }
 
+AVX2_INLINE __m256i avx2_keep_int(__m256i v)
+{
+    __asm__ volatile("" : "+x"(v));
+    return v;
+}
+
 /* Sixteen bytes of one row in the low half, of another in the high half. */
 AVX2_INLINE __m256i avx2_pair16(const void *lo, const void *hi)
 {
