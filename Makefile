@@ -18,7 +18,7 @@ AGAIN    = +@$(MAKE) --no-print-directory $(JOBS)
 LIB_SRC  := $(wildcard src/base/*.c src/gguf/*.c src/text/*.c src/engine/*.c quant/*.c simd/*.c models/*.c)
 CLI_SRC  := $(wildcard src/cli/*.c src/server/*.c)
 # tests/kernels.c is a program of its own, tests/fuzz/NAME.c a fuzz target, bench/NAME.c a program.
-TEST_SRC := $(filter-out tests/kernels%,$(wildcard tests/*.c))
+TEST_SRC := $(filter-out tests/kernels% tests/mkmodel%,$(wildcard tests/*.c))
 FUZZ_SRC := $(filter-out tests/fuzz/replay.c,$(wildcard tests/fuzz/*.c))
 BENCH_SRC := $(wildcard bench/*.c)
 obj       = $(patsubst %.c,$(B)/%.o,$(1))
@@ -157,6 +157,8 @@ $(B)/tests/%.o: FLAGS += $(shell pkg-config --cflags check) -I$(B)/tests
 $(B)/tests/check: $(call obj,$(TEST_SRC)) $(B)/libtawny.a
 	$(LD) $(shell pkg-config --libs check) -o $@
 $(B)/tests/kernels: $(call obj,$(wildcard tests/kernels*.c)) $(B)/libtawny.a
+	$(LD) -o $@
+$(B)/tests/mkmodel: $(B)/tests/mkmodel.o $(B)/libtawny.a
 	$(LD) -o $@
 $(call exe,$(FUZZ_SRC)): $(B)/tests/fuzz/%: $(B)/tests/fuzz/%.o $(B)/tests/fuzz/replay.o $(B)/libtawny.a
 	$(LD) -o $@

@@ -2,6 +2,9 @@
  *
  * The fractions of the reference (0.5 + s, a quarter; an eighth of a shift) go into d, so that codes and
  * sub-scales are whole: all these products are exact in f32. */
+#include <math.h>
+
+#include "fit.h"
 #include "grids.h"
 #include "parts.h"
 
@@ -85,7 +88,8 @@ void quant_unpack_IQ3_S(const void *src, quant_block *dst)
     const struct quant_IQ3_S *b = src;
     for (int l = 0; l < 64; l++) {
         unsigned row = b->qs[l] | (unsigned)(b->qh[l / 8] >> (l % 8) & 1) << 8;
-        grid_row(dst->q + 4 * l, 4, quant_grid_iq3_s[row], 3, iq3_s_levels, b->signs[l / 2] >> (l % 2 * 4), 16);
+        grid_row(dst->q + 4 * l, 4, quant_grid_iq3_s[row], 3, iq3_s_levels,
+                 (unsigned)b->signs[l / 2] >> (l % 2 * 4), 16);
     }
     for (int g = 0; g < 8; g++) dst->scale[g] = (int16_t)(2 * (b->scales[g / 2] >> (g % 2 * 4) & 15) + 1);
     dst->d[0] = f16_to_f32(b->d);
@@ -117,7 +121,7 @@ void quant_unpack_IQ1_M(const void *src, quant_block *dst)
     const struct quant_IQ1_M *b = src;
     unsigned d = 0;
     for (int l = 0; l < 32; l++) {
-        unsigned h = b->qh[l / 2] >> (l % 2 * 4);
+        unsigned h = (unsigned)b->qh[l / 2] >> (l % 2 * 4);
         iq1_row(dst->q + 8 * l, b->qs[l] | (h & 7) << 8, h & 8);
     }
     for (int g = 0; g < 16; g++) dst->scale[g] = (int16_t)(2 * (b->scales[g / 4] >> (g % 4 * 3) & 7) + 1);
@@ -150,4 +154,33 @@ void quant_unpack_IQ4_XS(const void *src, quant_block *dst)
         dst->scale[g] = (int16_t)((low | high << 4) - 32);
     }
     dst->d[0] = f16_to_f32(b->d);
+}
+
+/* ---- encoder ---- */
+
+/* The number of the level nearest to x, the higher of equals. */
+static unsigned nearest_level(float x)
+{
+    unsigned i = 0;
+    while (i < 15 && !(x - quant_iq4_values[i] < quant_iq4_values[i + 1] - x)) i++;
+    return i;
+}
+
+/* As ggml's from_float_ref: the extreme value gives a first scale and the codes; least squares, weighted by
+ * x^2, the scale that is stored. */
+void quant_encode_IQ4_NL(const float *src, void *dst, size_t n)
+{
+    for (struct quant_IQ4_NL *b = dst; n >= 32; n -= 32, src += 32, b++) {
+        float top = fit_extreme(src, 32), xq = 0, qq = 0;
+        float inv = fabsf(top) < 1e-15f ? 0 : 1 / (top / quant_iq4_values[0]);
+        unsigned codes[32];
+        for (int i = 0; i < 32; i++) {
+            codes[i] = inv != 0 ? nearest_level(src[i] * inv) : 0;
+            float q = quant_iq4_values[codes[i]], w = src[i] * src[i];
+            xq += w * q * src[i];
+            qq += w * q * q;
+        }
+        b->d = f32_to_f16(inv != 0 && qq > 0 ? xq / qq : 0);
+        for (int i = 0; i < 16; i++) b->qs[i] = (uint8_t)(codes[i] | codes[i + 16] << 4);
+    }
 }

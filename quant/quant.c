@@ -36,8 +36,8 @@ static void decode_blocks(const quant_traits *f, const void *src, float *dst, si
 #define UNPACK_Q256(name) quant_unpack_##name
 #define ENCODE_0(name) NULL
 #define ENCODE_1(name) quant_encode_##name
-#define FORMAT(name, id, len, bytes, act, acc, group, zero, minima, encoder)                                          \
-    [QUANT_##name] = {#name, id, len, bytes, QUANT_ACT_##act, acc, group, zero, minima, quant_decode_##name,           \
+#define FORMAT(name, id, len, bytes, act, acc, group, zero, minima, encoder)                                   \
+    [QUANT_##name] = {#name, id, len, bytes, QUANT_ACT_##act, acc, group, zero, minima, quant_decode_##name,  \
                       UNPACK_##act(name), ENCODE_##encoder(name)},
 const quant_traits quant_table[QUANT_FORMATS] = {
 #include "formats.def"

@@ -13,6 +13,9 @@
 #ifdef __cplusplus
 extern "C" {
 #endif
+#if defined(__GNUC__)
+#pragma GCC visibility push(default) /* the library itself is compiled with -fvisibility=hidden */
+#endif
 
 #define TAWNY_VERSION "0.1.0"
 
@@ -117,6 +120,9 @@ void tawny_fingerprint_free(tawny_fingerprint *f);
 void tawny_fingerprint_add(tawny_fingerprint *f, const float *logits, size_t n);
 void tawny_fingerprint_hex(const tawny_fingerprint *f, char hex[33]);
 
+#if defined(__GNUC__)
+#pragma GCC visibility pop
+#endif
 #ifdef __cplusplus
 }
 #endif

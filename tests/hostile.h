@@ -47,7 +47,8 @@ typedef struct hostile_model {
     const char *changes;
 } hostile_model;
 
-extern const hostile_model hostile_models[];
+extern const hostile_model hostile_models[];     /* what the model loader refuses */
+extern const hostile_model hostile_tokenizers[]; /* what the tokenizer refuses */
 
 /* The small valid model: llama, 2 layers of width 32, byte-level BPE with 261 tokens, F32. */
 tawny_status hostile_model_write(const char *changes, const char *path, tawny_error *err);

@@ -22,7 +22,7 @@ const hostile_model hostile_models[] = {
     {"blocks-string", BAD, "llama.block_count", "str llama.block_count 2"},
     {"embd-missing", BAD, "llama.embedding_length", "drop llama.embedding_length"},
     {"embd-0", BAD, "llama.embedding_length", "u32 llama.embedding_length 0"},
-    {"embd-other", BAD, "token_embd.weight", "u32 llama.embedding_length 64"},
+    {"embd-other", BAD, "token_embd.weight", "u32 llama.embedding_length 64; drop llama.rope.dimension_count"},
     {"embd-huge", BAD, "llama.embedding_length", "u32 llama.embedding_length 4294967295"},
     {"context-0", BAD, "llama.context_length", "u32 llama.context_length 0"},
     {"heads-missing", BAD, "llama.attention.head_count", "drop llama.attention.head_count"},
@@ -64,6 +64,10 @@ const hostile_model hostile_models[] = {
     {"embedding-short", BAD, "tokenizer.ggml.tokens", "shape token_embd.weight 32,260"},
     {"q-integers", NEW, "blk.0.attn_q.weight", "type blk.0.attn_q.weight 26"},
     {"norm-integers", NEW, "output_norm.weight", "type output_norm.weight 24"},
+    {0},
+};
+
+const hostile_model hostile_tokenizers[] = {
     {"tokenizer-missing", BAD, "tokenizer.ggml.model", "drop tokenizer.ggml.model"},
     {"tokenizer-unknown", NEW, "tokenizer.ggml.model", "str tokenizer.ggml.model abacus"},
     {"tokenizer-number", BAD, "tokenizer.ggml.model", "u32 tokenizer.ggml.model 1"},
@@ -72,7 +76,6 @@ const hostile_model hostile_models[] = {
     {"tokens-numbers", BAD, "tokenizer.ggml.tokens", "i32s tokenizer.ggml.tokens 261 1"},
     {"tokens-string", BAD, "tokenizer.ggml.tokens", "str tokenizer.ggml.tokens abc"},
     {"types-short", BAD, "tokenizer.ggml.token_type", "i32s tokenizer.ggml.token_type 260 1"},
-    {"types-99", BAD, "tokenizer.ggml.token_type", "i32s tokenizer.ggml.token_type 261 99"},
     {"types-strings", BAD, "tokenizer.ggml.token_type", "strs tokenizer.ggml.token_type a,b"},
     {"merges-missing", BAD, "tokenizer.ggml.merges", "drop tokenizer.ggml.merges"},
     {"merges-numbers", BAD, "tokenizer.ggml.merges", "i32s tokenizer.ggml.merges 2 1"},

@@ -103,7 +103,8 @@ static void check_page(family *f, simd_kv type, int dk, int dv, int n, uint64_t 
     make_page(v, (size_t)dv * SIMD_PAGE, type, kind == 4 ? 0 : kind, u + 2);
     poison(k, v, &c.a, type);
     size_t total = out_size(&c.a);
-    float *want = region_place(&mem.want, total * 4, 0), *out = region_place(&mem.o, total * 4, u & 4096 ? AT_END : 4);
+    float *want = region_place(&mem.want, total * 4, 0);
+    float *out = region_place(&mem.o, total * 4, u & 4096 ? AT_END : 4);
     set_out(&c.a, want);
     call_guarded(-1, call_attn, &c);
     no_zero_sign(&c.a);
@@ -114,9 +115,11 @@ static void check_page(family *f, simd_kv type, int dk, int dv, int n, uint64_t 
         bool lived = call_guarded(i, call_attn, &c);
         no_zero_sign(&c.a);
         long diff = lived ? first_difference(out, want, total) : 0, d = diff < 0 ? 0 : diff;
-        check_result(f, i, diff < 0, "dk %d dv %d rows %d seed %lu kind %d%s%s: %s%s %ld: %a, should be %a", dk, dv, n,
-                     (unsigned long)seed, kind, c.a.softcap > 0 ? " softcap" : "", c.a.slope ? " slopes" : "",
-                     lived ? "" : "FAULT; ", d < MAX_ROWS ? "m" : d < 2 * MAX_ROWS ? "l" : "o",
+        check_result(f, i, diff < 0,
+                     "dk %d dv %d rows %d seed %lu kind %d%s%s: %s%s %ld: %a, should be %a",
+                     dk, dv, n, (unsigned long)seed, kind, c.a.softcap > 0 ? " softcap" : "",
+                     c.a.slope ? " slopes" : "", lived ? "" : "FAULT; ",
+                     d < MAX_ROWS ? "m" : d < 2 * MAX_ROWS ? "l" : "o",
                      d < MAX_ROWS ? d : d < 2 * MAX_ROWS ? d - MAX_ROWS : d - 2 * MAX_ROWS, (double)out[d],
                      (double)want[d]);
     }
@@ -131,7 +134,8 @@ static void check_pages(const char *name, size_t slot, simd_kv type)
     if (!family_open(&f, name, slot)) return;
     for (size_t i = 0; i < sizeof dims / sizeof *dims; i++)
         for (int n = 1; n <= (dims[i][0] > 300 ? 5 : 9); n++)
-            for (int rep = 0; rep < (dims[i][0] > 150 ? 2 : 6); rep++) check_page(&f, type, dims[i][0], dims[i][1], n, seed++);
+            for (int rep = 0; rep < (dims[i][0] > 150 ? 2 : 6); rep++)
+                check_page(&f, type, dims[i][0], dims[i][1], n, seed++);
     family_close(&f);
 }
 
@@ -146,8 +150,9 @@ typedef struct merge_call {
 static void call_merge(void *p)
 {
     const merge_call *c = p;
-    ((void (*)(float *, float *, float *, float, float, const float *, size_t))c->fn)(&c->ml[0], &c->ml[1], c->o, c->m2,
-                                                                                     c->l2, c->o2, c->n);
+    void (*fn)(float *, float *, float *, float, float, const float *, size_t);
+    memcpy(&fn, &c->fn, sizeof fn);
+    fn(&c->ml[0], &c->ml[1], c->o, c->m2, c->l2, c->o2, c->n);
 }
 
 static void check_merge(void)

@@ -70,8 +70,8 @@ void bench_tiles(void)
     b.scratch = aligned_alloc(64, SIMD_SCRATCH);
     b.acts = aligned_alloc(64, x.stride * 512);
     b.y = malloc(b.w_bytes > sizeof(float) * 512 * BATCH_ROWS ? b.w_bytes : sizeof(float) * 512 * BATCH_ROWS);
-    printf("%-10s %-8s %8s %8s %10s %10s\n%-10s %-8s %8s %8s %10s %10s\n", "", "", "GB/s", "GB/s", "GOPS", "GOPS", "format",
-           "tier", "L2", "memory", "64 cols", "512 cols");
+    printf("%-10s %-8s %8s %8s %10s %10s\n", "", "", "GB/s", "GB/s", "GOPS", "GOPS");
+    printf("%-10s %-8s %8s %8s %10s %10s\n", "format", "tier", "L2", "memory", "64 cols", "512 cols");
     for (int id = 0; id < QUANT_FORMATS; id++) {
         char name[32];
         snprintf(name, sizeof name, "tile %s", quant_table[id].name);

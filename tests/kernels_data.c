@@ -64,7 +64,7 @@ static void set_scales(quant_id f, uint8_t *b, int kind, uint64_t r)
         b[0] = kind >= 4 && kind <= 8 ? extremes[kind - 4] : (uint8_t)(120 + (r & 7));
     }
     if (f == QUANT_NVFP4) /* kind 0: exponents of one octave; the others as the random bytes have it */
-        for (int i = 0; i < 4; i++) b[i] = kind == 0 ? (uint8_t)(0x38 | (r >> 3 * i & 7)) : b[i];
+        for (int i = 0; kind == 0 && i < 4; i++) b[i] = (uint8_t)(0x38 | (r >> 3 * i & 7));
     if (f == QUANT_IQ1_M) {
         struct quant_IQ1_M *m = (void *)b;
         uint16_t h = half_of(kind, r);
@@ -97,7 +97,8 @@ void make_weights(quant_id f, uint8_t *w, size_t blocks, int kind, uint64_t seed
     if (kind == 2) memset(w, 0xff, blocks * bytes);
     if (kind == 3) memset(w, 0, blocks * bytes);
     if (kind == 9) /* each block all ones or all zeros, or each byte */
-        for (size_t i = 0; i < blocks * bytes; i++) w[i] = random_u64(seed, i / (seed % 2 ? 1 : bytes)) & 1 ? 0xff : 0;
+        for (size_t i = 0; i < blocks * bytes; i++)
+            w[i] = random_u64(seed, i / (seed % 2 ? 1 : bytes)) & 1 ? 0xff : 0;
     if (kind == 1) return;
     for (size_t b = 0; b < blocks; b++) set_scales(f, w + b * bytes, kind, random_u64(~seed, b));
 }

@@ -24,7 +24,8 @@ static void call_quantize(void *p)
 /* Blocks of every sort in one row: the sort is drawn for each block. */
 static void make_row(float *x, int64_t k, int len, uint64_t seed)
 {
-    static const float tops[] = {0x1p-100f, 0x1.fffffep-101f, 0x1p-126f, 0x1p-149f, 0x1.fffffep127f, 127, 1, 0x1p-99f};
+    static const float tops[] = {0x1p-100f, 0x1.fffffep-101f, 0x1p-126f, 0x1p-149f, 0x1.fffffep127f,
+                                 127, 1, 0x1p-99f};
     for (int64_t b = 0; b < k; b += len) {
         uint64_t r = random_u64(seed, (uint64_t)b);
         make_floats(x + b, (size_t)len, r % 16 < 10 ? (int)(r % 2) : 4, r);
@@ -48,8 +49,8 @@ static const char *column_differs(const simd_act *a, const uint8_t *p, const uin
 {
     size_t k = (size_t)a->k, n = k / (a->kind == QUANT_ACT_Q32 ? 32 : 256);
     if (memcmp(p, want, k) != 0) return "codes";
-    if (first_difference((const float *)(const void *)(p + a->off_d), (const float *)(const void *)(want + a->off_d), n)
-        >= 0) return "scales";
+    const float *d = (const float *)(const void *)(p + a->off_d);
+    if (first_difference(d, (const float *)(const void *)(want + a->off_d), n) >= 0) return "scales";
     if (memcmp(p + a->off_s32, want + a->off_s32, k / 32 * 2) != 0) return "sums of 32";
     return memcmp(p + a->off_s16, want + a->off_s16, k / 16 * 2) != 0 ? "sums of 16" : NULL;
 }
@@ -188,13 +189,15 @@ static void check_vector(family *f, const vector_kernel *k, size_t n, int kind, 
     int at = seed % 4 == 0 ? AT_END : seed % 4 == 1 ? 0 : (int)(4 * (seed % 17));
     size_t margin = seed % 4 == 0 ? 0 : MARGIN, total = n + margin;
     float *y = region_place(&mem.y, total * sizeof *y, at);
-    float *a = region_place(&mem.a, n * sizeof *a, seed % 8 < 4 ? AT_END : 4), *b = region_place(&mem.b, n * sizeof *b, AT_END);
+    float *a = region_place(&mem.a, n * sizeof *a, seed % 8 < 4 ? AT_END : 4);
+    float *b = region_place(&mem.b, n * sizeof *b, AT_END);
     bool same = overlaps(k, seed);
     make_floats(a, n, kind, seed * 3);
     make_floats(b, n, seed % 5 ? 0 : kind, seed * 3 + 1);
     make_floats(mem.start, total, kind, seed * 3 + 2);
     if (n == MAX_N) /* the sweep: the upper 16 bits of every float, twice */
-        for (size_t i = 0; i < n; i++) a[i] = f32_from_bits((uint32_t)(i / 2) << 16 | (uint32_t)(random_u64(seed, i) & 0xffff));
+        for (size_t i = 0; i < n; i++)
+            a[i] = f32_from_bits((uint32_t)(i / 2) << 16 | (uint32_t)(random_u64(seed, i) & 0xffff));
     if (same) memcpy(mem.start, a, n * sizeof *a);
     vector_call c = {f->scalar, mem.want, same ? mem.want : a, b, random_unit(seed, 77), 0, n};
     memcpy(mem.want, mem.start, total * sizeof *y);
@@ -207,8 +210,9 @@ static void check_vector(family *f, const vector_kernel *k, size_t n, int kind, 
         bool lived = call_guarded(i, k->call, &c);
         long diff = lived ? first_difference(y, mem.want, total) : 0, d = diff < 0 ? 0 : diff;
         check_result(f, i, diff < 0 && same_f32(c.result, result),
-                     "n %zu kind %d seed %lu:%s element %ld: %a, should be %a (of %a); result %a, should be %a", n, kind,
-                     (unsigned long)seed, lived ? "" : " FAULT;", d, (double)(diff < 0 || !lived ? 0 : y[d]), (double)mem.want[d],
+                     "n %zu kind %d seed %lu:%s element %ld: %a, should be %a (of %a); result %a, should be %a",
+                     n, kind, (unsigned long)seed, lived ? "" : " FAULT;", d,
+                     (double)(diff < 0 || !lived ? 0 : y[d]), (double)mem.want[d],
                      (double)(d < (long)n ? a[d] : 0), (double)c.result, (double)result);
     }
 }
@@ -220,7 +224,8 @@ static void check_vector_kernel(const vector_kernel *k)
     uint64_t seed = 0;
     bool pairs = k->call == call_rope;
     for (size_t n = k->call == call_max ? 1 : 0; n <= 70; n++)
-        for (int rep = 0; rep < 12; rep++) check_vector(&f, k, pairs ? 2 * n : n, (int)(seed % FLOAT_KINDS), seed), seed++;
+        for (int rep = 0; rep < 12; rep++, seed++)
+            check_vector(&f, k, pairs ? 2 * n : n, (int)(seed % FLOAT_KINDS), seed);
     for (size_t n = 96; n < 6000; n = n * 5 / 4 + (n & 3))
         for (int kind = 0; kind < FLOAT_KINDS; kind++) check_vector(&f, k, pairs ? n / 2 * 2 : n, kind, seed++);
     for (int rep = 0; k->sweep && rep < 2; rep++) check_vector(&f, k, MAX_N, 0, seed++);

@@ -84,7 +84,8 @@ static void check_tile(family *f, const tile_case *c)
     uint8_t *w = region_place(&mem.w, stride * (size_t)c->rows, w_at);
     x.data = region_place(&mem.x, x.stride * (size_t)columns, s / 65536 % 2 ? AT_END : 0);
     for (int64_t r = 0; r < c->rows; r++)
-        make_weights(c->format, w + (size_t)r * stride, (size_t)(c->k / q->block_len), w_kind, s * 4096 + (uint64_t)r);
+        make_weights(c->format, w + (size_t)r * stride, (size_t)(c->k / q->block_len), w_kind,
+                     s * 4096 + (uint64_t)r);
     make_columns(&x, columns, x_kind, s * 256);
     permute(x_index, c->cols, columns, s);
     permute(y_index, c->cols, outputs, ~s);

@@ -305,6 +305,32 @@ START_TEST(the_kit_opens)
 }
 END_TEST
 
+START_TEST(the_last_value_stays)
+{
+    gguf *g;
+    gguf_writer *w = gguf_writer_new();
+    for (uint32_t i = 0; i < 10; i++) {
+        gguf_writer_u32(w, "a", i);
+        gguf_writer_u32(w, "b", i);
+        gguf_writer_drop(w, "c");
+        gguf_writer_u32(w, "c", i);
+        gguf_writer_drop(w, "b");
+    }
+    for (int again = 0; again < 2; again++) { /* and it can be written twice */
+        OK(gguf_writer_write(w, path, &e));
+        OK(gguf_open(path, 0, &g, &e));
+        ck_assert_uint_eq(gguf_kv_count(g), 2 + (size_t)again);
+        ck_assert(gguf_str_eq(gguf_kv_at(g, 0)->key, "a"));
+        ck_assert_uint_eq(gguf_find(g, "a")->v.u, 9);
+        ck_assert_uint_eq(gguf_find(g, "c")->v.u, 9);
+        ck_assert_ptr_null(gguf_find(g, "d"));
+        gguf_close(g);
+        gguf_writer_u32(w, "b", 1);
+    }
+    gguf_writer_free(w);
+}
+END_TEST
+
 START_TEST(writer_refuses)
 {
     gguf_writer *w = gguf_writer_new();
@@ -333,6 +359,7 @@ Suite *suite_gguf(void)
     tcase_add_test(t, split_sets);
     tcase_add_test(t, a_shrinking_file_is_damaged);
     tcase_add_test(t, the_kit_opens);
+    tcase_add_test(t, the_last_value_stays);
     tcase_add_test(t, writer_refuses);
     suite_add_tcase(s, t);
     return s;

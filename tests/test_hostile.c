@@ -12,6 +12,9 @@
 
 #include "gguf/gguf.h"
 #include "hostile.h"
+#if __has_include("text/tokenizer.h")
+#include "text/tokenizer.h"
+#endif
 
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 enum { SANITIZED = 1 };
@@ -234,22 +237,71 @@ START_TEST(bytes_change_while_open)
 }
 END_TEST
 
-/* The models that the loader is to refuse are well-formed files: each change can be made, and the file opens. */
-START_TEST(hostile_models_are_well_formed)
+typedef tawny_status opener(const char *file);
+
+static tawny_status open_model(const char *file)
+{
+    tawny_model *m = NULL;
+    tawny_status status = tawny_model_open(file, &m, &e);
+    tawny_model_close(m);
+    return status;
+}
+
+#if __has_include("text/tokenizer.h")
+static tawny_status open_tokenizer(const char *file)
+{
+    gguf *g = NULL;
+    tokenizer *t = NULL;
+    tawny_status status = gguf_open(file, 0, &g, &e);
+    if (!status) status = tok_open(g, &t, &e);
+    tok_close(t);
+    gguf_close(g);
+    return status;
+}
+#endif
+
+/* Well-formed files all of them: what is wrong is for the model loader, or the tokenizer, to name. */
+static void check_models(const hostile_model *table, const char *what, opener *open)
 {
     char dir[] = "/tmp/tawny-hostile-XXXXXX", file[64];
     ck_assert_ptr_nonnull(mkdtemp(dir));
     snprintf(file, sizeof file, "%s/m.gguf", dir);
-    for (const hostile_model *h = hostile_models; h->name; h++) {
+    ck_assert_msg(hostile_model_write(NULL, file, &e) == TAWNY_OK, "%s", e.message);
+    ck_assert_msg(open(file) == TAWNY_OK, "%s", e.message);
+
+    bound_memory();
+    int bad = 0, n = 0;
+    double slowest = 0;
+    for (const hostile_model *h = table; h->name; h++, n++) {
         gguf *g = NULL;
         ck_assert_msg(hostile_model_write(h->changes, file, &e) == TAWNY_OK, "%s: %s", h->name, e.message);
         ck_assert_msg(gguf_open(file, 0, &g, &e) == TAWNY_OK, "%s: %s", h->name, e.message);
         gguf_close(g);
+        e = (tawny_error){0};
+        double start = seconds();
+        tawny_status status = open(file);
+        double took = seconds() - start;
+        if (took > slowest) slowest = took;
+        bool named = strstr(e.message, h->text) && strstr(e.message, file);
+        if (status == h->status && e.code == status && named) continue;
+        fprintf(stderr, "%s: status %d, '%s'\n    instead of %d, '%s'\n", h->name, status, e.message, h->status,
+                h->text);
+        bad++;
     }
+    printf("hostile: %d %s, the slowest %.2f ms\n", n, what, slowest * 1e3);
     unlink(file);
     rmdir(dir);
+    ck_assert_int_eq(bad, 0);
+    ck_assert(slowest < (SANITIZED ? 5 : 1));
 }
+
+START_TEST(each_model_gives_its_error) { check_models(hostile_models, "models", open_model); }
 END_TEST
+
+#if __has_include("text/tokenizer.h")
+START_TEST(each_tokenizer_gives_its_error) { check_models(hostile_tokenizers, "tokenizers", open_tokenizer); }
+END_TEST
+#endif
 
 Suite *suite_hostile(void)
 {
@@ -262,7 +314,10 @@ Suite *suite_hostile(void)
     tcase_add_test(t, cut_at_every_byte);
     tcase_add_test(t, every_byte_changed);
     tcase_add_test(t, bytes_change_while_open);
-    tcase_add_test(t, hostile_models_are_well_formed);
+    tcase_add_test(t, each_model_gives_its_error);
+#if __has_include("text/tokenizer.h")
+    tcase_add_test(t, each_tokenizer_gives_its_error);
+#endif
     suite_add_tcase(s, t);
     return s;
 }

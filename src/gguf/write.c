@@ -7,6 +7,8 @@
 
 typedef struct entry {
     char *key;
+    size_t no;    /* the how manieth it was set as */
+    bool dropped; /* by gguf_writer_drop, or set again later */
     gguf_type type;
     gguf_type element; /* of arrays */
     uint64_t n;
@@ -54,17 +56,13 @@ void gguf_writer_free(gguf_writer *w)
 
 static void put(gguf_writer *w, const char *key, size_t key_len, entry e, const void *data)
 {
+    e.no = w->n_kv;
     e.key = arena_strndup(w->mem, key, key_len);
     e.data = arena_strndup(w->mem, e.bytes ? data : "", e.bytes);
     if (!e.key || !e.data) {
         w->failed = true;
         return;
     }
-    for (size_t i = 0; i < w->n_kv; i++)
-        if (strcmp(w->kv[i].key, e.key) == 0) {
-            w->kv[i] = e;
-            return;
-        }
     if (gguf_grow(&w->kv, w->n_kv, &w->cap_kv, sizeof *w->kv)) w->kv[w->n_kv++] = e;
     else w->failed = true;
 }
@@ -102,11 +100,7 @@ void gguf_writer_array(gguf_writer *w, const char *key, gguf_type type, const vo
 
 void gguf_writer_drop(gguf_writer *w, const char *key)
 {
-    size_t i = 0;
-    while (i < w->n_kv && strcmp(w->kv[i].key, key) != 0) i++;
-    if (i == w->n_kv) return;
-    memmove(&w->kv[i], &w->kv[i + 1], (w->n_kv - i - 1) * sizeof *w->kv);
-    w->n_kv--;
+    put(w, key, strlen(key), (entry){.dropped = true}, NULL);
 }
 
 /* The low bytes of an integer, little-endian as all of a file. */
@@ -187,6 +181,43 @@ static void add_str(buf *b, const char *s)
     buf_str(b, s);
 }
 
+static int compare_entries(const void *a, const void *b)
+{
+    const entry *x = *(const entry *const *)a, *y = *(const entry *const *)b;
+    int c = strcmp(x->key, y->key);
+    return c ? c : (x->no > y->no) - (x->no < y->no);
+}
+
+/* Of each key only what was set last stays, where it was set first. By sorting, since the keys may
+ * be copied from a file with a great many of them. */
+static void settle(gguf_writer *w)
+{
+    size_t n = 0;
+    entry **sorted = malloc((w->n_kv + 1) * sizeof *sorted);
+    if (!sorted) {
+        w->failed = true;
+        return;
+    }
+    for (size_t i = 0; i < w->n_kv; i++) sorted[i] = &w->kv[i];
+    qsort(sorted, w->n_kv, sizeof *sorted, compare_entries);
+    for (size_t i = 0, end; i < w->n_kv; i = end) {
+        for (end = i + 1; end < w->n_kv && strcmp(sorted[i]->key, sorted[end]->key) == 0; end++)
+            sorted[end - 1]->dropped = true;
+        if (end - i > 1) {
+            *sorted[i] = *sorted[end - 1];
+            sorted[end - 1]->dropped = true;
+        }
+    }
+    free(sorted);
+    for (size_t i = 0; i < w->n_kv; i++) {
+        if (w->kv[i].dropped) continue;
+        w->kv[n] = w->kv[i];
+        w->kv[n].no = n;
+        n++;
+    }
+    w->n_kv = n;
+}
+
 static void make_header(const gguf_writer *w, buf *b)
 {
     buf_str(b, "GGUF");
@@ -237,6 +268,7 @@ static tawny_status put_tensor(const job *t, file_out *o, tawny_error *err)
 tawny_status gguf_writer_write(gguf_writer *w, const char *path, tawny_error *err)
 {
     uint32_t alignment = 32;
+    settle(w);
     for (size_t i = 0; i < w->n_kv; i++)
         if (strcmp(w->kv[i].key, "general.alignment") == 0 && w->kv[i].type == GGUF_U32)
             memcpy(&alignment, w->kv[i].data, 4);
