@@ -95,7 +95,8 @@ enum { Q32_FEW = 4 };
     } \
     static void name##_tile(const simd_tile *t) \
     { \
-        if (t->cols <= 1) name##_one(t); \
+        if (t->cols < 1) return; \
+        if (t->cols == 1) name##_one(t); \
         else if (t->cols <= Q32_FEW) name##_few(t); \
         else name##_many(t); \
     }

@@ -182,6 +182,8 @@ int main(int argc, char **argv)
     if (!load_tiers()) return 2;
     if (bench) {
         bench_tiles();
+        bench_vectors();
+        bench_attention();
         return 0;
     }
     check_tiles();

@@ -70,6 +70,11 @@ void check_vectors(void);
 void check_attention(void);
 void check_conversions(void);
 void bench_tiles(void);
+void bench_vectors(void);
+void bench_attention(void);
+
+/* Seconds of the best of some calls that together take about a tenth of a second. */
+double best_time(void (*call)(void *), void *arg);
 
 /* ---- operands that more than one file makes ---- */
 /* n blocks of a format; kind: 0 random codes and sane scales, 1 random bytes, 2.. extremes. */

@@ -185,7 +185,7 @@ static void check_merge(void)
     family_close(&f);
 }
 
-void check_attention(void)
+static void memory_new(void)
 {
     size_t page = (size_t)SIMD_MAX_HEAD * SIMD_PAGE * sizeof(float);
     mem.k = region_new(page);
@@ -194,13 +194,55 @@ void check_attention(void)
     mem.want = region_new(mem.o.size);
     mem.scratch = region_new(SIMD_SCRATCH);
     for (int r = 0; r < MAX_ROWS; r++) mem.q[r] = region_new(SIMD_MAX_HEAD * sizeof(float) + 64);
-    check_pages("attn", offsetof(simd_table, attn), SIMD_KV_F32);
-    check_pages("attn_f16", offsetof(simd_table, attn_f16), SIMD_KV_F16);
-    check_merge();
+}
+
+static void memory_free(void)
+{
     region_free(&mem.k);
     region_free(&mem.v);
     region_free(&mem.o);
     region_free(&mem.want);
     region_free(&mem.scratch);
     for (int r = 0; r < MAX_ROWS; r++) region_free(&mem.q[r]);
+}
+
+void check_attention(void)
+{
+    memory_new();
+    check_pages("attn", offsetof(simd_table, attn), SIMD_KV_F32);
+    check_pages("attn_f16", offsetof(simd_table, attn_f16), SIMD_KV_F16);
+    check_merge();
+    memory_free();
+}
+
+/* One page of keys and values of a head of 128, in cache: GB/s of both, by the number of query rows. */
+static void bench_page(const tier *t, simd_kv type, int n)
+{
+    static const int32_t lo[MAX_ROWS], hi[MAX_ROWS] = {64, 64, 64, 64, 64, 64, 64, 64, 64, 64, 64, 64};
+    enum { DIM = 128 };
+    const float *q[MAX_ROWS];
+    for (int r = 0; r < n; r++) q[r] = (const float *)(const void *)mem.q[r].base;
+    attn_call c = {type == SIMD_KV_F32 ? t->t.attn : t->t.attn_f16, {
+        .k = mem.k.base, .v = mem.v.base, .dk = DIM, .dv = DIM, .rows = n, .q = q, .lo = lo, .hi = hi, .scale = 0.1f,
+        .ldo = DIM, .scratch = mem.scratch.base}};
+    set_out(&c.a, (float *)(void *)mem.o.base);
+    simd = t->t;
+    double s = best_time(call_attn, &c), bytes = 2.0 * DIM * SIMD_PAGE * (type == SIMD_KV_F32 ? 4 : 2);
+    printf("%-16s %-8s %4d %10.2f %12.0f\n", type == SIMD_KV_F32 ? "attn" : "attn_f16", t->name, n, bytes / s * 1e-9,
+           s * 1e9);
+}
+
+void bench_attention(void)
+{
+    static const int rows_of[] = {1, 4, 8};
+    if (!name_wanted("attn") && !name_wanted("attn_f16")) return;
+    memory_new();
+    make_page(mem.k.base, 128 * SIMD_PAGE, SIMD_KV_F16, 0, 1);
+    make_page(mem.v.base, 128 * SIMD_PAGE, SIMD_KV_F16, 0, 2);
+    for (int r = 0; r < MAX_ROWS; r++) make_floats((float *)(void *)mem.q[r].base, 128, 0, (uint64_t)r);
+    printf("\n%-16s %-8s %4s %10s %12s\n", "page of 128", "tier", "rows", "GB/s", "ns a call");
+    for (int type = 0; type < SIMD_KV_TYPES; type++)
+        for (int t = 0; t < n_tiers; t++)
+            for (int i = 0; i < 3; i++) bench_page(&tiers[t], (simd_kv)type, rows_of[i]);
+    memory_free();
 }

@@ -21,17 +21,27 @@ typedef struct bench {
     size_t w_bytes;
 } bench;
 
-/* Seconds of the best of some calls that together take about a tenth of a second. */
-static double best_call(simd_tile_fn fn, const simd_tile *t)
+double best_time(void (*call)(void *), void *arg)
 {
     double best = 1e9, start = now();
     for (int i = 0; i < 3 || now() - start < 0.1; i++) {
         double at = now();
-        fn(t);
+        call(arg);
         double s = now() - at;
         if (s < best) best = s;
     }
     return best;
+}
+
+typedef struct tile_call {
+    simd_tile_fn fn;
+    const simd_tile *t;
+} tile_call;
+
+static void call_tile(void *p)
+{
+    const tile_call *c = p;
+    c->fn(c->t);
 }
 
 /* rows x 4096 weights by cols columns: seconds. */
@@ -43,7 +53,7 @@ static double time_tile(const bench *b, simd_tile_fn fn, quant_id id, int64_t ro
     make_columns(&x, cols, 0, 1);
     simd_tile t = {.w = b->w, .row_bytes = quant_row_bytes(id, LONG_ROW), .k = LONG_ROW, .rows = rows, .x = &x,
                    .cols = cols, .y = b->y, .ldy = (size_t)rows, .scratch = b->scratch};
-    return best_call(fn, &t);
+    return best_time(call_tile, &(tile_call){fn, &t});
 }
 
 static void bench_tile(const bench *b, const tier *t, quant_id id)
@@ -61,8 +71,18 @@ static void bench_tile(const bench *b, const tier *t, quant_id id)
     fflush(stdout);
 }
 
+static bool tile_wanted(int id)
+{
+    char name[32];
+    snprintf(name, sizeof name, "tile %s", quant_table[id].name);
+    return name_wanted(name);
+}
+
 void bench_tiles(void)
 {
+    bool any = false;
+    for (int id = 0; id < QUANT_FORMATS; id++) any = any || tile_wanted(id);
+    if (!any) return;
     bench b = {.w_bytes = (size_t)48 << 20};
     simd_act x;
     simd_act_layout(&x, QUANT_ACT_F32, LONG_ROW);
@@ -73,9 +93,7 @@ void bench_tiles(void)
     printf("%-10s %-8s %8s %8s %10s %10s\n", "", "", "GB/s", "GB/s", "GOPS", "GOPS");
     printf("%-10s %-8s %8s %8s %10s %10s\n", "format", "tier", "L2", "memory", "64 cols", "512 cols");
     for (int id = 0; id < QUANT_FORMATS; id++) {
-        char name[32];
-        snprintf(name, sizeof name, "tile %s", quant_table[id].name);
-        if (!name_wanted(name)) continue;
+        if (!tile_wanted(id)) continue;
         make_weights((quant_id)id, b.w, b.w_bytes / (size_t)quant_table[id].block_bytes, 0, 1);
         for (int i = 0; i < n_tiers; i++)
             if (i == 0 || tiers[i].t.tile[id] != tiers[i - 1].t.tile[id]) bench_tile(&b, &tiers[i], (quant_id)id);

@@ -85,6 +85,18 @@ static void make_float_weights(quant_id f, uint8_t *w, size_t n, int kind, uint6
     }
 }
 
+/* Bytes of ones or zeros are extremes for all but two's complement: codes of Q8_0 and sub-scales of Q6_K. */
+static void signed_extremes(quant_id f, uint8_t *w, size_t blocks, int kind, uint64_t seed)
+{
+    size_t at = f == QUANT_Q8_0 ? AT(Q8_0, qs) : AT(Q6_K, scales), n = f == QUANT_Q8_0 ? 32 : 16;
+    if (f != QUANT_Q8_0 && f != QUANT_Q6_K) return;
+    for (size_t b = 0; b < blocks; b++)
+        for (size_t i = 0; i < n; i++) {
+            bool low = kind == 3 || (kind == 9 && random_u64(~seed, b * n + i) & 1);
+            w[b * (size_t)quant_table[f].block_bytes + at + i] = low ? 0x80 : 0x7f;
+        }
+}
+
 void make_weights(quant_id f, uint8_t *w, size_t blocks, int kind, uint64_t seed)
 {
     const quant_traits *t = &quant_table[f];
@@ -99,6 +111,7 @@ void make_weights(quant_id f, uint8_t *w, size_t blocks, int kind, uint64_t seed
     if (kind == 9) /* each block all ones or all zeros, or each byte */
         for (size_t i = 0; i < blocks * bytes; i++)
             w[i] = random_u64(seed, i / (seed % 2 ? 1 : bytes)) & 1 ? 0xff : 0;
+    if (kind == 2 || kind == 3 || kind == 9) signed_extremes(f, w, blocks, kind, seed);
     if (kind == 1) return;
     for (size_t b = 0; b < blocks; b++) set_scales(f, w + b * bytes, kind, random_u64(~seed, b));
 }

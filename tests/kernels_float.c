@@ -248,6 +248,31 @@ void check_vectors(void)
     free(mem.start);
 }
 
+/* Nanoseconds a call of 4096 numbers in cache. */
+void bench_vectors(void)
+{
+    enum { N = 4096 };
+    float *y = calloc(N, sizeof *y), *a = malloc(N * sizeof *a), *b = malloc(N * sizeof *b);
+    make_floats(a, N, 0, 1);
+    make_floats(b, N, 0, 2);
+    bool head = false;
+    for (size_t i = 0; i < sizeof kernels / sizeof *kernels; i++) {
+        const vector_kernel *k = &kernels[i];
+        for (int t = 0; name_wanted(k->name) && t < n_tiers; t++) {
+            vector_call c = {.y = y, .a = a, .b = b, .s = 0.5f, .n = N};
+            memcpy(&c.fn, (uint8_t *)&tiers[t].t + k->slot, sizeof c.fn);
+            simd = tiers[t].t;
+            memset(y, 0, N * sizeof *y);
+            if (!head) printf("\n%-16s %-8s %12s\n", "n = 4096", "tier", "ns a call");
+            head = true;
+            printf("%-16s %-8s %12.0f\n", k->name, tiers[t].name, best_time(k->call, &c) * 1e9);
+        }
+    }
+    free(y);
+    free(a);
+    free(b);
+}
+
 /* ---- conversions ---- */
 typedef struct convert_call {
     any_fn fn;

@@ -4,7 +4,7 @@
 
 #include "kernels.h"
 
-enum { MAX_COLS = 64, MAX_ROWS = 200, MAX_K = 16384, PAD = 3 };
+enum { MAX_COLS = 64, MAX_ROWS = 200, PAD = 3 };
 
 /* Memory for one tile, reused by all cases. */
 static struct {
@@ -13,7 +13,7 @@ static struct {
 
 static void memory_new(void)
 {
-    mem.w = region_new((size_t)8 << 20);
+    mem.w = region_new((size_t)12 << 20);
     mem.x = region_new((size_t)8 << 20);
     mem.y = region_new((MAX_COLS + 2) * (MAX_ROWS + PAD) * sizeof(float) + 64);
     mem.want = region_new(mem.y.size);
@@ -78,7 +78,7 @@ static void check_tile(family *f, const tile_case *c)
     int columns = c->cols + 2, outputs = c->cols + 2;
     int32_t x_index[MAX_COLS], y_index[MAX_COLS];
     size_t row = quant_row_bytes(c->format, (size_t)c->k), stride = row + (s / 2048 % 4 == 0 ? 34 : 0);
-    size_t ldy = (size_t)c->rows + s / 8192 % PAD, ny = ldy * (size_t)outputs;
+    size_t ldy = (size_t)c->rows + s / 8192 % PAD + (c->rows == 0), ny = ldy * (size_t)outputs;
     simd_act x;
     simd_act_layout(&x, q->act, c->k);
     uint8_t *w = region_place(&mem.w, stride * (size_t)c->rows, w_at);
@@ -87,7 +87,7 @@ static void check_tile(family *f, const tile_case *c)
         make_weights(c->format, w + (size_t)r * stride, (size_t)(c->k / q->block_len), w_kind,
                      s * 4096 + (uint64_t)r);
     make_columns(&x, columns, x_kind, s * 256);
-    permute(x_index, c->cols, columns, s);
+    for (int i = 0; i < c->cols; i++) x_index[i] = (int32_t)(random_u64(s, (uint64_t)i) % (uint64_t)columns);
     permute(y_index, c->cols, outputs, ~s);
     float *y = region_place(&mem.y, ny * sizeof *y, s / 131072 % 2 ? AT_END : 4);
     float *want = region_place(&mem.want, ny * sizeof *want, 0);
@@ -144,7 +144,8 @@ static void larger_tiles(family *f, quant_id id, uint64_t *seed)
 static void long_rows(family *f, quant_id id, uint64_t *seed)
 {
     static const int shapes[][3] = {{1, 1, 4096}, {16, 1, 5376}, {33, 4, 2304}, {17, 7, 4352}, {200, 1, 1024},
-                                    {5, 2, 7936}, {8, 33, 2304}, {2, 1, 16384}, {67, 3, 3840}, {128, 2, 768}};
+                                    {5, 2, 7936}, {8, 33, 2304}, {2, 1, 16384}, {67, 3, 3840}, {128, 2, 768},
+                                    {35, 5, 65536}, {16, 2, 28672}, {0, 3, 768}, {5, 0, 768}};
     const quant_traits *q = &quant_table[id];
     for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
         uint64_t r = random_u64(id, ++*seed) & ~(uint64_t)0x110; /* sane weights and columns */
