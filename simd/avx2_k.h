@@ -138,7 +138,7 @@ AVX2_INLINE void k_fill(k_format f, const uint8_t *const w[8], size_t at, uint8_
 AVX2_INLINE __m256 k_scale_at(const uint8_t *const w[8], size_t at) { return avx2_halves(w, at); }
 
 /* Up to this many columns the blocks are read where they lie. */
-enum { K_FEW = 4 };
+enum { K_FEW = 3 };
 
 #define K_FORMAT(name, ...) \
     static const k_format name##_format = {__VA_ARGS__}; \

@@ -34,54 +34,59 @@ AVX2_INLINE __m256i avx2_part(const uint8_t *p, int i, int half)
     return _mm256_load_si256((const __m256i *)(const void *)(p + 64 * i + 32 * half));
 }
 
-/* The sums of activations that a pair of groups meets: two int16 as one int32. */
+/* The sums of activations that a pair of groups meets, as int16 pairs (the second meets a 0 where there is one). */
 AVX2_INLINE __m256i avx2_sums(avx2_shape f, const avx2_column *x, int64_t at, int pair)
 {
-    if (f.acc_len == f.group && f.group == 32) return _mm256_set1_epi32((uint16_t)x->s32[at / 32]);
-    if (f.acc_len == f.group && f.group == 16) return _mm256_set1_epi32((uint16_t)x->s16[at / 16]);
+    if (f.acc_len == f.group) return _mm256_set1_epi16(f.group == 32 ? x->s32[at / 32] : x->s16[at / 16]);
     return avx2_quad((f.group == 32 ? x->s32 + at / 32 : x->s16 + at / 16) + 2 * pair);
+}
+
+/* Adds the products of `run` vectors of codes from p on, as int16. The order is forced: compilers would multiply
+ * all first and run out of registers. */
+AVX2_INLINE void avx2_panel_run(avx2_shape f, int run, const uint8_t *p, const avx2_column x[AVX2_COLS], int64_t at,
+                                __m256i part[AVX2_COLS][2])
+{
+    for (int c = 0; c < AVX2_COLS; c++) part[c][0] = part[c][1] = _mm256_setzero_si256();
+#pragma GCC unroll 8
+    for (int i = 0; i < run; i++) {
+        __m256i w[2] = {avx2_keep_int(avx2_part(p, i, 0)), avx2_keep_int(avx2_part(p, i, 1))};
+        for (int c = 0; c < AVX2_COLS; c++) {
+            __m256i a = avx2_quad(x[c].q + at + 4 * i);
+            for (int h = 0; h < 2; h++) {
+                __m256i m = f.sign ? avx2_mul_s(w[h], a) : avx2_mul_u(w[h], a);
+                part[c][h] = avx2_keep_int(i ? _mm256_add_epi16(part[c][h], m) : m);
+            }
+        }
+    }
 }
 
 /* One block of a panel times four columns. acc: [column][half]. */
 AVX2_INLINE void avx2_panel_block(avx2_shape f, const uint8_t *p, const avx2_column x[AVX2_COLS], int64_t at,
                                   __m256 acc[AVX2_COLS][2])
 {
-    __m256i sum[AVX2_COLS][2], more[AVX2_COLS][2];
-    for (int c = 0; c < AVX2_COLS; c++)
-        for (int h = 0; h < 2; h++) sum[c][h] = more[c][h] = _mm256_setzero_si256();
-    if (f.bias || f.minima) {
-        for (int g = 0; g < avx2_pairs(f); g++)
-            for (int c = 0; c < AVX2_COLS; c++)
-                for (int h = 0; h < 2; h++)
-                    more[c][h] = _mm256_add_epi32(more[c][h],
-                        _mm256_madd_epi16(avx2_part(p + avx2_at_pairs(f), g, h), avx2_sums(f, &x[c], at, g)));
-    }
+    __m256i sum[AVX2_COLS][2], part[AVX2_COLS][2];
     int run = f.run * 4 > f.group ? f.group / 4 : f.run;
+    for (int c = 0; c < AVX2_COLS; c++) sum[c][0] = sum[c][1] = _mm256_setzero_si256();
     for (int k = 0; k < f.acc_len / 4; k += run) {
-        __m256i part[AVX2_COLS][2];
-        for (int i = 0; i < run; i++) {
-            __m256i w[2] = {avx2_part(p, k + i, 0), avx2_part(p, k + i, 1)};
-            for (int c = 0; c < AVX2_COLS; c++) {
-                __m256i a = avx2_quad(x[c].q + at + 4 * (k + i));
-                for (int h = 0; h < 2; h++) {
-                    __m256i m = f.sign ? avx2_mul_s(w[h], a) : avx2_mul_u(w[h], a);
-                    part[c][h] = i ? _mm256_add_epi16(part[c][h], m) : m;
-                }
-            }
-        }
+        avx2_panel_run(f, run, p + 64 * k, x, at + 4 * k, part);
         for (int h = 0; h < 2; h++) {
             __m256i s = f.scaled ? avx2_part(p + avx2_at_scale(f), 4 * k / f.group, h) : _mm256_set1_epi16(1);
             for (int c = 0; c < AVX2_COLS; c++)
-                sum[c][h] = _mm256_add_epi32(sum[c][h], _mm256_madd_epi16(part[c][h], s));
+                sum[c][h] = avx2_keep_int(_mm256_add_epi32(sum[c][h], _mm256_madd_epi16(part[c][h], s)));
         }
     }
-    for (int h = 0; h < 2; h++) {
-        const float *d = (const float *)(const void *)(p + avx2_at_d(f) + 32 * h);
-        for (int c = 0; c < AVX2_COLS; c++) {
-            __m256 da = _mm256_set1_ps(x[c].d[at / f.act_len]);
-            if (f.bias) sum[c][h] = _mm256_add_epi32(sum[c][h], more[c][h]);
+    for (int c = 0; c < AVX2_COLS; c++) {
+        __m256 da = _mm256_set1_ps(x[c].d[at / f.act_len]);
+        for (int h = 0; h < 2; h++) {
+            const float *d = (const float *)(const void *)(p + avx2_at_d(f) + 32 * h);
+            __m256i more = _mm256_setzero_si256();
+            for (int g = 0; (f.bias || f.minima) && g < avx2_pairs(f); g++) {
+                __m256i pair = avx2_part(p + avx2_at_pairs(f), g, h);
+                more = _mm256_add_epi32(more, _mm256_madd_epi16(pair, avx2_sums(f, &x[c], at, g)));
+            }
+            if (f.bias) sum[c][h] = _mm256_add_epi32(sum[c][h], more);
             acc[c][h] = avx2_accumulate(sum[c][h], _mm256_load_ps(d), da, acc[c][h]);
-            if (f.minima) acc[c][h] = avx2_accumulate(more[c][h], _mm256_load_ps(d + 16), da, acc[c][h]);
+            if (f.minima) acc[c][h] = avx2_accumulate(more, _mm256_load_ps(d + 16), da, acc[c][h]);
         }
     }
 }

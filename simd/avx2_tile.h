@@ -52,6 +52,19 @@ AVX2_INLINE __m256i avx2_both16(const void *p) { return _mm256_broadcastsi128_si
 AVX2_INLINE __m256i avx2_quad(const void *p) { return _mm256_set1_epi32((int)load_u32(p)); }
 AVX2_INLINE void avx2_store(void *p, __m256i v) { _mm256_storeu_si256((__m256i *)p, v); }
 
+/* In a register, here: compilers would load it again for each use, or so early that registers run out. */
+AVX2_INLINE __m256 avx2_keep(__m256 v)
+{
+    __asm__ volatile("" : "+x"(v));
+    return v;
+}
+
+AVX2_INLINE __m256i avx2_keep_int(__m256i v)
+{
+    __asm__ volatile("" : "+x"(v));
+    return v;
+}
+
 /* Sixteen bytes of one row in the low half, of another in the high half. */
 AVX2_INLINE __m256i avx2_pair16(const void *lo, const void *hi)
 {
