@@ -1,0 +1,146 @@
+/* The contract: the same bits for any number of threads, any chunk, a reused prefix, any tier. */
+#include <check.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "../simd/simd.h"
+#include "base/arena.h"
+#include "reference.h"
+
+enum { N = 200 };
+
+/* Tokens that are plausible nowhere and the same everywhere. */
+static void make_tokens(tawny_token *token, int n, int n_vocab)
+{
+    uint32_t x = 12345;
+    for (int i = 0; i < n; i++) {
+        x = x * 1664525 + 1013904223;
+        token[i] = (tawny_token)((x >> 8) % (uint32_t)n_vocab);
+    }
+}
+
+static void same(const char *model, const tawny_token *token, how h, char first[33])
+{
+    char hex[33];
+    tawny_error err = {0};
+    ck_assert_msg(reference_fingerprint(model, token, N, h, hex, &err), "%s: %s", model, err.message);
+    if (!first[0]) memcpy(first, hex, sizeof hex);
+    ck_assert_msg(strcmp(hex, first) == 0, "%s: %s with tier %s, %d threads, chunks of %d, %s prefix; %s elsewhere", model, hex, h.tier,
+                  h.threads, h.chunk, h.reuse ? "reused" : "fresh", first);
+}
+
+static const int threads[] = {1, 2, 4, 8}, chunks[] = {1, 7, 64, 512};
+
+/* Every combination, tiers above `full` only; the others once with many threads and a reused prefix. */
+static void matrix(const char *model, int n_vocab, simd_tier full)
+{
+    tawny_token token[N];
+    char first[33] = "";
+    make_tokens(token, N, n_vocab);
+    for (int t = SIMD_TIERS - 1; t >= 0; t--) {
+        if (!simd_available((simd_tier)t)) continue;
+        const char *tier = simd_tier_name((simd_tier)t);
+        for (int i = 0; i < 4; i++)
+            for (int j = 0; j < 4; j++)
+                for (int reuse = 0; reuse < 2; reuse++)
+                    if (t >= (int)full || (i == 1 && j == 3 && !reuse))
+                        same(model, token, (how){tier, threads[i], chunks[j], TAWNY_KV_F16, reuse}, first);
+    }
+    printf("contract: %s: %s\n", strrchr(model, '/') + 1, first);
+}
+
+START_TEST(quantized)
+{
+    matrix("tests/golden/quant/llama-Q4_K_M.gguf", 64, SIMD_SCALAR);
+    matrix("tests/golden/quant/llama-Q8_0.gguf", 64, SIMD_SCALAR);
+    matrix("tests/golden/quant/qwen3-Q4_K_M.gguf", 64, SIMD_AVX2);
+}
+END_TEST
+
+START_TEST(experts) { matrix("tests/golden/archs/llama-moe.gguf", 64, SIMD_SCALAR); }
+END_TEST
+
+START_TEST(default_model)
+{
+    const char *cache = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");
+    char path[4096];
+    snprintf(path, sizeof path, "%s%s/tawny/models/SmolLM2-135M-Instruct.Q4_1.gguf", cache && *cache ? cache : home ? home : "",
+             cache && *cache ? "" : "/.cache");
+    if (access(path, R_OK) != 0)
+        printf("skipped: the default model is not there (tools/get-model fetches it)\n");
+    else
+        matrix(path, 49152, SIMD_AVX2);
+}
+END_TEST
+
+/* Greedy tokens of a session that decodes one by one. */
+static void decode(tawny_session *s, int n, int n_vocab, tawny_error *err)
+{
+    for (int i = 0; i < n; i++) {
+        const float *l = tawny_session_logits(s);
+        tawny_token best = 0;
+        for (int v = 1; v < n_vocab; v++)
+            if (l[v] > l[best]) best = v;
+        ck_assert_msg(tawny_session_append(s, &best, 1, NULL, err) == TAWNY_OK, "%s", err->message);
+    }
+}
+
+START_TEST(decoding_allocates_nothing)
+{
+    tawny_model *m;
+    tawny_engine *e;
+    tawny_session *s, *f;
+    tawny_error err = {0};
+    tawny_token token[N];
+    make_tokens(token, N, 64);
+    ck_assert_int_eq(tawny_model_open("tests/golden/quant/llama-Q4_K_M.gguf", &m, &err), TAWNY_OK);
+    tawny_engine_params p = {.n_threads = 2, .n_sessions = 2, .n_ctx = 1024};
+    ck_assert_int_eq(tawny_engine_new(m, &p, &e, &err), TAWNY_OK);
+    ck_assert_int_eq(tawny_session_new(e, &s, &err), TAWNY_OK);
+    ck_assert_int_eq(tawny_session_sync(s, token, N, NULL, NULL, &err), TAWNY_OK);
+    decode(s, 1, 64, &err);
+    uint64_t before = base_alloc_count();
+    decode(s, 100, 64, &err);
+    ck_assert_uint_eq(base_alloc_count(), before);
+
+    /* a fork goes its own way from the shared past, and the original is untouched */
+    ck_assert_int_eq(tawny_session_fork(s, &f, &err), TAWNY_OK);
+    decode(s, 1, 64, &err);
+    float was[64];
+    memcpy(was, tawny_session_logits(s), sizeof was);
+    int32_t n;
+    const tawny_token *all = tawny_session_tokens(s, &n);
+    ck_assert_int_eq(tawny_session_append(f, token, 3, NULL, &err), TAWNY_OK);
+    ck_assert_ptr_null(tawny_session_logits(s));
+    tawny_token copy[1024];
+    memcpy(copy, all, (size_t)n * sizeof *copy);
+    ck_assert_int_eq(tawny_session_sync(f, copy, n, NULL, NULL, &err), TAWNY_OK);
+    ck_assert_mem_eq(tawny_session_logits(f), was, sizeof was);
+    ck_assert_int_eq(tawny_session_sync(s, copy, n, NULL, NULL, &err), TAWNY_OK);
+    ck_assert_mem_eq(tawny_session_logits(s), was, sizeof was);
+
+    /* the context's end is an error, and nothing is lost */
+    tawny_token many[1025] = {0};
+    ck_assert_int_eq(tawny_session_append(s, many, 1025 - n, NULL, &err), TAWNY_E_LIMIT);
+    ck_assert_int_eq(tawny_session_append(s, &(tawny_token){64}, 1, NULL, &err), TAWNY_E_ARG);
+    tawny_session_free(f);
+    tawny_session_free(s);
+    tawny_engine_free(e);
+    tawny_model_close(m);
+}
+END_TEST
+
+Suite *suite_contract(void)
+{
+    Suite *s = suite_create("contract");
+    TCase *t = tcase_create("contract");
+    tcase_set_timeout(t, 600);
+    tcase_add_test(t, quantized);
+    tcase_add_test(t, experts);
+    tcase_add_test(t, default_model);
+    tcase_add_test(t, decoding_allocates_nothing);
+    suite_add_tcase(s, t);
+    return s;
+}

@@ -1,0 +1,148 @@
+/* Architectures against reference logits: the tiny models in tests/golden, and all of ../shared/kit where it is. */
+#include <check.h>
+#include <dirent.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "../models/model.h"
+#include "../simd/simd.h"
+#include "reference.h"
+
+enum { MAX_FILES = 256, NAME = 128 };
+
+static int by_name(const void *a, const void *b) { return strcmp(a, b); }
+
+/* Names of the models in a folder, without ".gguf", sorted; 0 where there is no such folder. */
+static int list(const char *dir, char names[MAX_FILES][NAME])
+{
+    DIR *d = opendir(dir);
+    int n = 0;
+    if (!d) return 0;
+    for (struct dirent *e; (e = readdir(d)) && n < MAX_FILES;) {
+        size_t len = strlen(e->d_name);
+        if (len < 6 || len >= NAME || strcmp(e->d_name + len - 5, ".gguf") != 0) continue;
+        memcpy(names[n], e->d_name, len - 5);
+        names[n++][len - 5] = 0;
+    }
+    closedir(d);
+    qsort(names, (size_t)n, NAME, by_name);
+    return n;
+}
+
+/* NAME.exact.f32 where there is one (GELU without tables), else NAME.f32. */
+static bool load_reference(const char *dir, const char *name, reference *r)
+{
+    char path[512];
+    snprintf(path, sizeof path, "%s/%s.exact.f32", dir, name);
+    if (reference_load(path, r)) return true;
+    snprintf(path, sizeof path, "%s/%s.f32", dir, name);
+    return reference_load(path, r);
+}
+
+static bool supported(const char *path)
+{
+    gguf *g;
+    gguf_str name;
+    char text[64] = "";
+    if (gguf_open(path, GGUF_HEADER_ONLY, &g, NULL) != TAWNY_OK) return false;
+    if (gguf_get_str(g, "general.architecture", &name, NULL) == TAWNY_OK && name.n < sizeof text) memcpy(text, name.p, name.n);
+    gguf_close(g);
+    return arch_find(text) != NULL;
+}
+
+static void check_model(const char *path, const char *label, const reference *r, how h, double limit, float *out)
+{
+    tawny_error err = {0};
+    ck_assert_msg(reference_run(path, r->token, r->n, h, out, &err), "%s: %s", label, err.message);
+    double nmse = reference_nmse(r->data, out, (size_t)r->n * (size_t)r->dim);
+    ck_assert_msg(nmse <= limit, "%s (%s, chunk %d, threads %d): NMSE %.3g > %.3g", label, h.tier, h.chunk, h.threads, nmse, limit);
+}
+
+/* Prefill on every tier, and token by token on the best; F32 and F16 cache. */
+static int check_folder(const char *dir, int *skipped)
+{
+    static char names[MAX_FILES][NAME];
+    int n = list(dir, names), done = 0;
+    for (int i = 0; i < n; i++) {
+        char path[512];
+        reference r;
+        snprintf(path, sizeof path, "%s/%s.gguf", dir, names[i]);
+        if (!supported(path) || !load_reference(dir, names[i], &r)) {
+            ++*skipped;
+            continue;
+        }
+        float *out = malloc((size_t)r.n * (size_t)r.dim * sizeof *out);
+        for (simd_tier t = 0; t < SIMD_TIERS; t++) {
+            if (!simd_available(t)) continue;
+            const char *tier = simd_tier_name(t);
+            check_model(path, names[i], &r, (how){tier, 2, r.n, TAWNY_KV_F32, false}, 1e-8, out);
+            check_model(path, names[i], &r, (how){tier, 1, 1, TAWNY_KV_F32, false}, 1e-8, out);
+            check_model(path, names[i], &r, (how){tier, 2, 32, TAWNY_KV_F16, false}, 1e-4, out);
+        }
+        free(out);
+        reference_free(&r);
+        done++;
+    }
+    return done;
+}
+
+START_TEST(golden)
+{
+    int skipped = 0;
+    ck_assert_int_ge(check_folder("tests/golden/archs", &skipped), 8);
+    ck_assert_int_eq(skipped, 0);
+}
+END_TEST
+
+START_TEST(kit)
+{
+    int skipped = 0, done = check_folder("../shared/kit/archs", &skipped);
+    if (!done)
+        printf("skipped: no reference models in ../shared/kit/archs\n");
+    else
+        printf("architectures: %d reference models met, %d of architectures not supported yet\n", done, skipped);
+}
+END_TEST
+
+/* Quantized weights and activations: what the file stands for, within the spread of 8-bit activations. */
+static int check_quantized(const char *dir)
+{
+    static char names[MAX_FILES][NAME];
+    int n = list(dir, names), done = 0;
+    for (int i = 0; i < n; i++) {
+        char path[512], ref[512];
+        reference r;
+        snprintf(path, sizeof path, "%s/%s.gguf", dir, names[i]);
+        snprintf(ref, sizeof ref, "%s/%s.deq.f32", dir, names[i]);
+        if (!supported(path) || !reference_load(ref, &r)) continue;
+        float *out = malloc((size_t)r.n * (size_t)r.dim * sizeof *out);
+        check_model(path, names[i], &r, (how){NULL, 2, r.n, TAWNY_KV_F32, false}, strstr(names[i], "F16") ? 1e-8 : 3e-3, out);
+        free(out);
+        reference_free(&r);
+        done++;
+    }
+    return done;
+}
+
+START_TEST(quantized) { ck_assert_int_ge(check_quantized("tests/golden/quant"), 4); }
+END_TEST
+
+START_TEST(quantized_kit)
+{
+    if (!check_quantized("../shared/kit/archs-quant")) printf("skipped: no quantized models in ../shared/kit/archs-quant\n");
+}
+END_TEST
+
+Suite *suite_models(void)
+{
+    Suite *s = suite_create("models");
+    TCase *t = tcase_create("models");
+    tcase_set_timeout(t, 300);
+    tcase_add_test(t, golden);
+    tcase_add_test(t, kit);
+    tcase_add_test(t, quantized);
+    tcase_add_test(t, quantized_kit);
+    suite_add_tcase(s, t);
+    return s;
+}
