@@ -44,7 +44,8 @@ enum { FUNCTIONS = sizeof fun / sizeof *fun, BATCH = 1 << 12 };
 
 static double ulps(int f, float x, float got)
 {
-    double want = fun[f].ref(x), allowed = fun[f].bound + fun[f].more * fmin(fabs(f == 6 ? z_tanh(x) : 1.702 * x), 104);
+    double want = fun[f].ref(x), z = f == 6 ? z_tanh(x) : 1.702 * x;
+    double allowed = fun[f].bound + fun[f].more * fmin(fabs(z), 104);
     if (isinf((float)want)) return isinf(got) || fabs(want - (double)got) <= 0x1p104 ? 0 : INFINITY;
     int e;
     frexp(fmax(fabs(want), 0x1p-100), &e);
@@ -93,10 +94,15 @@ static void measure(const float *x, int n)
     }
 }
 
-static void dense(const float *x, int n) /* the floats around 1 are few among all */
+static float near_one(uint32_t u, int i) /* these are few among all floats */
+{
+    return f32_from_bits(u % 0x04800000 + 0x3e000000) * (i % 2 ? 1.0f : -1.0f);
+}
+
+static void dense(const float *x, int n)
 {
     float y[BATCH];
-    for (int i = 0; i < n; i++) y[i] = f32_from_bits(f32_bits(x[i]) % 0x04800000 + 0x3e000000) * (i % 2 ? 1.0f : -1.0f);
+    for (int i = 0; i < n; i++) y[i] = near_one(f32_bits(x[i]), i);
     measure(y, n);
 }
 
@@ -106,7 +112,8 @@ START_TEST(errors_are_small)
     sweep(stride(8209), measure);
     if (stride(0) != 1) sweep(stride(8209), dense);
     for (int f = 0; f < FUNCTIONS; f++) {
-        if (getenv("TAWNY_SWEEP")) printf("%-10s %.3f of the bound, at %a\n", fun[f].name, worst[f], (double)worst_at[f]);
+        if (getenv("TAWNY_SWEEP"))
+            printf("%-10s %.3f of the bound, at %a\n", fun[f].name, worst[f], (double)worst_at[f]);
         ck_assert_msg(worst[f] <= 1, "%s(%a): %g times the bound", fun[f].name, (double)worst_at[f], worst[f]);
     }
 }
@@ -146,8 +153,9 @@ static void agree(const float *x, int n)
             }
             for (int i = 0; i < n; i++) {
                 bool same = f32_bits(y[i]) == f32_bits(want[f][i]) || (isnan(y[i]) && isnan(want[f][i]));
-                if (!same) ck_abort_msg("%s: function %d at %a: %a, not %a", simd_tier_name((simd_tier)t), f, (double)x[i],
-                              (double)y[i], (double)want[f][i]);
+                if (!same)
+                    ck_abort_msg("%s: function %d at %a: %a, not %a", simd_tier_name((simd_tier)t), f, (double)x[i],
+                                 (double)y[i], (double)want[f][i]);
             }
         }
     }
@@ -156,7 +164,7 @@ static void agree(const float *x, int n)
 static void agree_dense(const float *x, int n)
 {
     float y[BATCH];
-    for (int i = 0; i < n; i++) y[i] = f32_from_bits(f32_bits(x[i]) % 0x04800000 + 0x3e000000) * (i % 2 ? 1.0f : -1.0f);
+    for (int i = 0; i < n; i++) y[i] = near_one(f32_bits(x[i]), i);
     agree(y, n);
 }
 
