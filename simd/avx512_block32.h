@@ -13,30 +13,36 @@ typedef struct block16 {
     __m512 d, m;
 } block16;
 
-typedef struct format32 {
-    void (*unpack)(const rows16 *r, block16 *b);
-    size_t bytes; /* of a block */
-    int zero;
-    bool minima;
-} format32;
+/* Some columns from some block on: offsets of its codes, scale and sum in each column. */
+enum { BLOCK32_TILE = 6 }; /* columns of the register tile over a panel */
+typedef struct cols32 {
+    const uint8_t *p[BLOCK32_TILE];
+    float *y[BLOCK32_TILE];
+    size_t q, d, s;
+} cols32;
 
 typedef struct panel32 { /* one block of 32 rows */
     __m512i q[8][2];
     __m512 d[2], m[2];
 } panel32;
 
-enum {
-    BLOCK32_CHUNK = 32, /* blocks in a panel: 37 KiB, about the L1 cache */
-    BLOCK32_FEW = 8,    /* columns served from registers */
-    BLOCK32_TILE = 6,   /* columns of the register tile over a panel */
-};
+/* A panel's work, the same for all formats with or without minima: nb blocks from block b on, all columns. */
+typedef void (*panel32_fn)(const simd_tile *t, const panel32 *p, const group16 *g, int64_t b, size_t nb, int zero);
 
-/* Some columns from some block on: offsets of its codes, scale and sum in each column. */
-typedef struct cols32 {
-    const uint8_t *p[BLOCK32_FEW];
-    float *y[BLOCK32_FEW];
-    size_t q, d, s;
-} cols32;
+typedef struct format32 {
+    void (*unpack)(const rows16 *r, int part, block16 *b);
+    size_t bytes; /* of a block of the file, */
+    int parts;    /* which has so many times 32 weights */
+    panel32_fn panel;
+    int zero;
+    bool minima;
+} format32;
+
+enum {
+    BLOCK32_CHUNK = 32, /* blocks in a panel: 37 KiB, about the L1 cache; a multiple of any `parts` */
+    BLOCK32_FEW = 8,    /* columns served from registers, */
+    BLOCK32_REGS = 4,   /* so many at a time */
+};
 
 INLINE cols32 cols32_at(const simd_tile *t, int c, int n, int64_t block)
 {
@@ -49,11 +55,10 @@ INLINE cols32 cols32_at(const simd_tile *t, int c, int n, int64_t block)
     return x;
 }
 
-/* The sum of a block's activations, where the format has a use for it. */
-INLINE int sum32(const format32 *f, const cols32 *x, int c, size_t b)
+/* The sum of a block's activations. */
+INLINE int sum32(const cols32 *x, int c, size_t b)
 {
     int16_t v;
-    if (!f->zero && !f->minima) return 0;
     memcpy(&v, x->p[c] + x->s + 2 * b, 2);
     return v;
 }
@@ -66,23 +71,30 @@ INLINE __m512 scale32(__m512 acc, __m512i isum, __m512 d, __m512 m, __m512 da, i
     return acc;
 }
 
+/* The next 32 weights of sixteen rows, number b of them. */
+INLINE void next32(const format32 *f, rows16 *r, size_t b, block16 *w)
+{
+    f->unpack(r, (int)b % f->parts, w);
+    if ((int)b % f->parts == f->parts - 1) rows_advance(r, f->bytes);
+}
+
 /* One group of rows by n columns over `blocks` blocks. carry: the outputs hold the sums of the blocks before.
  * ahead: where the weights to be read next lie, as long as these. */
-INLINE void few32(const format32 *f, group16 g, const cols32 *x, int n, size_t blocks, bool carry, const uint8_t *ahead)
+INLINE void few32(const format32 *f, group16 g, const cols32 *x, int n, size_t blocks, bool carry,
+                  const uint8_t *ahead)
 {
-    __m512 acc[BLOCK32_FEW];
+    const size_t bytes = 16 * f->bytes / (size_t)f->parts;
+    __m512 acc[BLOCK32_REGS];
     for (int c = 0; c < n; c++)
         acc[c] = carry ? _mm512_maskz_loadu_ps(g.keep, x->y[c] + g.row) : _mm512_setzero_ps();
-    for (size_t b = 0; b < blocks; b++) {
+    for (size_t b = 0; b < blocks; b++, ahead += bytes) {
         block16 w;
-        for (size_t i = 0; i < 16 * f->bytes; i += 64) _mm_prefetch((const char *)ahead + i, _MM_HINT_T1);
-        ahead += 16 * f->bytes;
-        f->unpack(&g.r, &w);
-        rows_advance(&g.r, f->bytes);
+        for (size_t i = 0; i < bytes; i += 64) _mm_prefetch((const char *)ahead + i, _MM_HINT_T1);
+        next32(f, &g.r, b, &w);
         for (int c = 0; c < n; c++) {
             const uint8_t *a = x->p[c] + x->q + 32 * b;
-            int sum = sum32(f, x, c, b);
-            __m512i s = _mm512_set1_epi32(-f->zero * sum);
+            int sum = sum32(x, c, b);
+            __m512i s = f->minima ? _mm512_setzero_si512() : _mm512_set1_epi32(-f->zero * sum);
             for (int j = 0; j < 8; j++) s = _mm512_dpbusd_epi32(s, w.q[j], bcast_i32(a + 4 * j));
             acc[c] = scale32(acc[c], s, w.d, w.m, bcast_f32(x->p[c] + x->d + 4 * b), sum, f->minima);
         }
@@ -90,17 +102,30 @@ INLINE void few32(const format32 *f, group16 g, const cols32 *x, int n, size_t b
     for (int c = 0; c < n; c++) _mm512_mask_storeu_ps(x->y[c] + g.row, g.keep, acc[c]);
 }
 
-/* All rows by n columns from column c0. */
-INLINE void few32_rows(const simd_tile *t, const format32 *f, int c0, int n)
+/* One group of rows by all columns. */
+INLINE void few32_cols(const simd_tile *t, const format32 *f, group16 g, int64_t b, size_t nb, const uint8_t *ahead)
+{
+    for (int c = 0; c < t->cols; c += BLOCK32_REGS) {
+        int n = t->cols - c < BLOCK32_REGS ? t->cols - c : BLOCK32_REGS;
+        cols32 x = cols32_at(t, c, n, b);
+        switch (n) {
+        case 1: few32(f, g, &x, 1, nb, b > 0, ahead); break;
+        case 2: few32(f, g, &x, 2, nb, b > 0, ahead); break;
+        case 3: few32(f, g, &x, 3, nb, b > 0, ahead); break;
+        default: few32(f, g, &x, 4, nb, b > 0, ahead); break;
+        }
+    }
+}
+
+INLINE void few32_rows(const simd_tile *t, const format32 *f)
 {
     int64_t blocks = t->k / 32, chunk = t->rows < 16 ? BLOCK32_CHUNK : blocks;
     for (int64_t b = 0; b < blocks; b += chunk) {
         int64_t nb = blocks - b < chunk ? blocks - b : chunk;
-        cols32 x = cols32_at(t, c0, n, b);
+        size_t off = (size_t)(b / f->parts) * f->bytes, bytes = (size_t)(nb / f->parts) * f->bytes;
         for (int64_t r = 0; r < t->rows; r += 16) {
-            group16 g = group_at(t, r, (size_t)b * f->bytes, (size_t)nb * f->bytes, t->scratch);
-            const uint8_t *ahead = t->rows - r >= 32 ? g.r.p[0] + 16 * t->row_bytes : g.r.p[0];
-            few32(f, g, &x, n, (size_t)nb, b > 0, ahead);
+            group16 g = group_at(t, r, off, bytes, t->scratch);
+            few32_cols(t, f, g, b, (size_t)nb, t->rows - r >= 32 ? g.r.p[0] + 16 * t->row_bytes : g.r.p[0]);
         }
     }
 }
@@ -109,8 +134,7 @@ INLINE void panel32_fill(const format32 *f, panel32 *p, int half, rows16 r, size
 {
     for (size_t b = 0; b < blocks; b++) {
         block16 w;
-        f->unpack(&r, &w);
-        rows_advance(&r, f->bytes);
+        next32(f, &r, b, &w);
         for (int j = 0; j < 8; j++) p[b].q[j][half] = w.q[j];
         p[b].d[half] = w.d;
         if (f->minima) p[b].m[half] = w.m;
@@ -118,7 +142,8 @@ INLINE void panel32_fill(const format32 *f, panel32 *p, int half, rows16 r, size
 }
 
 /* A panel by n columns. */
-INLINE void tile32(const format32 *f, const panel32 *p, const group16 *g, const cols32 *x, int n, size_t blocks, bool carry)
+INLINE void tile32(const panel32 *p, const group16 *g, const cols32 *x, int n, size_t blocks, bool carry, int zero,
+                   bool minima)
 {
     __m512 acc[BLOCK32_TILE][2];
     for (int c = 0; c < n; c++)
@@ -126,7 +151,8 @@ INLINE void tile32(const format32 *f, const panel32 *p, const group16 *g, const 
             acc[c][h] = carry ? _mm512_maskz_loadu_ps(g[h].keep, x->y[c] + g[h].row) : _mm512_setzero_ps();
     for (size_t b = 0; b < blocks; b++, p++) {
         __m512i s[BLOCK32_TILE][2];
-        for (int c = 0; c < n; c++) s[c][0] = s[c][1] = _mm512_set1_epi32(-f->zero * sum32(f, x, c, b));
+        for (int c = 0; c < n; c++)
+            s[c][0] = s[c][1] = minima ? _mm512_setzero_si512() : _mm512_set1_epi32(-zero * sum32(x, c, b));
         for (int j = 0; j < 8; j++) {
             __m512i w0 = p->q[j][0], w1 = p->q[j][1];
             for (int c = 0; c < n; c++) {
@@ -137,31 +163,28 @@ INLINE void tile32(const format32 *f, const panel32 *p, const group16 *g, const 
         }
         for (int c = 0; c < n; c++) {
             __m512 da = bcast_f32(x->p[c] + x->d + 4 * b);
-            int sum = sum32(f, x, c, b);
-            for (int h = 0; h < 2; h++) acc[c][h] = scale32(acc[c][h], s[c][h], p->d[h], p->m[h], da, sum, f->minima);
+            int sum = minima ? sum32(x, c, b) : 0;
+            for (int h = 0; h < 2; h++) acc[c][h] = scale32(acc[c][h], s[c][h], p->d[h], p->m[h], da, sum, minima);
         }
     }
     for (int c = 0; c < n; c++)
         for (int h = 0; h < 2; h++) _mm512_mask_storeu_ps(x->y[c] + g[h].row, g[h].keep, acc[c][h]);
 }
 
-INLINE void many32_panel(const simd_tile *t, const format32 *f, const panel32 *p, const group16 *g, int64_t b, size_t nb)
-{
-    int c = 0;
-    for (; c + BLOCK32_TILE <= t->cols; c += BLOCK32_TILE) {
-        cols32 x = cols32_at(t, c, BLOCK32_TILE, b);
-        tile32(f, p, g, &x, BLOCK32_TILE, nb, b > 0);
+/* Defines `name`, a panel32_fn. */
+#define BLOCK32_PANEL(name, minima)                                                                            \
+    static void name(const simd_tile *t, const panel32 *p, const group16 *g, int64_t b, size_t nb, int zero)   \
+    {                                                                                                          \
+        for (int c = 0, n; c < t->cols; c += n) {                                                              \
+            int left = t->cols - c;                                                                            \
+            n = left >= BLOCK32_TILE ? BLOCK32_TILE : left >= 4 ? 4 : left >= 2 ? 2 : 1;                       \
+            cols32 x = cols32_at(t, c, n, b);                                                                  \
+            if (n == BLOCK32_TILE) tile32(p, g, &x, BLOCK32_TILE, nb, b > 0, zero, minima);                    \
+            else if (n == 4) tile32(p, g, &x, 4, nb, b > 0, zero, minima);                                     \
+            else if (n == 2) tile32(p, g, &x, 2, nb, b > 0, zero, minima);                                     \
+            else tile32(p, g, &x, 1, nb, b > 0, zero, minima);                                                 \
+        }                                                                                                      \
     }
-    cols32 x = cols32_at(t, c, t->cols - c, b);
-    switch (t->cols - c) {
-    case 1: tile32(f, p, g, &x, 1, nb, b > 0); break;
-    case 2: tile32(f, p, g, &x, 2, nb, b > 0); break;
-    case 3: tile32(f, p, g, &x, 3, nb, b > 0); break;
-    case 4: tile32(f, p, g, &x, 4, nb, b > 0); break;
-    case 5: tile32(f, p, g, &x, 5, nb, b > 0); break;
-    default: break;
-    }
-}
 
 INLINE void many32(const simd_tile *t, const format32 *f)
 {
@@ -170,36 +193,24 @@ INLINE void many32(const simd_tile *t, const format32 *f)
     int64_t blocks = t->k / 32;
     for (int64_t b = 0; b < blocks; b += BLOCK32_CHUNK) {
         int64_t nb = blocks - b < BLOCK32_CHUNK ? blocks - b : BLOCK32_CHUNK;
-        size_t off = (size_t)b * f->bytes, bytes = (size_t)nb * f->bytes;
+        size_t off = (size_t)(b / f->parts) * f->bytes, bytes = (size_t)(nb / f->parts) * f->bytes;
         for (int64_t r = 0; r < t->rows; r += 32) {
             group16 g[2];
-            g[0] = g[1] = group_at(t, r, off, bytes, copy);
-            g[1].keep = 0;
-            panel32_fill(f, p, 0, g[0].r, (size_t)nb);
-            if (t->rows - r > 16) g[1] = group_at(t, r + 16, off, bytes, copy);
-            panel32_fill(f, p, 1, g[1].r, (size_t)nb);
-            many32_panel(t, f, p, g, b, (size_t)nb);
+            for (int h = 0; h < 2; h++) {
+                bool any = r + 16 * h < t->rows;
+                g[h] = group_at(t, any ? r + 16 * h : r, off, bytes, copy);
+                if (!any) g[h].keep = 0;
+                panel32_fill(f, p, h, g[h].r, (size_t)nb);
+            }
+            f->panel(t, p, g, b, (size_t)nb, f->zero);
         }
     }
 }
 
 INLINE void block32_tile(const simd_tile *t, const format32 *f)
 {
-    if (t->cols > BLOCK32_FEW) {
-        many32(t, f);
-        return;
-    }
-    switch (t->cols) {
-    case 1: few32_rows(t, f, 0, 1); break;
-    case 2: few32_rows(t, f, 0, 2); break;
-    case 3: few32_rows(t, f, 0, 3); break;
-    case 4: few32_rows(t, f, 0, 4); break;
-    case 5: few32_rows(t, f, 0, 5); break;
-    case 6: few32_rows(t, f, 0, 6); break;
-    case 7: few32_rows(t, f, 0, 7); break;
-    case 8: few32_rows(t, f, 0, 8); break;
-    default: break;
-    }
+    if (t->cols > BLOCK32_FEW) many32(t, f);
+    else few32_rows(t, f);
 }
 
 #endif

@@ -40,16 +40,32 @@ INLINE __m512i rows_load(const rows16 *r, size_t e, size_t off)
     return _mm512_inserti32x4(v, _mm_loadu_si128((const __m128i *)(const void *)(r->p[3] + at)), 3);
 }
 
-/* The 16 bytes at off of every row: out[j] has bytes 4j .. 4j+3, lane = row. */
-INLINE void rows_piece(const rows16 *r, size_t off, __m512i *out)
+/* v[e] as rows_load gives them: out[j] has bytes 4j .. 4j+3 of every row, lane = row. */
+INLINE void rows_transpose(const __m512i *v, __m512i *out)
 {
-    __m512i a = rows_load(r, 0, off), b = rows_load(r, 1, off), c = rows_load(r, 2, off), d = rows_load(r, 3, off);
+    __m512i a = v[0], b = v[1], c = v[2], d = v[3];
     __m512i ab0 = _mm512_unpacklo_epi32(a, b), ab1 = _mm512_unpackhi_epi32(a, b);
     __m512i cd0 = _mm512_unpacklo_epi32(c, d), cd1 = _mm512_unpackhi_epi32(c, d);
     out[0] = _mm512_unpacklo_epi64(ab0, cd0);
     out[1] = _mm512_unpackhi_epi64(ab0, cd0);
     out[2] = _mm512_unpacklo_epi64(ab1, cd1);
     out[3] = _mm512_unpackhi_epi64(ab1, cd1);
+}
+
+/* The 16 bytes at off of every row. */
+INLINE void rows_piece(const rows16 *r, size_t off, __m512i *out)
+{
+    __m512i v[4];
+    for (size_t e = 0; e < 4; e++) v[e] = rows_load(r, e, off);
+    rows_transpose(v, out);
+}
+
+/* The 14 bytes at off + 2, where they end a block, and two zeros. */
+INLINE void rows_piece_14(const rows16 *r, size_t off, __m512i *out)
+{
+    __m512i v[4];
+    for (size_t e = 0; e < 4; e++) v[e] = _mm512_bsrli_epi128(rows_load(r, e, off), 2);
+    rows_transpose(v, out);
 }
 
 /* The 4 bytes at off of every row. */
@@ -78,6 +94,20 @@ INLINE __m256i rows_u16(const rows16 *r, size_t off)
     }
     __m128i lo = _mm_unpacklo_epi64(v[0], v[1]), hi = _mm_unpacklo_epi64(v[2], v[3]);
     return _mm256_inserti128_si256(_mm256_castsi128_si256(lo), hi, 1);
+}
+
+/* The byte at off of every row. */
+INLINE __m128i rows_u8(const rows16 *r, size_t off)
+{
+    __m128i v[4];
+    for (int l = 0; l < 4; l++) {
+        const uint8_t *p = r->p[l] + off;
+        v[l] = _mm_cvtsi32_si128(p[0]);
+        v[l] = _mm_insert_epi8(v[l], p[r->stride], 1);
+        v[l] = _mm_insert_epi8(v[l], p[2 * r->stride], 2);
+        v[l] = _mm_insert_epi8(v[l], p[3 * r->stride], 3);
+    }
+    return _mm_unpacklo_epi64(_mm_unpacklo_epi32(v[0], v[1]), _mm_unpacklo_epi32(v[2], v[3]));
 }
 
 /* The low and the high halves of every lane, as f16. */
@@ -122,14 +152,15 @@ typedef struct group16 {
  * `copy` has 16 * bytes, used where the tile has fewer than sixteen rows. */
 INLINE group16 group_at(const simd_tile *t, int64_t row, size_t off, size_t bytes, uint8_t *copy)
 {
-    if (t->rows - row >= 16) return (group16){rows_from(t->w + (size_t)row * t->row_bytes + off, t->row_bytes), row, 0xffff};
+    const uint8_t *w = t->w + off;
+    if (t->rows - row >= 16) return (group16){rows_from(w + (size_t)row * t->row_bytes, t->row_bytes), row, 0xffff};
     if (t->rows >= 16) {
         int64_t first = t->rows - 16;
         __mmask16 keep = (__mmask16)(0xffffu << (row - first));
-        return (group16){rows_from(t->w + (size_t)first * t->row_bytes + off, t->row_bytes), first, keep};
+        return (group16){rows_from(w + (size_t)first * t->row_bytes, t->row_bytes), first, keep};
     }
     for (int64_t i = 0; i < 16; i++)
-        memcpy(copy + (size_t)i * bytes, t->w + (size_t)(i < t->rows ? i : 0) * t->row_bytes + off, bytes);
+        memcpy(copy + (size_t)i * bytes, w + (size_t)(i < t->rows ? i : 0) * t->row_bytes, bytes);
     return (group16){rows_from(copy, bytes), 0, (__mmask16)((1u << t->rows) - 1)};
 }
 

@@ -1,0 +1,274 @@
+/* The loops of the formats with blocks of 256 weights and integer sub-scales, on AVX-512 VNNI.
+ *
+ * A format gives `head`, the scales of a block of sixteen rows, and `chunk`, the codes of a quarter of it, in the
+ * order that suits its layout: sixteen weights of sixteen rows (four vectors) are a quad, and `quad` says which
+ * sixteen they are. Few columns use the codes straight from registers; for many columns they are stored in a
+ * panel of 32 rows first, which a register tile of 32 rows x 6 columns then reads for every column. */
+#ifndef SIMD_AVX512_BLOCK256_H
+#define SIMD_AVX512_BLOCK256_H
+
+#include "avx512_rows.h"
+
+typedef struct head256 {
+    __m512i scale[16]; /* int32, a group */
+    __m512i pair[8];   /* int16 of two groups: minima, or scales where codes have `zero` added */
+    __m512i extra[8];  /* bits of codes that all quarters share */
+    __m512 d, m;
+} head256;
+
+/* Some columns from some block on: offsets of its codes, scale and sums in each column. */
+enum { BLOCK256_TILE = 6 }; /* columns of the register tile over a panel */
+typedef struct cols256 {
+    const uint8_t *p[BLOCK256_TILE];
+    float *y[BLOCK256_TILE];
+    size_t q, d, s;
+} cols256;
+
+typedef struct panel256 { /* one block of 32 rows */
+    __m512i q[64][2], scale[16][2], pair[8][2];
+    __m512 d[2], m[2];
+} panel256;
+
+/* A panel's work, the same for all formats of a shape: nb blocks from block b on, all columns. */
+typedef void (*panel256_fn)(const simd_tile *t, const panel256 *p, const group16 *g, int64_t b, size_t nb, int zero);
+
+typedef struct format256 {
+    void (*head)(const rows16 *r, head256 *h);
+    void (*chunk)(const rows16 *r, const head256 *h, int j, __m512i *q); /* sixteen vectors */
+    int (*quad)(int j, int i); /* quad i of chunk j holds weights 16 quad .. 16 quad + 15 */
+    size_t bytes;              /* of a block */
+    panel256_fn panel;
+    int group; /* 16, 32, or 256 where there are no sub-scales */
+    int zero;
+    bool minima;
+} format256;
+
+enum {
+    BLOCK256_CHUNK = 4, /* blocks in a panel: at most 45 KiB */
+    BLOCK256_FEW = 8,   /* columns served from registers, */
+    BLOCK256_REGS = 4,  /* so many at a time */
+};
+
+INLINE cols256 cols256_at(const simd_tile *t, int group, int c, int n, int64_t block)
+{
+    size_t b = (size_t)block;
+    cols256 x = {.q = 256 * b, .d = t->x->off_d + 4 * b};
+    x.s = group == 16 ? t->x->off_s16 + 32 * b : t->x->off_s32 + 16 * b;
+    for (int i = 0; i < n; i++) {
+        x.p[i] = column_of(t, c + i);
+        x.y[i] = output_of(t, c + i);
+    }
+    return x;
+}
+
+/* sum of pair[g] * (sum of the activations of group g) */
+INLINE __m512i pair_sum(int group, const __m512i *pair, int step, const uint8_t *sums)
+{
+    __m512i s = _mm512_setzero_si512();
+    int n = group == 16 ? 8 : 4;
+    for (int i = 0; i < n; i++) s = _mm512_dpwssd_epi32(s, pair[i * step], bcast_i32(sums + 4 * i));
+    return s;
+}
+
+/* acc = fma(isum, d * da, acc), then fma(psum, m * da, acc); or the codes' `zero` taken off with psum. */
+INLINE __m512 scale256(bool minima, int zero, __m512 acc, __m512i isum, __m512i psum, __m512 d, __m512 m,
+                       __m512 da)
+{
+    if (!minima) isum = _mm512_sub_epi32(isum, _mm512_mullo_epi32(psum, _mm512_set1_epi32(zero)));
+    acc = _mm512_fmadd_ps(_mm512_cvtepi32_ps(isum), _mm512_mul_ps(d, da), acc);
+    if (minima) acc = _mm512_fmadd_ps(_mm512_cvtepi32_ps(psum), _mm512_mul_ps(m, da), acc);
+    return acc;
+}
+
+INLINE __m512i dot_quad(__m512i s, const __m512i *q, const uint8_t *a)
+{
+    for (int j = 0; j < 4; j++) s = _mm512_dpbusd_epi32(s, q[j], bcast_i32(a + 4 * j));
+    return s;
+}
+
+/* A quarter of a block against the activations a of one column. */
+INLINE __m512i dot_chunk(const format256 *f, const head256 *h, int j, const __m512i *q, const uint8_t *a,
+                         __m512i isum)
+{
+    for (int i = 0; i < 4; i++) {
+        int at = f->quad(j, i);
+        __m512i s = dot_quad(_mm512_setzero_si512(), q + 4 * i, a + 16 * at);
+        if (f->group == 32) {
+            i++;
+            s = dot_quad(s, q + 4 * i, a + 16 * f->quad(j, i));
+        }
+        if (f->group < 256) s = _mm512_mullo_epi32(s, h->scale[16 * at / f->group]);
+        isum = _mm512_add_epi32(isum, s);
+    }
+    return isum;
+}
+
+/* One group of rows by n columns over `blocks` blocks. carry: the outputs hold the sums of the blocks before.
+ * ahead: where the weights to be read next lie, as long as these. */
+INLINE void few256(const format256 *f, group16 g, const cols256 *x, int n, size_t blocks, bool carry,
+                   const uint8_t *ahead)
+{
+    __m512 acc[BLOCK256_REGS];
+    for (int c = 0; c < n; c++)
+        acc[c] = carry ? _mm512_maskz_loadu_ps(g.keep, x->y[c] + g.row) : _mm512_setzero_ps();
+    for (size_t b = 0; b < blocks; b++) {
+        head256 h;
+        __m512i isum[BLOCK256_REGS];
+        f->head(&g.r, &h);
+        for (int c = 0; c < n; c++) isum[c] = _mm512_setzero_si512();
+#pragma GCC unroll 1
+        for (int j = 0; j < 4; j++) {
+            __m512i q[16];
+            for (size_t i = 0; i < 4 * f->bytes; i += 64) _mm_prefetch((const char *)ahead + i, _MM_HINT_T1);
+            ahead += 4 * f->bytes;
+            f->chunk(&g.r, &h, j, q);
+            for (int c = 0; c < n; c++) isum[c] = dot_chunk(f, &h, j, q, x->p[c] + x->q + 256 * b, isum[c]);
+        }
+        rows_advance(&g.r, f->bytes);
+        for (int c = 0; c < n; c++) {
+            const uint8_t *sums = x->p[c] + x->s + (f->group == 16 ? 32 : 16) * b;
+            __m512i psum = pair_sum(f->group, h.pair, 1, sums);
+            acc[c] = scale256(f->minima, f->zero, acc[c], isum[c], psum, h.d, h.m, bcast_f32(x->p[c] + x->d + 4 * b));
+        }
+    }
+    for (int c = 0; c < n; c++) _mm512_mask_storeu_ps(x->y[c] + g.row, g.keep, acc[c]);
+}
+
+/* One group of rows by all columns. */
+INLINE void few256_cols(const simd_tile *t, const format256 *f, group16 g, int64_t b, size_t nb, const uint8_t *ahead)
+{
+    for (int c = 0; c < t->cols; c += BLOCK256_REGS) {
+        int n = t->cols - c < BLOCK256_REGS ? t->cols - c : BLOCK256_REGS;
+        cols256 x = cols256_at(t, f->group, c, n, b);
+        switch (n) {
+        case 1: few256(f, g, &x, 1, nb, b > 0, ahead); break;
+        case 2: few256(f, g, &x, 2, nb, b > 0, ahead); break;
+        case 3: few256(f, g, &x, 3, nb, b > 0, ahead); break;
+        default: few256(f, g, &x, 4, nb, b > 0, ahead); break;
+        }
+    }
+}
+
+INLINE void few256_rows(const simd_tile *t, const format256 *f)
+{
+    int64_t blocks = t->k / 256, chunk = t->rows < 16 ? BLOCK256_CHUNK : blocks;
+    for (int64_t b = 0; b < blocks; b += chunk) {
+        int64_t nb = blocks - b < chunk ? blocks - b : chunk;
+        for (int64_t r = 0; r < t->rows; r += 16) {
+            group16 g = group_at(t, r, (size_t)b * f->bytes, (size_t)nb * f->bytes, t->scratch);
+            few256_cols(t, f, g, b, (size_t)nb, t->rows - r >= 32 ? g.r.p[0] + 16 * t->row_bytes : g.r.p[0]);
+        }
+    }
+}
+
+INLINE void panel256_fill(const format256 *f, panel256 *p, int half, rows16 r, size_t blocks)
+{
+    for (size_t b = 0; b < blocks; b++, p++) {
+        head256 h;
+        f->head(&r, &h);
+#pragma GCC unroll 1
+        for (int j = 0; j < 4; j++) {
+            __m512i q[16];
+            f->chunk(&r, &h, j, q);
+            for (int i = 0; i < 16; i++) p->q[4 * f->quad(j, i / 4) + i % 4][half] = q[i];
+        }
+        rows_advance(&r, f->bytes);
+        if (f->group < 256)
+            for (int i = 0; i < 256 / f->group; i++) p->scale[i][half] = h.scale[i];
+        for (int i = 0; i < (f->group == 16 ? 8 : 4); i++) p->pair[i][half] = h.pair[i];
+        p->d[half] = h.d;
+        if (f->minima) p->m[half] = h.m;
+    }
+}
+
+/* One group of codes, `vectors` of them from vector v, by n columns, with its scale. */
+INLINE void tile256_group(const panel256 *p, const cols256 *x, int n, int v, int vectors, size_t at,
+                          const __m512i *scale, __m512i (*isum)[2])
+{
+    __m512i s[BLOCK256_TILE][2];
+    for (int c = 0; c < n; c++) s[c][0] = s[c][1] = _mm512_setzero_si512();
+    for (int j = v; j < v + vectors; j++) {
+        __m512i w0 = p->q[j][0], w1 = p->q[j][1];
+        for (int c = 0; c < n; c++) {
+            __m512i a = bcast_i32(x->p[c] + at + 4 * (size_t)(j - v));
+            s[c][0] = _mm512_dpbusd_epi32(s[c][0], w0, a);
+            s[c][1] = _mm512_dpbusd_epi32(s[c][1], w1, a);
+        }
+    }
+    for (int c = 0; c < n; c++)
+        for (int i = 0; i < 2; i++)
+            isum[c][i] = _mm512_add_epi32(isum[c][i], scale ? _mm512_mullo_epi32(s[c][i], scale[i]) : s[c][i]);
+}
+
+/* A panel by n columns. */
+INLINE void tile256(const panel256 *p, const group16 *g, const cols256 *x, int n, size_t blocks, bool carry,
+                    int group, int zero, bool minima)
+{
+    __m512 acc[BLOCK256_TILE][2];
+    for (int c = 0; c < n; c++)
+        for (int i = 0; i < 2; i++)
+            acc[c][i] = carry ? _mm512_maskz_loadu_ps(g[i].keep, x->y[c] + g[i].row) : _mm512_setzero_ps();
+    for (size_t b = 0; b < blocks; b++, p++) {
+        __m512i isum[BLOCK256_TILE][2];
+        for (int c = 0; c < n; c++) isum[c][0] = isum[c][1] = _mm512_setzero_si512();
+        int vectors = group == 16 ? 4 : 8;
+#pragma GCC unroll 1
+        for (int i = 0; i < 64 / vectors; i++)
+            tile256_group(p, x, n, i * vectors, vectors, x->q + 256 * b + 4 * (size_t)(i * vectors),
+                          group < 256 ? p->scale[i] : NULL, isum);
+        for (int c = 0; c < n; c++) {
+            const uint8_t *sums = x->p[c] + x->s + (group == 16 ? 32 : 16) * b;
+            __m512 da = bcast_f32(x->p[c] + x->d + 4 * b);
+            for (int i = 0; i < 2; i++) {
+                __m512i psum = pair_sum(group, &p->pair[0][i], 2, sums);
+                acc[c][i] = scale256(minima, zero, acc[c][i], isum[c][i], psum, p->d[i], p->m[i], da);
+            }
+        }
+    }
+    for (int c = 0; c < n; c++)
+        for (int i = 0; i < 2; i++) _mm512_mask_storeu_ps(x->y[c] + g[i].row, g[i].keep, acc[c][i]);
+}
+
+/* Defines `name`, a panel256_fn for the formats with these groups. */
+#define BLOCK256_PANEL(name, group, minima)                                                                          \
+    static void name(const simd_tile *t, const panel256 *p, const group16 *g, int64_t b, size_t nb, int zero)        \
+    {                                                                                                                \
+        for (int c = 0, n; c < t->cols; c += n) {                                                                    \
+            int left = t->cols - c;                                                                                  \
+            n = left >= BLOCK256_TILE ? BLOCK256_TILE : left >= 4 ? 4 : left >= 2 ? 2 : 1;                           \
+            cols256 x = cols256_at(t, group, c, n, b);                                                               \
+            if (n == BLOCK256_TILE) tile256(p, g, &x, BLOCK256_TILE, nb, b > 0, group, zero, minima);                \
+            else if (n == 4) tile256(p, g, &x, 4, nb, b > 0, group, zero, minima);                                   \
+            else if (n == 2) tile256(p, g, &x, 2, nb, b > 0, group, zero, minima);                                   \
+            else tile256(p, g, &x, 1, nb, b > 0, group, zero, minima);                                               \
+        }                                                                                                            \
+    }
+
+INLINE void many256(const simd_tile *t, const format256 *f)
+{
+    panel256 *p = t->scratch;
+    uint8_t *copy = (uint8_t *)(p + BLOCK256_CHUNK);
+    int64_t blocks = t->k / 256;
+    for (int64_t b = 0; b < blocks; b += BLOCK256_CHUNK) {
+        int64_t nb = blocks - b < BLOCK256_CHUNK ? blocks - b : BLOCK256_CHUNK;
+        size_t off = (size_t)b * f->bytes, bytes = (size_t)nb * f->bytes;
+        for (int64_t r = 0; r < t->rows; r += 32) {
+            group16 g[2];
+            for (int h = 0; h < 2; h++) {
+                bool any = r + 16 * h < t->rows;
+                g[h] = group_at(t, any ? r + 16 * h : r, off, bytes, copy);
+                if (!any) g[h].keep = 0;
+                panel256_fill(f, p, h, g[h].r, (size_t)nb);
+            }
+            f->panel(t, p, g, b, (size_t)nb, f->zero);
+        }
+    }
+}
+
+INLINE void block256_tile(const simd_tile *t, const format256 *f)
+{
+    if (t->cols > BLOCK256_FEW) many256(t, f);
+    else few256_rows(t, f);
+}
+
+#endif
