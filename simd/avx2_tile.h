@@ -127,4 +127,13 @@ AVX2_INLINE __m256 avx2_accumulate(__m256i isum, __m256 d, __m256 da, __m256 acc
     return _mm256_fmadd_ps(_mm256_cvtepi32_ps(isum), _mm256_mul_ps(d, da), acc);
 }
 
+/* Sixteen partial sums to one: 8, 4, 2, 1. */
+AVX2_INLINE float avx2_fold16(__m256 p0, __m256 p1)
+{
+    p0 = _mm256_add_ps(p0, p1);
+    __m128 q = _mm_add_ps(_mm256_castps256_ps128(p0), _mm256_extractf128_ps(p0, 1));
+    q = _mm_add_ps(q, _mm_movehl_ps(q, q));
+    return _mm_cvtss_f32(_mm_add_ss(q, _mm_movehdup_ps(q)));
+}
+
 #endif

@@ -13,14 +13,6 @@ AVX2_INLINE __m256 load_bf16(const uint8_t *w)
     return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(avx2_load16(w)), 16));
 }
 
-AVX2_INLINE float fold16(__m256 p0, __m256 p1)
-{
-    p0 = _mm256_add_ps(p0, p1);
-    __m128 q = _mm_add_ps(_mm256_castps256_ps128(p0), _mm256_extractf128_ps(p0, 1));
-    q = _mm_add_ps(q, _mm_movehl_ps(q, q));
-    return _mm_cvtss_f32(_mm_add_ss(q, _mm_movehdup_ps(q)));
-}
-
 /* Rows [r, r + nr) and columns [c, c + nc), both constants; what is beyond the tile repeats its last. */
 AVX2_INLINE void float_block(const simd_tile *t, float_load load, int bytes, int64_t r, int nr, int c, int nc)
 {
@@ -60,7 +52,7 @@ AVX2_INLINE void float_block(const simd_tile *t, float_load load, int bytes, int
     }
     for (int j = 0; j < nc && c + j < t->cols; j++) {
         float *y = avx2_column_at(t, c + j).y;
-        for (int i = 0; i < nr && r + i < t->rows; i++) y[r + i] = fold16(p[i][j][0], p[i][j][1]);
+        for (int i = 0; i < nr && r + i < t->rows; i++) y[r + i] = avx2_fold16(p[i][j][0], p[i][j][1]);
     }
 }
 
