@@ -1,0 +1,207 @@
+#include "generate.h"
+
+#include <errno.h>
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "../engine/engine.h"
+#include "terminal.h"
+
+enum { PIECE = 32 << 20 }; /* bytes between two looks at the clock while a file is read */
+
+/* The share of a tensor's pages that are in memory, from a few samples. */
+static double resident(const gguf_tensor *t, size_t page)
+{
+    enum { SAMPLES = 16 };
+    int in = 0;
+    for (size_t i = 0; i < SAMPLES; i++) {
+        unsigned char there = 0;
+        uintptr_t at = ((uintptr_t)t->data + t->bytes / SAMPLES * i) / page * page;
+        in += mincore((void *)at, 1, &there) == 0 && (there & 1);
+    }
+    return (double)in / SAMPLES;
+}
+
+/* Brings a file that is not in memory there with a bar, rather than by faults within the first prompt. A
+ * model larger than the memory that is free is left to the faults. */
+static void read_in(const gguf *g)
+{
+    size_t page = (size_t)sysconf(_SC_PAGESIZE), n = gguf_tensor_count(g);
+    double total = 0, missing = 0, done = 0;
+    for (size_t i = 0; i < n; i++) {
+        const gguf_tensor *t = gguf_tensor_at(g, i);
+        total += (double)t->bytes;
+        missing += (double)t->bytes * (1 - resident(t, page));
+    }
+    double room = (double)sysconf(_SC_AVPHYS_PAGES) * (double)page;
+    if (missing < 64e6 || missing > room) return;
+    term_bar bar;
+    term_bar_start(&bar, "loading");
+    for (size_t i = 0; i < n && !term_interrupted(); i++) {
+        const gguf_tensor *t = gguf_tensor_at(g, i);
+        uintptr_t from = (uintptr_t)t->data / page * page, to = (uintptr_t)t->data + t->bytes;
+        for (uintptr_t at = from; at < to && !term_interrupted(); at += PIECE) {
+            size_t size = to - at < PIECE ? to - at : PIECE;
+            if (madvise((void *)at, size, MADV_POPULATE_READ) != 0) goto done; /* an older kernel, or a lost file */
+            done += (double)size;
+            term_bar_set(&bar, done / total, NULL);
+        }
+    }
+done:
+    term_bar_end(&bar);
+}
+
+int generator_open(generator *g, const engine_opts *e, sampler_opts *s, const char *command, bool fingerprint)
+{
+    tawny_error err;
+    *g = (generator){.sampling = s};
+    tawny_status st = tawny_model_open(e->model, &g->model, &err);
+    if (st == TAWNY_OK) st = tok_open(g->model->m.file, &g->tok, &err);
+    if (st != TAWNY_OK) return cli_fail_err(&err);
+    int code = sampler_opts_resolve(s, command, g->tok);
+    if (code >= 0) return code;
+    read_in(g->model->m.file);
+    st = tawny_engine_new(g->model, &e->params, &g->engine, &err);
+    if (st == TAWNY_OK) st = tawny_session_new(g->engine, &g->session, &err);
+    if (st == TAWNY_OK && fingerprint) st = tawny_fingerprint_new(g->model, &g->fingerprint, &err);
+    if (st == TAWNY_OK)
+        st = sampler_opts_new(s, g->tok, (size_t)tawny_engine_n_ctx(g->engine), &g->sampler, &err);
+    return st == TAWNY_OK ? -1 : cli_fail_err(&err);
+}
+
+void generator_close(generator *g)
+{
+    sampler_free(g->sampler);
+    tawny_fingerprint_free(g->fingerprint);
+    tawny_session_free(g->session);
+    tawny_engine_free(g->engine);
+    tok_close(g->tok);
+    tawny_model_close(g->model);
+    *g = (generator){0};
+}
+
+tawny_status generator_reseed(generator *g, tawny_error *err)
+{
+    sampler *next;
+    g->sampling->p.seed = sampler_seed(g->sampler) + 1;
+    tawny_status st =
+        sampler_opts_new(g->sampling, g->tok, (size_t)tawny_engine_n_ctx(g->engine), &next, err);
+    if (st != TAWNY_OK) return st;
+    sampler_free(g->sampler);
+    g->sampler = next;
+    return TAWNY_OK;
+}
+
+typedef struct reading {
+    term_bar bar;
+    int32_t from;
+} reading;
+
+static bool show_reading(void *user, int32_t done, int32_t total)
+{
+    reading *r = user;
+    double now = term_seconds() - r->bar.since;
+    char rate[32];
+    snprintf(rate, sizeof rate, "%.0f tok/s", now > 0 ? (done - r->from) / now : 0);
+    if (done < total) term_bar_set(&r->bar, (double)(done - r->from) / (total - r->from), rate);
+    return !term_interrupted();
+}
+
+/* The prompt into the session. */
+static tawny_status read_prompt(generator *g, const tok_vec *prompt, generate_stats *stats, tawny_error *err)
+{
+    int32_t n = (int32_t)prompt->n, have, same = 0;
+    const tawny_token *old = tawny_session_tokens(g->session, &have);
+    while (same < n && same < have && old[same] == prompt->v[same]) same++;
+    reading r = {.from = same};
+    term_bar_start(&r.bar, "reading");
+    double t0 = term_seconds();
+    tawny_status st = tawny_session_sync(g->session, prompt->v, n, show_reading, &r, err);
+    stats->n_prompt = n;
+    stats->n_read = n - same;
+    stats->read_s = term_seconds() - t0;
+    term_bar_end(&r.bar);
+    return st;
+}
+
+static tawny_status next_token(generator *g, sampler_state *state, tawny_token *t, tawny_error *err)
+{
+    int32_t n;
+    const float *logits = tawny_session_logits(g->session);
+    const tawny_token *history = tawny_session_tokens(g->session, &n);
+    if (g->fingerprint) tawny_fingerprint_add(g->fingerprint, logits, tok_n_vocab(g->tok));
+    sampler_input in = {.logits = logits, .history = history, .n_history = (size_t)n, .position = (uint64_t)n};
+    return sampler_sample(g->sampler, state, &in, t, err);
+}
+
+static void give(buf *text, generate_put *put, void *user)
+{
+    if (text->size) put(user, text->data, text->size);
+    buf_clear(text);
+}
+
+tawny_status generate(generator *g, const tok_vec *prompt, int max, generate_put *put, void *user,
+                      generate_stats *stats, generate_end *end, tawny_error *err)
+{
+    *stats = (generate_stats){0};
+    *end = GENERATE_LIMIT;
+    if (prompt->n == 0) return err_set(err, TAWNY_E_ARG, "the prompt is empty: there are no tokens to go on from");
+    if (prompt->n > INT32_MAX) return err_set(err, TAWNY_E_LIMIT, "the prompt has %zu tokens", prompt->n);
+    term_interrupt_clear();
+    tawny_status st = read_prompt(g, prompt, stats, err);
+    if (term_interrupted()) {
+        *end = GENERATE_INTERRUPTED;
+        return TAWNY_OK;
+    }
+    if (st != TAWNY_OK) return st;
+
+    buf text = {0};
+    tok_stream stream = {0};
+    sampler_state state;
+    sampler_state_init(g->sampler, &state);
+    double t0 = term_seconds();
+    for (int room = tawny_engine_n_ctx(g->engine) - (int)prompt->n; max < 0 || stats->n_answer < max; room--) {
+        tawny_token t;
+        st = next_token(g, &state, &t, err);
+        if (st != TAWNY_OK) break;
+        if (tok_is_eog(g->tok, t)) {
+            *end = GENERATE_DONE;
+            break;
+        }
+        stats->n_answer++;
+        if (!tok_stream_push(g->tok, &stream, t, 0, &text)) {
+            st = err_nomem(err);
+            break;
+        }
+        give(&text, put, user);
+        if (max >= 0 && stats->n_answer >= max) break;
+        if (room == 0 || term_interrupted()) {
+            *end = room == 0 ? GENERATE_FULL : GENERATE_INTERRUPTED;
+            break;
+        }
+        st = tawny_session_append(g->session, &t, 1, NULL, err);
+        if (st != TAWNY_OK) break;
+        stats->n_steps++;
+    }
+    stats->answer_s = term_seconds() - t0;
+    if (tok_stream_flush(&stream, &text)) give(&text, put, user);
+    buf_free(&text);
+    return st;
+}
+
+static double rate(double n, double s) { return s > 0 ? n / s : 0; }
+
+void generate_report(const generator *g, const generate_stats *s, generate_end end)
+{
+    static const char *const ends[] = {"", ", stopped by -n", ", the context is full", ", interrupted"};
+    double bytes = (double)tawny_model_bytes_per_token(g->model);
+    fprintf(stderr, "[read %d tokens%s, %.1f tok/s; answer %d tokens", s->n_read,
+            s->n_read < s->n_prompt ? " (the rest was there)" : "", rate(s->n_read, s->read_s), s->n_answer);
+    if (s->n_steps)
+        fprintf(stderr, ", %.1f tok/s, %.1f GB/s of weights", rate(s->n_steps, s->answer_s),
+                1e-9 * rate(bytes * s->n_steps, s->answer_s));
+    fprintf(stderr, "%s]\n", ends[end]);
+}

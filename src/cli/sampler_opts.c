@@ -1,0 +1,94 @@
+#include "sampler_opts.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+sampler_opts sampler_opts_default(void)
+{
+    sampler_opts o = {.p = sampler_params_default()};
+    o.p.seed = 0;
+    return o;
+}
+
+void sampler_opts_free(sampler_opts *o)
+{
+    free(o->bias);
+    free(o->breakers.items);
+    free(o->biases.items);
+    o->bias = NULL;
+    o->breakers = o->biases = (cli_list){0};
+}
+
+/* "15043+1.5", "7-inf" */
+static bool parse_bias(const char *text, uint32_t n_vocab, sampler_bias *out)
+{
+    char *end;
+    long id = strtol(text, &end, 10);
+    if (end == text || id < 0 || id >= (long)n_vocab || (*end != '+' && *end != '-')) return false;
+    const char *number = end;
+    float v = strtof(number, &end);
+    if (end == number || *end || isnan(v) || (isinf(v) && v > 0)) return false;
+    *out = (sampler_bias){(tawny_token)id, v};
+    return true;
+}
+
+static int make_biases(sampler_opts *o, const char *command, const tokenizer *tok)
+{
+    size_t n_never, n = 0;
+    const tawny_token *never = tok_suppressed(tok, &n_never);
+    uint32_t n_vocab = tok_n_vocab(tok);
+    size_t n_end = 0;
+    for (uint32_t t = 0; o->ignore_eos && t < n_vocab; t++) n_end += tok_is_eog(tok, (tawny_token)t);
+    o->bias = calloc(o->biases.n + n_never + n_end + 1, sizeof *o->bias);
+    if (!o->bias) return cli_fail(1, "out of memory");
+    for (; n < o->biases.n; n++)
+        if (!parse_bias(o->biases.items[n], n_vocab, &o->bias[n]))
+            return cli_fail(2, "%s: --logit-bias %s: must be a token id below %u, + or -, and a number or inf", command,
+                            o->biases.items[n], n_vocab);
+    for (size_t i = 0; i < n_never; i++) o->bias[n++] = (sampler_bias){never[i], -INFINITY};
+    for (uint32_t t = 0; o->ignore_eos && t < n_vocab; t++)
+        if (tok_is_eog(tok, (tawny_token)t)) o->bias[n++] = (sampler_bias){(tawny_token)t, -INFINITY};
+    o->p.bias = o->bias;
+    o->p.n_bias = n;
+    return -1;
+}
+
+int sampler_opts_resolve(sampler_opts *o, const char *command, const tokenizer *tok)
+{
+    tawny_error err;
+    if (o->samplers && sampler_params_parse_chain(o->samplers, &o->p, &err)) return cli_fail_err(&err);
+    if (o->letters && sampler_params_parse_letters(o->letters, &o->p, &err)) return cli_fail_err(&err);
+    if (o->breakers.n > SAMPLER_MAX_BREAKERS)
+        return cli_fail(2, "%s: --dry-sequence-breaker: more than %d", command, SAMPLER_MAX_BREAKERS);
+    if (o->breakers.n) {
+        bool none = o->breakers.n == 1 && strcmp(o->breakers.items[0], "none") == 0;
+        o->p.dry_breakers = o->breakers.items;
+        o->p.n_dry_breakers = none ? 0 : (int)o->breakers.n;
+    }
+    int code = make_biases(o, command, tok);
+    if (code >= 0) return code;
+    return sampler_params_check(&o->p, &err) ? cli_fail_err(&err) : -1;
+}
+
+static const char *piece(void *ctx, tawny_token t, size_t *n) { return tok_piece(ctx, t, TOK_SPECIAL, n); }
+
+static size_t tokenize(void *ctx, const char *text, size_t n, tawny_token *out, size_t cap)
+{
+    tok_vec v = {0};
+    size_t found = tok_encode(ctx, text, n, 0, &v, NULL) ? 0 : v.n;
+    if (found && cap) memcpy(out, v.v, (found < cap ? found : cap) * sizeof *out);
+    tok_vec_free(&v);
+    return found;
+}
+
+tawny_status sampler_opts_new(const sampler_opts *o, const tokenizer *tok, size_t n_ctx, sampler **out,
+                              tawny_error *err)
+{
+    union { /* the callbacks' context is a void *; they only read */
+        const tokenizer *in;
+        void *out;
+    } ctx = {.in = tok};
+    sampler_vocab vocab = {.ctx = ctx.out, .piece = piece, .tokenize = tokenize};
+    return sampler_new(&o->p, (int)tok_n_vocab(tok), n_ctx, &vocab, out, err);
+}
