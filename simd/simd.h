@@ -115,7 +115,9 @@ typedef struct simd_table {
 
     /* Rotates pairs by angles given as cos, sin: cs[2 i], cs[2 i + 1] for pair i of n / 2.
      * (x0, x1) -> (x0 c - x1 s, x0 s + x1 c), each product and sum rounded.
-     * rope_norm: pairs (2i, 2i + 1); rope_neox: pairs (i, i + n/2). In place. */
+     * rope_norm: pairs (2i, 2i + 1); rope_neox: pairs (i, i + n/2). In place.
+     * With -mfma the vectorizer of GCC 12 makes one rounding (vfmaddsub) of such pairs in plain C, whatever
+     * -ffp-contract says: a tier writes them, tails too, with intrinsics. */
     void (*rope_norm)(float *x, const float *cs, size_t n);
     void (*rope_neox)(float *x, const float *cs, size_t n);
 
