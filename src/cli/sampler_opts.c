@@ -15,6 +15,8 @@ void sampler_opts_free(sampler_opts *o)
 {
     free(o->bias);
     free(o->breakers.items);
+    free(o->breaker_texts);
+    o->breaker_texts = NULL;
     free(o->biases.items);
     o->bias = NULL;
     o->breakers = o->biases = (cli_list){0};
@@ -54,19 +56,41 @@ static int make_biases(sampler_opts *o, const char *command, const tokenizer *to
     return -1;
 }
 
+/* The breakers with \n, \t, \r and \\ made what they mean, as llama.cpp does; "none" forgets those before it. */
+static int make_breakers(sampler_opts *o, const char *command)
+{
+    size_t size = 0, n = 0;
+    for (size_t i = 0; i < o->breakers.n; i++) size += strlen(o->breakers.items[i]) + 1;
+    char *to = o->breaker_texts = malloc(size + 1);
+    if (!to) return cli_fail(1, "out of memory");
+    for (size_t i = 0; i < o->breakers.n; i++) {
+        const char *s = o->breakers.items[i];
+        if (strcmp(s, "none") == 0) {
+            n = 0;
+            continue;
+        }
+        o->breakers.items[n++] = to;
+        for (; *s; s++) {
+            bool escape = *s == '\\' && s[1];
+            if (escape) s++;
+            *to++ = !escape ? *s : *s == 'n' ? '\n' : *s == 't' ? '\t' : *s == 'r' ? '\r' : *s;
+        }
+        *to++ = 0;
+    }
+    if (n > SAMPLER_MAX_BREAKERS)
+        return cli_fail(2, "%s: --dry-sequence-breaker: more than %d", command, SAMPLER_MAX_BREAKERS);
+    o->p.dry_breakers = o->breakers.items;
+    o->p.n_dry_breakers = (int)n;
+    return -1;
+}
+
 int sampler_opts_resolve(sampler_opts *o, const char *command, const tokenizer *tok)
 {
     tawny_error err;
     if (o->samplers && sampler_params_parse_chain(o->samplers, &o->p, &err)) return cli_fail_err(&err);
     if (o->letters && sampler_params_parse_letters(o->letters, &o->p, &err)) return cli_fail_err(&err);
-    if (o->breakers.n > SAMPLER_MAX_BREAKERS)
-        return cli_fail(2, "%s: --dry-sequence-breaker: more than %d", command, SAMPLER_MAX_BREAKERS);
-    if (o->breakers.n) {
-        bool none = o->breakers.n == 1 && strcmp(o->breakers.items[0], "none") == 0;
-        o->p.dry_breakers = o->breakers.items;
-        o->p.n_dry_breakers = none ? 0 : (int)o->breakers.n;
-    }
-    int code = make_biases(o, command, tok);
+    int code = o->breakers.n ? make_breakers(o, command) : -1;
+    if (code < 0) code = make_biases(o, command, tok);
     if (code >= 0) return code;
     return sampler_params_check(&o->p, &err) ? cli_fail_err(&err) : -1;
 }

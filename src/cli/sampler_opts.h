@@ -11,7 +11,8 @@ typedef struct sampler_opts {
     const char *samplers, *letters;
     cli_list breakers, biases;
     bool ignore_eos;
-    sampler_bias *bias; /* owned */
+    sampler_bias *bias; /* owned, as are the texts that breakers then points to */
+    char *breaker_texts;
 } sampler_opts;
 
 /* llama.cpp's values but for the seed: 0, so that a run repeats; -s -1 asks for a random one. */
@@ -42,7 +43,7 @@ void sampler_opts_free(sampler_opts *o);
      1e6},                                                                                                           \
     {"--dry-base", CLI_FLOAT, &(o).p.dry_base, "F", "(default: 1.75)", 0, 1e6},                                       \
     {"--dry-allowed-length", CLI_INT, &(o).p.dry_allowed_length, "N", "(default: 2)", 0, INT32_MAX},                  \
-    {"--dry-penalty-last-n", CLI_INT, &(o).p.dry_penalty_last_n, "N", "(default: 64; 0: off, -1: all)", -1,           \
+    {"--dry-penalty-last-n", CLI_INT, &(o).p.dry_penalty_last_n, "N", "(default: -1: all; 0: off)", -1,                \
      INT32_MAX},                                                                                                     \
     {"--dry-sequence-breaker", CLI_LIST, &(o).breakers, "TEXT", "in place of newline : \" * (\"none\": none)", 0, 0}, \
     {"--mirostat", CLI_INT, &(o).p.mirostat, "N", "0: off (default), 1 or 2", 0, 2},                                  \
