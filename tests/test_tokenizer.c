@@ -48,9 +48,11 @@ static void check_decode(const tokenizer *t, const json_t *ids, unsigned flags, 
 {
     tok_vec v = {0};
     buf b = {0};
-    for (size_t i = 0; i < json_array_size(ids); i++) tok_vec_add(&v, (tawny_token)json_integer_value(json_array_get(ids, i)));
+    for (size_t i = 0; i < json_array_size(ids); i++)
+        tok_vec_add(&v, (tawny_token)json_integer_value(json_array_get(ids, i)));
     ck_assert_int_eq(tok_decode(t, v.v, v.n, flags, &b, NULL), TAWNY_OK);
-    ck_assert_msg(b.size == want->size && (b.size == 0 || memcmp(b.data, want->data, b.size) == 0), "%s: text differs", what);
+    ck_assert_msg(b.size == want->size && (b.size == 0 || memcmp(b.data, want->data, b.size) == 0),
+                  "%s: text differs", what);
     tok_vec_free(&v);
     buf_free(&b);
 }

@@ -83,7 +83,8 @@ static tawny_status encode_line(const tokenizer *t, const options *o, const json
         buf_free(&b);
         return err_set(err, TAWNY_E_ARG, "\"text_b64\" is not base64");
     }
-    tawny_status st = buf_ok(&b) ? tok_encode(t, b.data ? b.data : "", b.size, encode_flags(o), &v, err) : err_nomem(err);
+    tawny_status st =
+        buf_ok(&b) ? tok_encode(t, b.data ? b.data : "", b.size, encode_flags(o), &v, err) : err_nomem(err);
     if (st == TAWNY_OK) {
         fputs("{\"ids\": ", stdout);
         print_ids(&v);
@@ -104,7 +105,8 @@ static tawny_status decode_line(const tokenizer *t, const options *o, const json
     for (size_t i = 0; st == TAWNY_OK && i < json_array_size(ids); i++) {
         const json_t *id = json_array_get(ids, i);
         json_int_t n = json_integer_value(id);
-        if (!json_is_integer(id) || n < 0 || n > INT32_MAX) st = err_set(err, TAWNY_E_ARG, "ids[%zu] is no token id", i);
+        if (!json_is_integer(id) || n < 0 || n > INT32_MAX)
+            st = err_set(err, TAWNY_E_ARG, "ids[%zu] is no token id", i);
         else if (!tok_vec_add(&v, (tawny_token)n)) st = err_nomem(err);
     }
     if (st == TAWNY_OK) st = tok_decode(t, v.v, v.n, o->special ? TOK_SPECIAL : 0, &b, err);
@@ -133,9 +135,10 @@ static int each_line(const tokenizer *t, const options *o)
         json_error_t why;
         if (strspn(line, " \t\r\n") == (size_t)n) continue;
         json_t *j = json_loadb(line, (size_t)n, JSON_ALLOW_NUL, &why);
-        tawny_status st = !json_is_object(j) ? err_set(&err, TAWNY_E_ARG, "no JSON object%s%s", j ? "" : ": ", j ? "" : why.text)
-                        : o->decode          ? decode_line(t, o, j, &err)
-                                             : encode_line(t, o, j, &err);
+        tawny_status st = !json_is_object(j)
+                              ? err_set(&err, TAWNY_E_ARG, "no JSON object%s%s", j ? "" : ": ", j ? "" : why.text)
+                          : o->decode ? decode_line(t, o, j, &err)
+                                      : encode_line(t, o, j, &err);
         json_decref(j);
         if (st != TAWNY_OK) code = cli_fail(1, "%s: line %zu: %s", std ? "stdin" : o->file, at, err.message);
     }
@@ -152,10 +155,12 @@ int cmd_tokenize(int argc, char **argv)
         {"-m --model", CLI_STR, &o.model, "FILE", "GGUF file; a vocabulary alone will do", 0, 0},
         {"-p --prompt", CLI_STR, &o.text, "TEXT", "the text", 0, 0},
         {"-f --file", CLI_STR, &o.file, "FILE", "a file with the text (default: standard input)", 0, 0},
-        {"--jsonl", CLI_FLAG, &o.jsonl, NULL, "each line is {\"text\": ...} or {\"text_b64\": ...}; writes {\"ids\": [...]}", 0, 0},
+        {"--jsonl", CLI_FLAG, &o.jsonl, NULL,
+         "each line is {\"text\": ...} or {\"text_b64\": ...}; writes {\"ids\": [...]}", 0, 0},
         {"--decode", CLI_FLAG, &o.decode, NULL, "each line is {\"ids\": [...]}; writes {\"text_b64\": ...}", 0, 0},
         {"--no-bos", CLI_FLAG, &o.no_bos, NULL, "add nothing before and after the text", 0, 0},
-        {"--special", CLI_FLAG, &o.special, NULL, "control tokens in the text are parsed; with --decode: written out", 0, 0},
+        {"--special", CLI_FLAG, &o.special, NULL, "control tokens in the text are parsed; with --decode: written out",
+         0, 0},
         {0},
     };
     int code = cli_parse("tokenize", argc, argv, opts, NULL);

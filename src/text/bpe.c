@@ -35,6 +35,8 @@ static tawny_status add_merge(tokenizer *t, uint64_t i, gguf_str s, buf *b, tawn
     uint64_t pair = (uint64_t)(uint32_t)left << 32 | (uint32_t)right;
     size_t k = tok_pair_slot(t, pair);
     if (t->merges[k].pair == UINT64_MAX) t->merges[k] = (tok_merge){pair, (uint32_t)i, id};
+    size_t bit = (size_t)(tok_pair_hash(pair) >> 7) & t->filter_mask;
+    t->merge_filter[bit / 64] |= UINT64_C(1) << bit % 64;
     return TAWNY_OK;
 }
 
@@ -50,7 +52,9 @@ static tawny_status load_merges(const gguf *g, tokenizer *t, tawny_error *err)
     size_t cap = 16, at = 0;
     while (cap < n * 2) cap *= 2;
     t->merges = arena_array(t->mem, cap, sizeof *t->merges);
-    if (!t->merges) return err_nomem(err);
+    t->filter_mask = cap * 4 - 1;
+    t->merge_filter = arena_array(t->mem, cap * 4 / 64, sizeof *t->merge_filter);
+    if (!t->merges || !t->merge_filter) return err_nomem(err);
     memset(t->merges, 0xff, cap * sizeof *t->merges);
     t->merge_mask = cap - 1;
     buf b = {0};

@@ -22,8 +22,8 @@ struct tok_work {
     cached *cache;
     size_t mask;
     buf text[2];
-    uint32_t *words; /* memory of tok_symbols */
-    size_t n_words;
+    tok_symbol *symbols;
+    size_t cap_symbols;
 };
 
 tok_work *tok_work_new(const tokenizer *t, size_t text_bytes, bool guarded)
@@ -45,7 +45,7 @@ void tok_work_free(tok_work *w)
 {
     if (!w) return;
     free(w->cache);
-    free(w->words);
+    free(w->symbols);
     buf_free(&w->text[0]);
     buf_free(&w->text[1]);
     free(w);
@@ -72,9 +72,15 @@ static uint32_t rank_of_score(float f)
     return ~(u >> 31 ? ~u : u | 0x80000000u);
 }
 
+uint64_t tok_pair_hash(uint64_t pair)
+{
+    pair *= UINT64_C(0x9e3779b97f4a7c15);
+    return pair ^ pair >> 32;
+}
+
 size_t tok_pair_slot(const tokenizer *t, uint64_t pair)
 {
-    size_t k = (size_t)(pair * UINT64_C(0x9e3779b97f4a7c15) >> 24) & t->merge_mask;
+    size_t k = (size_t)tok_pair_hash(pair) & t->merge_mask;
     while (t->merges[k].pair != pair && t->merges[k].pair != UINT64_MAX) k = (k + 1) & t->merge_mask;
     return k;
 }
@@ -82,7 +88,10 @@ size_t tok_pair_slot(const tokenizer *t, uint64_t pair)
 static uint32_t pair_by_merges(const tokenizer *t, int32_t left, int32_t right, int32_t *id)
 {
     if (left < 0 || right < 0) return TOK_NO_RANK;
-    const tok_merge *m = &t->merges[tok_pair_slot(t, (uint64_t)(uint32_t)left << 32 | (uint32_t)right)];
+    uint64_t pair = (uint64_t)(uint32_t)left << 32 | (uint32_t)right;
+    size_t bit = (size_t)(tok_pair_hash(pair) >> 7) & t->filter_mask;
+    if (!(t->merge_filter[bit / 64] >> bit % 64 & 1)) return TOK_NO_RANK;
+    const tok_merge *m = &t->merges[tok_pair_slot(t, pair)];
     *id = m->id;
     return m->pair == UINT64_MAX ? TOK_NO_RANK : m->rank;
 }
@@ -169,26 +178,21 @@ static bool merge_short(tok_work *w, const char *p, size_t n, tok_vec *out)
 
 static bool merge_long(tok_work *w, const char *p, size_t n, tok_vec *out)
 {
-    if (n > w->n_words) {
-        uint32_t *words = realloc(w->words, n * 4 * sizeof *words);
-        if (!words) return false;
-        w->words = words;
-        w->n_words = n;
+    if (n > w->cap_symbols) {
+        tok_symbol *s = realloc(w->symbols, n * sizeof *s);
+        if (!s) return false;
+        w->symbols = s;
+        w->cap_symbols = n;
     }
-    tok_symbols s = {.t = w->t, .p = p, .n = (uint32_t)n, .guarded = w->guarded};
-    s.id = (int32_t *)(void *)w->words;
-    s.next = w->words + n;
-    s.prev = s.next + n;
-    s.rank = s.prev + n;
-    uint32_t last = 0;
-    for (uint32_t i = 0; i < s.n; i = s.next[i]) {
-        s.prev[i] = last;
-        last = i;
-        s.next[i] = i + first_symbol(w->t, p + i, n - i, &s.id[i]);
+    tok_symbols all = {w->t, p, (uint32_t)n, w->guarded, w->symbols};
+    tok_symbol *s = all.s;
+    for (uint32_t i = 0, last = 0; i < n; last = i, i = s[i].next) {
+        s[i].prev = last;
+        s[i].next = i + first_symbol(w->t, p + i, n - i, &s[i].id);
     }
-    if (!tok_merge_long(&s)) return false;
-    for (uint32_t i = 0; i < s.n; i = s.next[i])
-        if (!add_symbol(w->t, s.id[i], p + i, s.next[i] - i, out)) return false;
+    if (!tok_merge_long(&all)) return false;
+    for (uint32_t i = 0; i < n; i = s[i].next)
+        if (!add_symbol(w->t, s[i].id, p + i, s[i].next - i, out)) return false;
     return true;
 }
 
@@ -221,7 +225,8 @@ void tok_find_spans(tokenizer *t)
 {
     for (uint32_t i = 0; i < t->n; i++)
         for (uint32_t k = 1; k + 3 <= t->text[i].n; k++)
-            if (is_space_mark(t->text[i].p + k, t->text[i].n - k)) t->spans[(unsigned char)t->text[i].p[k - 1]] = true;
+            if (is_space_mark(t->text[i].p + k, t->text[i].n - k))
+                t->spans[(unsigned char)t->text[i].p[k - 1]] = true;
 }
 
 bool tok_merge_words(tok_work *w, const char *p, size_t n, tok_vec *out)

@@ -68,7 +68,8 @@ static bool grow_lists(queue *q)
 static void heap_up(queue *q, uint32_t l)
 {
     uint32_t i = q->n_heap++;
-    for (; i && q->list[q->heap[(i - 1) / 2]].rank > q->list[l].rank; i = (i - 1) / 2) q->heap[i] = q->heap[(i - 1) / 2];
+    for (; i && q->list[q->heap[(i - 1) / 2]].rank > q->list[l].rank; i = (i - 1) / 2)
+        q->heap[i] = q->heap[(i - 1) / 2];
     q->heap[i] = l;
 }
 
@@ -139,7 +140,8 @@ static void sort_runs(uint32_t *v, uint32_t *tmp, size_t n)
             size_t a = i, mid, end;
             for (mid = a + 1; mid < n && v[mid - 1] <= v[mid];) mid++;
             for (end = mid < n ? mid + 1 : mid; end < n && v[end - 1] <= v[end];) end++;
-            for (size_t b = mid; a < mid || b < end;) tmp[to++] = b == end || (a < mid && v[a] <= v[b]) ? v[a++] : v[b++];
+            for (size_t b = mid; a < mid || b < end;)
+                tmp[to++] = b == end || (a < mid && v[a] <= v[b]) ? v[a++] : v[b++];
             i = end;
             runs++;
         }
@@ -197,54 +199,56 @@ static uint64_t pop_all(queue *q)
     return top;
 }
 
-static uint32_t pair_at(const tok_symbols *s, uint32_t i, int32_t *id)
+static uint32_t pair_at(const tok_symbols *a, uint32_t i, int32_t *id)
 {
-    uint32_t k = s->next[i];
-    if (k >= s->n) return TOK_NO_RANK;
-    return tok_pair(s->t, s->guarded, s->p, i, s->next[k], s->id[i], s->id[k], id);
+    const tok_symbol *s = a->s;
+    uint32_t k = s[i].next;
+    if (k >= a->n) return TOK_NO_RANK;
+    return tok_pair(a->t, a->guarded, a->p, i, s[k].next, s[i].id, s[k].id, id);
 }
 
-static bool rank_at(tok_symbols *s, queue *q, uint32_t i)
+static bool rank_at(tok_symbols *a, queue *q, uint32_t i)
 {
     int32_t id;
-    s->rank[i] = pair_at(s, i, &id);
-    if (s->rank[i] == TOK_NO_RANK) return true;
-    return q->all ? push_all(q, s->rank[i], i) : push_list(q, s->rank[i], i);
+    uint32_t rank = a->s[i].rank = pair_at(a, i, &id);
+    if (rank == TOK_NO_RANK) return true;
+    return q->all ? push_all(q, rank, i) : push_list(q, rank, i);
 }
 
 /* Merges the pair at i, if it still has this rank. */
-static bool merge_at(tok_symbols *s, queue *q, uint32_t i, uint32_t rank)
+static bool merge_at(tok_symbols *a, queue *q, uint32_t i, uint32_t rank)
 {
+    tok_symbol *s = a->s;
     int32_t id;
-    if (s->rank[i] != rank || pair_at(s, i, &id) != rank) return true;
-    uint32_t k = s->next[i], end = s->next[k];
-    s->id[i] = id;
-    s->next[i] = end;
-    s->rank[k] = TOK_NO_RANK;
-    if (end < s->n) s->prev[end] = i;
-    return rank_at(s, q, i) && (i == 0 || rank_at(s, q, s->prev[i]));
+    if (s[i].rank != rank || pair_at(a, i, &id) != rank) return true;
+    uint32_t k = s[i].next, end = s[k].next;
+    s[i].id = id;
+    s[i].next = end;
+    s[k].rank = TOK_NO_RANK;
+    if (end < a->n) s[end].prev = i;
+    return rank_at(a, q, i) && (i == 0 || rank_at(a, q, s[i].prev));
 }
 
-static bool run_heap(tok_symbols *s, queue *q)
+static bool run_heap(tok_symbols *a, queue *q)
 {
     q->cap_all = 1024;
     q->all = malloc(q->cap_all * sizeof *q->all);
     if (!q->all) return false;
-    for (uint32_t i = 0; i < s->n; i = s->next[i])
-        if (s->rank[i] != TOK_NO_RANK && !push_all(q, s->rank[i], i)) return false;
+    for (uint32_t i = 0; i < a->n; i = a->s[i].next)
+        if (a->s[i].rank != TOK_NO_RANK && !push_all(q, a->s[i].rank, i)) return false;
     while (q->n_all) {
         uint64_t top = pop_all(q);
-        if (!merge_at(s, q, (uint32_t)top, (uint32_t)(top >> 32))) return false;
+        if (!merge_at(a, q, (uint32_t)top, (uint32_t)(top >> 32))) return false;
     }
     return true;
 }
 
-static bool run_lists(tok_symbols *s, queue *q)
+static bool run_lists(tok_symbols *a, queue *q)
 {
     while (q->n_heap) {
         list *l = &q->list[q->heap[0]];
         if (!l->sorted) {
-            if (q->sorted > 16 * (uint64_t)s->n) return run_heap(s, q);
+            if (q->sorted > 16 * (uint64_t)a->n) return run_heap(a, q);
             if (!sort_list(q, l)) return false;
         }
         uint32_t e = l->head, at = q->entry[e].at, rank = l->rank;
@@ -255,17 +259,17 @@ static bool run_lists(tok_symbols *s, queue *q)
             l->queued = false;
             heap_pop(q);
         }
-        if (!merge_at(s, q, at, rank)) return false;
+        if (!merge_at(a, q, at, rank)) return false;
     }
     return true;
 }
 
-bool tok_merge_long(tok_symbols *s)
+bool tok_merge_long(tok_symbols *a)
 {
     queue q = {.free = NIL};
     bool ok = true;
-    for (uint32_t i = 0; i < s->n && ok; i = s->next[i]) ok = rank_at(s, &q, i);
-    ok = ok && run_lists(s, &q);
+    for (uint32_t i = 0; i < a->n && ok; i = a->s[i].next) ok = rank_at(a, &q, i);
+    ok = ok && run_lists(a, &q);
     free(q.entry);
     free(q.list);
     free(q.slot);

@@ -141,12 +141,12 @@ static bool pass(const cutter *c, unsigned k, const char *from, const char *to)
     return from == to || cut(c, k + 1, from, to);
 }
 
-/* The end of the match at `at`; NULL where there is none. */
-static const char *match(const pattern *p, const pat_dfa *d, const char *at, const char *end)
+/* The end of the match at `at`; NULL where there is none. *far is how far it had to look. */
+static const char *match(const pattern *p, const pat_dfa *d, const char *at, const char *end, const char **far)
 {
     const char *last = NULL;
     unsigned state = PAT_START, width = p->symbols + 1;
-    while (at < end) {
+    for (; at < end; *far = at) {
         uint32_t cp;
         unsigned len = uni_next(at, &cp), t = d->next[state * width + p->symbol[cp]];
         if (t & PAT_HIT) last = at;
@@ -157,11 +157,48 @@ static const char *match(const pattern *p, const pat_dfa *d, const char *at, con
     return d->next[state * width + p->symbols] & PAT_HIT ? at : last;
 }
 
+/* Being in state at a place in [from, to), no match ends from there on. An expression can look far ahead in vain
+ * after each of many short matches (for a newline after blanks, say); this stops it from doing so twice (after
+ * Reps 1998, "Maximal munch" tokenization in linear time). */
+typedef struct vain {
+    unsigned state;
+    const char *from, *to;
+} vain;
+
+enum { FAR = 512 }; /* bytes beyond a match from where on it is worth remembering */
+
+static const char *match_wary(const pattern *p, const pat_dfa *d, const char *at, const char *end, vain *v)
+{
+    const char *last = NULL, *since = at;
+    unsigned state = PAT_START, width = p->symbols + 1;
+    for (; at < end && !(state == v->state && at >= v->from && at < v->to);) {
+        uint32_t cp;
+        unsigned len = uni_next(at, &cp), t = d->next[state * width + p->symbol[cp]], next = t & (PAT_HIT - 1);
+        if (t & PAT_HIT) last = since = at;
+        if (next == PAT_DEAD) break;
+        at += len;
+        if (next != state || t & PAT_HIT) since = at;
+        state = next;
+    }
+    if (at == end && d->next[state * width + p->symbols] & PAT_HIT) return at;
+    if (state == v->state && since <= v->to && at >= v->from) { /* the same stretch: one more piece of it */
+        if (since < v->from) v->from = since;
+        if (at > v->to) v->to = at;
+    } else if (at - since > FAR) {
+        *v = (vain){state, since, at};
+    }
+    return last;
+}
+
 static bool cut_dfa(const cutter *c, unsigned k, const char *at, const char *end)
 {
-    const char *gap = at;
+    const pat_dfa *d = &c->p->stage[k].dfa;
+    const char *gap = at, *far = at;
+    vain v = {0};
+    bool wary = false;
     while (at < end) {
-        const char *to = match(c->p, &c->p->stage[k].dfa, at, end);
+        const char *to = wary ? match_wary(c->p, d, at, end, &v) : match(c->p, d, at, end, &far);
+        wary |= far - (to ? to : at) > FAR;
         if (!to || to == at) {
             at += uni_lead(*at);
             continue;

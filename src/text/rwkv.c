@@ -95,7 +95,8 @@ bool plamo_encode(const tokenizer *t, const char *p, size_t n, tok_vec *out)
     for (size_t i = 0; i < b.size && ok; i += s[i].len) {
         if (s[i].id != TOK_NONE) ok = tok_vec_add(out, s[i].id);
         else
-            for (uint32_t k = 0; k < s[i].len && ok; k++) ok = tok_vec_add(out, t->byte_token[(unsigned char)b.data[i + k]]);
+            for (uint32_t k = 0; k < s[i].len && ok; k++)
+                ok = tok_vec_add(out, t->byte_token[(unsigned char)b.data[i + k]]);
     }
     free(s);
     buf_free(&b);

@@ -9,7 +9,8 @@ tawny_status spm_load(tokenizer *t, tawny_error *err)
     for (uint32_t i = 0; i < 256; i++) t->byte_token[i] = TOK_NONE;
     for (uint32_t i = 0; i < t->n; i++) { /* a byte as itself, but <0xXX> goes before it */
         const tok_str *s = &t->text[i];
-        if (s->n == 1 && t->byte_token[(unsigned char)*s->p] == TOK_NONE) t->byte_token[(unsigned char)*s->p] = (int32_t)i;
+        if (s->n == 1 && t->byte_token[(unsigned char)*s->p] == TOK_NONE)
+            t->byte_token[(unsigned char)*s->p] = (int32_t)i;
         int byte = tok_hex_byte(s);
         if (byte >= 0 && (s->p[3] < 'a' && s->p[4] < 'a')) t->byte_token[byte] = (int32_t)i;
     }

@@ -64,6 +64,8 @@ struct tokenizer {
     pattern *cut;               /* BPE */
     tok_merge *merges;
     size_t merge_mask;
+    uint64_t *merge_filter; /* bits by hash: a pair whose bit is not set is none */
+    size_t filter_mask;
     tawny_token byte_token[256]; /* of a byte: its stand-in, or <0xXX> */
     bool spans[256];            /* SPM and raw BPE: some token has U+2581 after this byte */
     uint8_t *classes;           /* WPM: of every code point */
@@ -81,7 +83,8 @@ tawny_status tok_load(const gguf *g, tokenizer *t, tawny_error *err);
 bool tok_index_new(arena *mem, tok_index *x, const tok_str *str, uint32_t n);
 tawny_token tok_index_add(tok_index *x, uint32_t id); /* the id that already has this text, or TOK_NONE */
 tawny_token tok_index_find(const tok_index *x, const char *p, size_t n);
-tawny_status tok_bad(const tokenizer *t, tawny_error *err, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+tawny_status tok_bad(const tokenizer *t, tawny_error *err, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
 
 /* tok_special.c: special ids, flags, EOG, attributes by name */
 void tok_default_specials(tokenizer *t);
@@ -116,7 +119,8 @@ tawny_status tok_partition_new(tokenizer *t, tawny_error *err);
 
 /* What is kept from one stretch of text to the next: a cache of pieces, and scratch memory. */
 typedef struct tok_work tok_work;
-tok_work *tok_work_new(const tokenizer *t, size_t text_bytes, bool guarded); /* guarded: no merge makes a control token */
+tok_work *tok_work_new(const tokenizer *t, size_t text_bytes,
+                       bool guarded); /* guarded: no merge makes a control token */
 void tok_work_free(tok_work *w);
 bool tok_work_allows(const tok_work *w, tawny_token id);
 bool tok_escape_spaces(tok_work *w, const char **p, size_t *n, bool space_first); /* to U+2581, in buffer 1 */
@@ -138,21 +142,26 @@ bool rwkv_encode(const tokenizer *t, const char *p, size_t n, tok_vec *out);
 
 /* merge.c: the tokens of one piece, by merging its symbols: lowest rank first, leftmost first among equals. */
 bool tok_merge_piece(tok_work *w, const char *p, size_t n, tok_vec *out);
+uint64_t tok_pair_hash(uint64_t pair);
 size_t tok_pair_slot(const tokenizer *t, uint64_t pair); /* in t->merges: where it is, or belongs */
 /* The same for text in which spaces are U+2581: cut before them where no token spans the cut. */
 bool tok_merge_words(tok_work *w, const char *p, size_t n, tok_vec *out);
 void tok_find_spans(tokenizer *t); /* fills t->spans */
 
-/* merge_long.c: symbols of a long piece. The symbols start at the bytes i with id[i] set and next[i] > i. */
+/* merge_long.c: the symbols of a long piece, each at the byte where it starts. */
 enum { TOK_NO_RANK = UINT32_MAX };
+typedef struct tok_symbol {
+    int32_t id;          /* TOK_NONE: no token */
+    uint32_t next, prev; /* where the neighbours start; next is the length of the piece at the end */
+    uint32_t rank;       /* of the pair that starts here */
+} tok_symbol;
+
 typedef struct tok_symbols {
     const tokenizer *t;
     const char *p;
     uint32_t n;
     bool guarded;
-    int32_t *id;    /* of the symbol at this byte; TOK_NONE: no token */
-    uint32_t *next; /* where the next symbol starts; n at the end */
-    uint32_t *prev, *rank;
+    tok_symbol *s;
 } tok_symbols;
 bool tok_merge_long(tok_symbols *s);
 

@@ -84,7 +84,8 @@ static tawny_status load_kind(const gguf *g, tokenizer *t, tawny_error *err)
     if (t->kind != TOK_BPE) return TAWNY_OK;
     const pretok *p = pretok_find(t->pre, strlen(t->pre));
     if (!p)
-        return err_set(err, TAWNY_E_UNSUPPORTED, "%s: tokenizer.ggml.pre is \"%s\", which is not known", t->path, t->pre);
+        return err_set(err, TAWNY_E_UNSUPPORTED, "%s: tokenizer.ggml.pre is \"%s\", which is not known", t->path,
+                       t->pre);
     t->pre_flags = p->flags;
     return pattern_new(p->stages, p->n_stages, &t->cut, err);
 }
@@ -121,8 +122,8 @@ static tawny_status load_scores(const gguf *g, tokenizer *t, tawny_error *err)
 
 static tawny_status load_types(const gguf *g, tokenizer *t, tawny_error *err)
 {
-    static const uint16_t attr[] = {0, TOK_NORMAL, TOK_UNKNOWN, TOK_CONTROL | TOK_MARKUP, TOK_USER_DEFINED, TOK_UNUSED,
-                                    TOK_BYTE};
+    static const uint16_t attr[] = {0,          TOK_NORMAL, TOK_UNKNOWN, TOK_CONTROL | TOK_MARKUP, TOK_USER_DEFINED,
+                                    TOK_UNUSED, TOK_BYTE};
     gguf_array a = {0};
     tawny_status st = per_token(g, t, "tokenizer.ggml.token_type", false, &a, err);
     for (uint32_t i = 0; i < t->n && st == TAWNY_OK; i++) {

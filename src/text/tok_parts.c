@@ -73,7 +73,8 @@ static bool is_blank(char c) { return c == ' ' || (c >= '\t' && c <= '\r'); }
 static bool take(scan *s, tawny_token id, size_t from, size_t to)
 {
     unsigned attr = s->t->attr[id];
-    if (is_taken(s, from) || is_taken(s, to - 1)) return true; /* what took it is no shorter, so no need to look between */
+    if (is_taken(s, from) || is_taken(s, to - 1))
+        return true; /* what took it is no shorter, so no need to look between */
     if (attr & TOK_LSTRIP)
         while (from > 0 && !is_taken(s, from - 1) && is_blank(s->text[from - 1])) from--;
     if (attr & TOK_RSTRIP)

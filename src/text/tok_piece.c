@@ -8,7 +8,10 @@
 
 /* Byte-level BPE (GPT-2) writes bytes as printable characters: those of Latin-1 that are printable stand for
  * themselves, the others, in order, for U+0100 and up. */
-static bool printable(unsigned c) { return (c >= 0x21 && c <= 0x7e) || (c >= 0xa1 && c <= 0xac) || (c >= 0xae && c <= 0xff); }
+static bool printable(unsigned c)
+{
+    return (c >= 0x21 && c <= 0x7e) || (c >= 0xa1 && c <= 0xac) || (c >= 0xae && c <= 0xff);
+}
 
 int tok_stand_in(uint32_t cp)
 {
@@ -26,7 +29,10 @@ unsigned tok_stand_in_of(unsigned char b, char out[4])
 
 static int hex(char c)
 {
-    return c >= '0' && c <= '9' ? c - '0' : c >= 'A' && c <= 'F' ? c - 'A' + 10 : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+    return c >= '0' && c <= '9'   ? c - '0'
+           : c >= 'A' && c <= 'F' ? c - 'A' + 10
+           : c >= 'a' && c <= 'f' ? c - 'a' + 10
+                                  : -1;
 }
 
 int tok_hex_byte(const tok_str *s)

@@ -48,7 +48,8 @@ static tawny_status get_id(const gguf *g, const tokenizer *t, const char *key, t
 {
     const gguf_kv *kv = gguf_find(g, key);
     uint32_t v = 0;
-    if (!kv || (kv->type == GGUF_U32 && kv->v.u == UINT32_MAX) || (kv->type == GGUF_I32 && kv->v.i == -1)) return TAWNY_OK;
+    if (!kv || (kv->type == GGUF_U32 && kv->v.u == UINT32_MAX) || (kv->type == GGUF_I32 && kv->v.i == -1))
+        return TAWNY_OK;
     tawny_status st = gguf_get_u32(g, key, 0, t->n - 1, &v, err);
     if (st == TAWNY_OK) *id = (tawny_token)v;
     return st;
@@ -115,7 +116,10 @@ static tawny_status load_suppressed(const gguf *g, tokenizer *t, tawny_error *er
     return TAWNY_OK;
 }
 
-static tawny_token find(const tokenizer *t, const char *text) { return tok_index_find(&t->index, text, strlen(text)); }
+static tawny_token find(const tokenizer *t, const char *text)
+{
+    return tok_index_find(&t->index, text, strlen(text));
+}
 
 static bool same(const tokenizer *t, uint32_t id, const char *text)
 {
@@ -128,15 +132,19 @@ static void find_by_text(tokenizer *t)
         tok_special which;
         const char *texts[13];
     } known[] = {
-        {TOK_EOT, {"<|eot_id|>", "<|im_end|>", "<|end|>", "<end_of_turn>", "<|endoftext|>", "<|end_of_text|>", "<EOT>",
-                   "_<EOT>", "[EOT]", "<\uff5cend\u2581of\u2581sentence\uff5c>", "<end_of_utterance>"}},
+        {TOK_EOT,
+         {"<|eot_id|>", "<|im_end|>", "<|end|>", "<end_of_turn>", "<|endoftext|>", "<|end_of_text|>", "<EOT>",
+          "_<EOT>", "[EOT]", "<\uff5cend\u2581of\u2581sentence\uff5c>", "<end_of_utterance>"}},
         {TOK_EOM, {"<|eom_id|>"}},
-        {TOK_FIM_PRE, {"<|fim_prefix|>", "<fim-prefix>", "<fim_prefix>", "<\uff5cfim\u2581begin\uff5c>", "<PRE>",
-                       "\u2581<PRE>", "<|code_prefix|>", "<|prefix|>"}},
-        {TOK_FIM_SUF, {"<|fim_suffix|>", "<fim-suffix>", "<fim_suffix>", "<\uff5cfim\u2581hole\uff5c>", "<SUF>",
-                       "\u2581<SUF>", "<|code_suffix|>", "<|suffix|>"}},
-        {TOK_FIM_MID, {"<|fim_middle|>", "<fim-middle>", "<fim_middle>", "<\uff5cfim\u2581end\uff5c>", "<MID>",
-                       "\u2581<MID>", "<|code_middle|>", "<|middle|>"}},
+        {TOK_FIM_PRE,
+         {"<|fim_prefix|>", "<fim-prefix>", "<fim_prefix>", "<\uff5cfim\u2581begin\uff5c>", "<PRE>", "\u2581<PRE>",
+          "<|code_prefix|>", "<|prefix|>"}},
+        {TOK_FIM_SUF,
+         {"<|fim_suffix|>", "<fim-suffix>", "<fim_suffix>", "<\uff5cfim\u2581hole\uff5c>", "<SUF>", "\u2581<SUF>",
+          "<|code_suffix|>", "<|suffix|>"}},
+        {TOK_FIM_MID,
+         {"<|fim_middle|>", "<fim-middle>", "<fim_middle>", "<\uff5cfim\u2581end\uff5c>", "<MID>", "\u2581<MID>",
+          "<|code_middle|>", "<|middle|>"}},
         {TOK_FIM_PAD, {"<|fim_pad|>", "<fim-pad>", "<fim_pad>", "<PAD>", "[PAD]"}},
         {TOK_FIM_REP, {"<|fim_repo|>", "<|repo_name|>", "<fim-repo>", "<REPO>", "<reponame>"}},
         {TOK_FIM_SEP, {"<|file_sep|>"}},

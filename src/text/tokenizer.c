@@ -30,7 +30,8 @@ static void find_newline(tokenizer *t)
     tok_vec v = {0};
     tawny_token id = TOK_NONE;
     if (t->kind == TOK_SPM) id = t->byte_token['\n'];
-    else if (t->kind != TOK_WPM && t->kind != TOK_EMPTY && tok_encode(t, "\n", 1, 0, &v, NULL) == TAWNY_OK && v.n) id = v.v[0];
+    else if (t->kind != TOK_WPM && t->kind != TOK_EMPTY && tok_encode(t, "\n", 1, 0, &v, NULL) == TAWNY_OK && v.n)
+        id = v.v[0];
     t->special[TOK_NEWLINE] = id == TOK_NONE ? t->special[TOK_PAD] : id;
     tok_vec_free(&v);
 }
@@ -102,7 +103,8 @@ static tawny_status encode(const tokenizer *t, const char *text, size_t n, unsig
     tok_parts parts = {0};
     size_t before = out->n;
     if (t->kind == TOK_EMPTY)
-        return err_set(err, TAWNY_E_UNSUPPORTED, "the model has no tokenizer (tokenizer.ggml.model is \"%s\")", t->model);
+        return err_set(err, TAWNY_E_UNSUPPORTED, "the model has no tokenizer (tokenizer.ggml.model is \"%s\")",
+                       t->model);
     if (n > TOK_MAX_TEXT) return err_set(err, TAWNY_E_LIMIT, "a text of %zu bytes (at most %zu)", n, TOK_MAX_TEXT);
     tawny_status st = tok_partition(t, text, n, flags, trust, n_trust, &parts, err);
     if (st != TAWNY_OK) return st;
@@ -125,7 +127,8 @@ static tawny_status encode(const tokenizer *t, const char *text, size_t n, unsig
     return err_nomem(err);
 }
 
-tawny_status tok_encode(const tokenizer *t, const char *text, size_t n, unsigned flags, tok_vec *out, tawny_error *err)
+tawny_status tok_encode(const tokenizer *t, const char *text, size_t n, unsigned flags, tok_vec *out,
+                        tawny_error *err)
 {
     return encode(t, text, n, flags, NULL, 0, out, err);
 }

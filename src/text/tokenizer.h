@@ -92,7 +92,7 @@ enum { /* attributes of a token */
     TOK_MARKUP = 256 /* a control token of the file, whatever the rest says */
 };
 unsigned tok_attr(const tokenizer *t, tawny_token id);                          /* 0 for ids out of range */
-const char *tok_text(const tokenizer *t, tawny_token id, size_t *n);            /* as in the file; NULL out of range */
+const char *tok_text(const tokenizer *t, tawny_token id, size_t *n); /* as in the file; NULL out of range */
 float tok_score(const tokenizer *t, tawny_token id);
 tawny_token tok_find(const tokenizer *t, const char *text, size_t n);           /* TOK_NONE where there is none */
 bool tok_is_eog(const tokenizer *t, tawny_token id);                            /* ends a generation */

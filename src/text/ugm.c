@@ -61,7 +61,10 @@ typedef struct span {
     size_t n, took; /* bytes of the replacement; bytes of the text that it replaces */
 } span;
 
-static uint32_t unit(const tokenizer *t, uint32_t i) { return i < t->n_charsmap ? load_u32(t->charsmap + (size_t)i * 4) : 0; }
+static uint32_t unit(const tokenizer *t, uint32_t i)
+{
+    return i < t->n_charsmap ? load_u32(t->charsmap + (size_t)i * 4) : 0;
+}
 
 static uint32_t base(uint32_t unit) { return unit >> 10 << ((unit & 1u << 9) >> 6); }
 

@@ -19,9 +19,9 @@ tawny_status wpm_load(tokenizer *t, tawny_error *err)
 static bool is_chinese(uint32_t c)
 {
     if (c < 0x3400) return false;
-    return c <= 0x4dbf || (c >= 0x4e00 && c <= 0x9fff) || (c >= 0x20000 && c <= 0x2a6df) || (c >= 0x2a700 && c <= 0x2b73f) ||
-           (c >= 0x2b740 && c <= 0x2b81f) || (c >= 0x2b920 && c <= 0x2ceaf) || (c >= 0xf900 && c <= 0xfaff) ||
-           (c >= 0x2f800 && c <= 0x2fa1f);
+    return c <= 0x4dbf || (c >= 0x4e00 && c <= 0x9fff) || (c >= 0x20000 && c <= 0x2a6df) ||
+           (c >= 0x2a700 && c <= 0x2b73f) || (c >= 0x2b740 && c <= 0x2b81f) || (c >= 0x2b920 && c <= 0x2ceaf) ||
+           (c >= 0xf900 && c <= 0xfaff) || (c >= 0x2f800 && c <= 0x2fa1f);
 }
 
 /* A word with U+2581 before it: its tokens, or one unknown token. The word is then emptied. */
@@ -32,7 +32,8 @@ static bool add_word(const tokenizer *t, buf *word, tok_vec *out)
     for (size_t i = 0; i < word->size;) {
         tawny_token best = TOK_NONE;
         size_t end = i, k = i;
-        for (uint32_t node = TRIE_ROOT; k < word->size && (node = trie_step(t->words, node, (unsigned char)word->data[k]));) {
+        for (uint32_t node = TRIE_ROOT;
+             k < word->size && (node = trie_step(t->words, node, (unsigned char)word->data[k]));) {
             k++;
             if (trie_value(t->words, node) < 0) continue;
             best = trie_value(t->words, node);
