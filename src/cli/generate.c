@@ -198,8 +198,9 @@ void generate_report(const generator *g, const generate_stats *s, generate_end e
 {
     static const char *const ends[] = {"", ", stopped by -n", ", the context is full", ", interrupted"};
     double bytes = (double)tawny_model_bytes_per_token(g->model);
-    fprintf(stderr, "[read %d tokens%s, %.1f tok/s; answer %d tokens", s->n_read,
-            s->n_read < s->n_prompt ? " (the rest was there)" : "", rate(s->n_read, s->read_s), s->n_answer);
+    fprintf(stderr, "[read %d of %d tokens", s->n_read, s->n_prompt);
+    if (s->n_read) fprintf(stderr, ", %.1f tok/s", rate(s->n_read, s->read_s));
+    fprintf(stderr, "; answer %d tokens", s->n_answer);
     if (s->n_steps)
         fprintf(stderr, ", %.1f tok/s, %.1f GB/s of weights", rate(s->n_steps, s->answer_s),
                 1e-9 * rate(bytes * s->n_steps, s->answer_s));
