@@ -143,7 +143,7 @@ static void set_limits(jinja_rt *rt, const json_t *context, const jinja_options 
     size_t values = 0, bytes = 0;
     measure(context, &values, &bytes, 0);
     size_t some = (bytes < (size_t)1 << 40 ? bytes : (size_t)1 << 40) + values * 64;
-    rt->max_steps = opt && opt->max_steps ? opt->max_steps : 1000000 + 1000 * (uint64_t)values + 20 * (uint64_t)bytes;
+    rt->max_steps = opt && opt->max_steps ? opt->max_steps : 400000 + 1000 * (uint64_t)values + 20 * (uint64_t)bytes;
     rt->max_bytes = opt && opt->max_bytes ? opt->max_bytes : ((size_t)24 << 20) + 16 * some;
     rt->max_text = ((size_t)4 << 20) + 4 * some;
     if (rt->max_text > rt->max_bytes) rt->max_text = rt->max_bytes;

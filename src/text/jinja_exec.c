@@ -15,8 +15,8 @@ static value context_lookup(jinja_rt *rt, const vstr *name)
         for (uint32_t i = 0; run->root && i < sc->n; i++)
             if (sc->slots[i].stored && run->root->v[i].t != V_MISSING && vstr_eq(rt, sc->slots[i].name, (vstr *)(uintptr_t)name))
                 return run->root->v[i];
-        if (name->n == 4 && memcmp(name->p, "self", 4) == 0) return (value){.t = V_BLOCKS};
     }
+    if (name->n == 4 && memcmp(name->p, "self", 4) == 0) return (value){.t = V_BLOCKS};
     value *v = dict_get_str(rt, run->context, name);
     if (v) return *v;
     const builtin *b = find_global(name);
@@ -366,7 +366,9 @@ static flow exec_filter_block(jinja_rt *rt, node *n, frame *f)
     vstr *s = capture(rt, n->st->body, in, &how);
     if (how != FLOW_ON) return how;
     rt_push(rt, v_str(s));
-    val_str_to(rt->out, jinja_eval(rt, n->a, in));
+    value v = jinja_eval(rt, n->a, in);
+    if (v.t != V_STR) rt_type_error(rt, "a filter block must give a string, not '%s'", val_type(v));
+    vsb_str(rt->out, v.u.s);
     return FLOW_ON;
 }
 

@@ -145,11 +145,14 @@ FILTER(f_indent)
 FILTER(f_truncate)
 {
     UNUSED;
-    vstr *s = arg_str(rt, v), *end = a[2].t == V_MISSING ? vstr_c(rt, "...") : arg_str(rt, a[2]);
+    size_t len;
+    if (!val_len(rt, v, &len)) rt_type_error(rt, "object of type '%s' has no len()", val_type(v));
+    vstr *end = a[2].t == V_MISSING ? vstr_c(rt, "...") : arg_str(rt, a[2]);
     int64_t length = arg_int(rt, a[0], 255), leeway = a[3].t == V_NONE ? 5 : arg_int(rt, a[3], 5);
-    int64_t n = (int64_t)vstr_chars(rt, s), n_end = (int64_t)vstr_chars(rt, end);
+    int64_t n = (int64_t)len, n_end = (int64_t)vstr_chars(rt, end);
     if (length < n_end || leeway < 0) rt_type_error(rt, "truncate: length and leeway are too small");
     if (leeway > n || n <= length + leeway) return v;
+    vstr *s = arg_str(rt, v);
     vstr *head = vstr_sub(rt, s, 0, vstr_offset(rt, s, (size_t)(length - n_end)));
     if (!arg_true(rt, a[1], false)) {
         size_t at = vstr_rfind(rt, head, vstr_c(rt, " "), 0, head->n);

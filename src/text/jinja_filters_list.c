@@ -220,7 +220,7 @@ FILTER(f_first)
 
 static bool reversible(value v)
 {
-    return v.t == V_LIST || v.t == V_TUPLE || v.t == V_STR || v.t == V_DICT || v.t == V_RANGE || v.t == V_VIEW;
+    return v.t == V_LIST || v.t == V_TUPLE || v.t == V_STR || v.t == V_DICT || v.t == V_RANGE || v.t == V_VIEW || v.t == V_UNDEF;
 }
 
 FILTER(f_last)
@@ -298,31 +298,35 @@ FILTER(f_attr)
     return op_attr(rt, v, name);
 }
 
-FILTER(f_items)
-{
-    UNUSED;
-    vview *w = rt_alloc(rt, sizeof *w);
-    if (v.t == V_UNDEF) {
-        *w = (vview){dict_new(rt, 0), 'i'};
-    } else {
-        if (v.t != V_DICT) rt_type_error(rt, "Can only get item pairs from a mapping.");
-        *w = (vview){v.u.d, 'i'};
-    }
-    viter *it = val_iter(rt, (value){.t = V_VIEW, .u.view = w});
-    return (value){.t = V_ITER, .u.iter = it};
-}
-
-/* ---- generators: work is done when they are run over ---- */
+/* ---- generators: nothing is looked at, and nothing can fail, before they are run over ---- */
 
 typedef struct gen {
     const builtin *fn; /* filter or test applied, or NULL */
     vstr *fn_name;
     cargs args;
     value path, otherwise, fill;
-    bool reject, fold;
+    bool ready, reject, attr, fold;
     int64_t n;
     vdict *seen;
 } gen;
+
+static bool next_pair(jinja_rt *rt, viter *it, value *out)
+{
+    if (!it->inner) {
+        vview *w = rt_alloc(rt, sizeof *w);
+        if (it->src.t == V_UNDEF) return false;
+        if (it->src.t != V_DICT) rt_type_error(rt, "Can only get item pairs from a mapping.");
+        *w = (vview){it->src.u.d, 'i'};
+        it->inner = val_iter(rt, (value){.t = V_VIEW, .u.view = w});
+    }
+    return iter_next(rt, it->inner, out);
+}
+
+FILTER(f_items)
+{
+    UNUSED;
+    return v_iter(rt, next_pair, v, NULL, NULL);
+}
 
 static gen *gen_new(jinja_rt *rt)
 {
@@ -331,14 +335,21 @@ static gen *gen_new(jinja_rt *rt)
     return g;
 }
 
-/* Keeps arguments beyond the call: those from `skip` on. */
-static cargs keep_args(jinja_rt *rt, const cargs *raw, size_t skip)
+/* The next of what the generator runs over. */
+static bool source_next(jinja_rt *rt, viter *it, value *out)
 {
-    cargs c = {.n = raw->n > skip ? raw->n - skip : 0, .n_kw = raw->n_kw};
+    if (!it->inner) it->inner = val_iter(rt, it->src);
+    return iter_next(rt, it->inner, out);
+}
+
+/* Keeps arguments beyond the call. */
+static cargs keep_args(jinja_rt *rt, const cargs *raw)
+{
+    cargs c = {.n = raw->n, .n_kw = raw->n_kw};
     c.pos = rt_array(rt, c.n, sizeof(value));
     c.kw = rt_array(rt, c.n_kw, sizeof *c.kw);
     c.kwv = rt_array(rt, c.n_kw, sizeof(value));
-    if (c.n) memcpy(c.pos, raw->pos + skip, c.n * sizeof(value));
+    if (c.n) memcpy(c.pos, raw->pos, c.n * sizeof(value));
     if (c.n_kw) {
         memcpy(c.kw, raw->kw, c.n_kw * sizeof *c.kw);
         memcpy(c.kwv, raw->kwv, c.n_kw * sizeof(value));
@@ -346,27 +357,16 @@ static cargs keep_args(jinja_rt *rt, const cargs *raw, size_t skip)
     return c;
 }
 
-static _Noreturn void no_such(jinja_rt *rt, const char *what, vstr *name)
+/* Takes the name of a filter or test, the argument at `at`, and leaves the arguments after it. */
+static void take_fn(jinja_rt *rt, gen *g, size_t at, const builtin *(*find)(const vstr *))
 {
-    rt_type_error(rt, "no %s named '%.100s'", what, vstr_cstr(rt, name));
-}
-
-static vstr *fn_name(jinja_rt *rt, value v)
-{
+    value v = g->args.pos[at];
     if (v.t == V_UNDEF) rt_undefined(rt, v);
-    vstr *s = val_str(rt, v);
-    vstr_bytes(rt, s);
-    return s;
-}
-
-static bool next_mapped(jinja_rt *rt, viter *it, value *out)
-{
-    gen *g = it->data;
-    value x;
-    if (!iter_next(rt, it->inner, &x)) return false;
-    if (g->fn_name && !g->fn) no_such(rt, "filter", g->fn_name);
-    *out = g->fn ? builtin_call(rt, g->fn, x, &g->args) : attr_path(rt, x, g->path, g->otherwise);
-    return true;
+    g->fn_name = val_str(rt, v);
+    vstr_bytes(rt, g->fn_name);
+    g->fn = find(g->fn_name);
+    g->args.pos += at + 1;
+    g->args.n -= at + 1;
 }
 
 static value *kw_arg(const cargs *raw, const char *name)
@@ -376,30 +376,59 @@ static value *kw_arg(const cargs *raw, const char *name)
     return NULL;
 }
 
+static void map_prepare(jinja_rt *rt, gen *g)
+{
+    value *path = g->args.n ? NULL : kw_arg(&g->args, "attribute"), *otherwise = kw_arg(&g->args, "default");
+    g->ready = true;
+    if (!path) {
+        if (!g->args.n) rt_type_error(rt, "map requires a filter argument");
+        take_fn(rt, g, 0, find_filter);
+        return;
+    }
+    if (g->args.n_kw > 1u + (otherwise != NULL)) rt_type_error(rt, "map() got an unexpected keyword argument");
+    g->path = *path;
+    if (otherwise) g->otherwise = *otherwise;
+}
+
+static _Noreturn void no_such(jinja_rt *rt, const char *what, vstr *name)
+{
+    rt_type_error(rt, "no %s named '%.100s'", what, vstr_cstr(rt, name));
+}
+
+static bool next_mapped(jinja_rt *rt, viter *it, value *out)
+{
+    gen *g = it->data;
+    value x;
+    if (!g->ready && !val_true(rt, it->src)) return false;
+    if (!g->ready) map_prepare(rt, g);
+    if (!source_next(rt, it, &x)) return false;
+    if (g->fn_name && !g->fn) no_such(rt, "filter", g->fn_name);
+    *out = g->fn ? builtin_call(rt, g->fn, x, &g->args) : attr_path(rt, x, g->path, g->otherwise);
+    return true;
+}
+
 FILTER(f_map)
 {
     UNUSED;
     gen *g = gen_new(rt);
-    if (!val_true(rt, v)) return v_seq(V_LIST, seq_new(rt, 0));
-    value *path = raw->n ? NULL : kw_arg(raw, "attribute");
-    if (path) {
-        value *otherwise = kw_arg(raw, "default");
-        if (raw->n_kw > 1u + (otherwise != NULL)) rt_type_error(rt, "map() got an unexpected keyword argument");
-        g->path = *path;
-        if (otherwise) g->otherwise = *otherwise;
-    } else {
-        if (!raw->n) rt_type_error(rt, "map requires a filter argument");
-        g->fn_name = fn_name(rt, raw->pos[0]);
-        g->fn = find_filter(g->fn_name);
-        g->args = keep_args(rt, raw, 1);
-    }
-    return v_iter(rt, next_mapped, v, val_iter(rt, v), g);
+    g->args = keep_args(rt, raw);
+    return v_iter(rt, next_mapped, v, NULL, g);
+}
+
+static void select_prepare(jinja_rt *rt, gen *g)
+{
+    g->ready = true;
+    if (g->attr && !g->args.n) rt_type_error(rt, "missing parameter for attribute name");
+    if (g->attr) g->path = g->args.pos[0];
+    if (g->args.n > g->attr) take_fn(rt, g, g->attr, find_test);
 }
 
 static bool next_selected(jinja_rt *rt, viter *it, value *out)
 {
     gen *g = it->data;
-    while (iter_next(rt, it->inner, out)) {
+    if (!g->ready && !val_true(rt, it->src)) return false;
+    if (!g->ready) select_prepare(rt, g);
+    while (source_next(rt, it, out)) {
         value x = attr_path(rt, *out, g->path, v_missing());
         if (g->fn_name && !g->fn) no_such(rt, "test", g->fn_name);
         if (g->fn) x = builtin_call(rt, g->fn, x, &g->args);
@@ -411,17 +440,10 @@ static bool next_selected(jinja_rt *rt, viter *it, value *out)
 static value selection(jinja_rt *rt, value v, const cargs *raw, bool reject, bool attr)
 {
     gen *g = gen_new(rt);
-    size_t off = attr;
-    if (!val_true(rt, v)) return v_seq(V_LIST, seq_new(rt, 0));
-    if (attr && !raw->n) rt_type_error(rt, "missing parameter for attribute name");
-    if (attr) g->path = raw->pos[0];
     g->reject = reject;
-    if (raw->n > off) {
-        g->fn_name = fn_name(rt, raw->pos[off]);
-        g->fn = find_test(g->fn_name);
-        g->args = keep_args(rt, raw, off + 1);
-    }
-    return v_iter(rt, next_selected, v, val_iter(rt, v), g);
+    g->attr = attr;
+    g->args = keep_args(rt, raw);
+    return v_iter(rt, next_selected, v, NULL, g);
 }
 
 FILTER(f_select)
@@ -451,7 +473,7 @@ FILTER(f_rejectattr)
 static bool next_unique(jinja_rt *rt, viter *it, value *out)
 {
     gen *g = it->data;
-    while (iter_next(rt, it->inner, out)) {
+    while (source_next(rt, it, out)) {
         value key = attr_path(rt, *out, g->path, v_missing());
         if (g->fold) key = ignore_case(rt, key);
         uint32_t n = g->seen->n;
@@ -468,33 +490,36 @@ FILTER(f_unique)
     g->fold = !arg_true(rt, a[0], false);
     g->path = a[1];
     g->seen = dict_new(rt, 8);
-    return v_iter(rt, next_unique, v, val_iter(rt, v), g);
+    return v_iter(rt, next_unique, v, NULL, g);
+}
+
+/* The first n elements of what is left (n < 0: all), to which fill is added where there are too few. */
+static vseq *take(jinja_rt *rt, viter *it, int64_t n, value fill)
+{
+    vseq *q = rt_alloc(rt, sizeof *q);
+    *q = (vseq){0};
+    size_t cap = 0;
+    for (bool more = true; n < 0 || (int64_t)q->n < n;) {
+        value x = fill;
+        if (more) more = source_next(rt, it, &x);
+        if (!more && (n < 0 || fill.t == V_NONE || q->n == 0)) break;
+        if (!more) x = fill;
+        if (q->n == cap) {
+            value *bigger = rt_array(rt, cap = cap ? cap * 2 : 4, sizeof *bigger);
+            if (q->n) memcpy(bigger, q->v, q->n * sizeof *bigger);
+            q->v = bigger;
+        }
+        q->v[q->n++] = x;
+        rt_step(rt, 1);
+    }
+    return q;
 }
 
 static bool next_batch(jinja_rt *rt, viter *it, value *out)
 {
     gen *g = it->data;
-    vseq *q = rt_alloc(rt, sizeof *q);
-    value *v = NULL, x;
-    size_t n = 0, cap = 0;
-    while ((int64_t)n < g->n && iter_next(rt, it->inner, &x)) {
-        if (n == cap) {
-            value *bigger = rt_array(rt, cap = cap ? cap * 2 : 4, sizeof *v);
-            if (n) memcpy(bigger, v, n * sizeof *v);
-            v = bigger;
-        }
-        v[n++] = x;
-    }
-    if (!n) return false;
-    if (g->fill.t != V_NONE && (int64_t)n < g->n) {
-        if (g->n > 1000000) rt_fail(rt, TAWNY_E_LIMIT, "a batch of %lld elements", (long long)g->n);
-        value *full = rt_array(rt, (size_t)g->n, sizeof *v);
-        memcpy(full, v, n * sizeof *v);
-        while ((int64_t)n < g->n) full[n++] = g->fill;
-        rt_step(rt, n);
-        v = full;
-    }
-    *q = (vseq){.v = v, .n = n};
+    vseq *q = take(rt, it, g->n > 0 ? g->n : -1, g->fill);
+    if (!q->n) return false;
     *out = v_seq(V_LIST, q);
     return true;
 }
@@ -505,13 +530,15 @@ FILTER(f_batch)
     gen *g = gen_new(rt);
     g->n = arg_int(rt, a[0], 0);
     g->fill = arg_or(a[1], v_none());
-    if (g->n < 1) rt_type_error(rt, "batch wants a positive number");
-    return v_iter(rt, next_batch, v, val_iter(rt, v), g);
+    return v_iter(rt, next_batch, v, NULL, g);
 }
 
 static bool next_slice(jinja_rt *rt, viter *it, value *out)
 {
     gen *g = it->data;
+    if (!g->ready) it->src = v_seq(V_LIST, val_list(rt, it->src));
+    g->ready = true;
+    if (g->n == 0) rt_type_error(rt, "integer division or modulo by zero");
     const vseq *all = it->src.u.q;
     if ((int64_t)it->at >= g->n) return false;
     size_t slices = (size_t)g->n, i = it->at++, each = all->n / slices, extra = all->n % slices;
@@ -530,8 +557,7 @@ FILTER(f_slice)
     gen *g = gen_new(rt);
     g->n = arg_int(rt, a[0], 0);
     g->fill = arg_or(a[1], v_none());
-    if (g->n == 0) rt_type_error(rt, "integer division or modulo by zero");
-    return v_iter(rt, next_slice, v_seq(V_LIST, val_list(rt, v)), NULL, g);
+    return v_iter(rt, next_slice, v, NULL, g);
 }
 
 const builtin filters_list[] = {

@@ -280,7 +280,8 @@ vstr *str_percent(jinja_rt *rt, vstr *s, value arg)
         if (hit) percent_one(&x);
         rt_step(rt, 1);
     }
-    bool free_args = arg.t == V_TUPLE ? x.used < arg.u.q->n : !x.used && !x.mapped && arg.t != V_DICT && arg.t != V_LIST && arg.t != V_UNDEF;
+    bool keyed = arg.t == V_DICT || arg.t == V_LIST || arg.t == V_RANGE || arg.t == V_UNDEF;
+    bool free_args = arg.t == V_TUPLE ? x.used < arg.u.q->n : !x.used && !x.mapped && !keyed;
     if (free_args) rt_type_error(rt, "not all arguments converted during string formatting");
     vstr *r = vsb_done(&x.out);
     return s->markup ? vstr_markup(rt, r) : r;
@@ -357,8 +358,6 @@ vstr *format_spec(jinja_rt *rt, value v, const char *p, size_t n)
     if (v.t == V_FLOAT || floats) {
         if (f.type && !floats && f.type != 'n') wrong_code(rt, &f, v);
         format_float(&b, &f, val_double(v));
-    } else if (v.t == V_BOOL && !f.type) {
-        format_text(&b, &f, val_str(rt, v));
     } else {
         if (f.type && !strchr("bcdoxXn", f.type)) wrong_code(rt, &f, v);
         if (f.prec >= 0) rt_type_error(rt, "precision not allowed in integer format specifier");

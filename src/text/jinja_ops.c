@@ -393,11 +393,13 @@ value op_slice(jinja_rt *rt, value obj, value vstart, value vstop, value vstep)
     int64_t stop = slice_index(rt, vstop, n, step < 0 ? low : high, low, high);
     int64_t count = step > 0 ? (stop - start + step - 1) / step : (start - stop - step - 1) / -step;
     if (count < 0 || (step > 0 ? start >= stop : start <= stop)) count = 0;
+    if (obj.t == V_RANGE) { /* a range of 100000 and a step within its length: nothing here overflows */
+        const vrange *from = obj.u.range;
+        vrange *r = rt_alloc(rt, sizeof *r);
+        *r = (vrange){from->start + start * from->step, from->start + stop * from->step, from->step * step, (size_t)count};
+        return (value){.t = V_RANGE, .u.range = r};
+    }
     if (!count) start = 0;
     if (obj.t == V_STR) return v_str(str_slice(rt, obj.u.s, start, step, count));
-    if (obj.t == V_RANGE) {
-        vseq *q = val_list(rt, obj); /* printed as a list where Python prints a range */
-        obj = v_seq(V_LIST, q);
-    }
     return seq_slice(rt, obj, start, step, count);
 }

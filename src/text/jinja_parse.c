@@ -174,10 +174,10 @@ node *parse_primary(parser *x, bool with_namespace)
     }
 }
 
-static bool tuple_end(parser *x, const char *end_word)
+static bool tuple_end(parser *x)
 {
     tok t = cur(x)->t;
-    return t == T_VAR_END || t == T_BLOCK_END || t == T_RPAREN || (end_word && at_name(x, end_word));
+    return t == T_VAR_END || t == T_BLOCK_END || t == T_RPAREN;
 }
 
 node *parse_tuple(parser *x, tuple_mode m)
@@ -187,7 +187,7 @@ node *parse_tuple(parser *x, tuple_mode m)
     bool tuple = false;
     for (;;) {
         if (l.n) expect(x, T_COMMA);
-        if (tuple_end(x, m.end_word)) break;
+        if (tuple_end(x)) break;
         nodes_add(x->rt, &l, m.simple ? parse_primary(x, m.with_namespace) : parse_expr(x, m.condexpr));
         if (cur(x)->t != T_COMMA) break;
         tuple = true;

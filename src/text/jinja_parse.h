@@ -26,11 +26,10 @@ node *new_node(parser *x, nkind k, uint32_t line);
 void nodes_add(jinja_rt *rt, nodes *l, node *n);
 
 typedef struct tuple_mode {
-    bool simple;          /* names and literals only: a target of an assignment */
-    bool condexpr;        /* "a if b else c" may stand in it */
-    bool parens;          /* in parentheses: may be empty */
-    bool with_namespace;  /* ns.attribute is a target */
-    const char *end_word; /* ends it, or NULL */
+    bool simple;         /* names and literals only: a target of an assignment */
+    bool condexpr;       /* "a if b else c" may stand in it */
+    bool parens;         /* in parentheses: may be empty */
+    bool with_namespace; /* ns.attribute is a target */
 } tuple_mode;
 
 node *parse_expr(parser *x, bool condexpr);

@@ -99,9 +99,9 @@ static node *parse_for(parser *x, uint32_t line)
 {
     static const char *const ends[] = {"endfor", "else", NULL};
     node *n = new_stmt(x, N_FOR, line);
-    n->a = parse_target(x, (tuple_mode){.end_word = "in"});
+    n->a = parse_target(x, (tuple_mode){0});
     expect_name(x, "in");
-    n->b = parse_tuple(x, (tuple_mode){.end_word = "recursive"});
+    n->b = parse_tuple(x, (tuple_mode){0});
     if (skip_name(x, "if")) n->d = parse_expr(x, true);
     n->st->recursive = skip_name(x, "recursive");
     x->loops++;

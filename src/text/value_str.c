@@ -278,7 +278,7 @@ size_t vstr_find(jinja_rt *rt, vstr *s, vstr *sub, size_t from, size_t to)
     const char *p = vstr_bytes(rt, s), *q = vstr_bytes(rt, sub);
     if (!sub->n) return from;
     const char *hit = memmem(p + from, to - from, q, sub->n);
-    rt_step(rt, (hit ? (size_t)(hit - p) - from : to - from) / 32);
+    rt_step(rt, (hit ? (size_t)(hit - p) - from : to - from) / 8);
     return hit ? (size_t)(hit - p) : SIZE_MAX;
 }
 
@@ -323,7 +323,7 @@ void vsb_raw(vsb *b, const char *p, size_t n, bool trust)
     memcpy(b->p + b->n, p, n);
     b->n += n;
     marks_add(b, n, trust);
-    rt_step(b->rt, n / 64);
+    rt_step(b->rt, 1 + n / 64);
 }
 
 void vsb_c(vsb *b, const char *text) { vsb_raw(b, text, strlen(text), true); }
@@ -371,7 +371,7 @@ void vsb_sub(vsb *b, vstr *s, size_t from, size_t to)
     memcpy(b->p + b->n, p + from, to - from);
     b->n += to - from;
     marks_sub(b, s, from, to);
-    rt_step(b->rt, (to - from) / 64);
+    rt_step(b->rt, 1 + (to - from) / 64);
 }
 
 void vsb_str(vsb *b, vstr *s) { vsb_sub(b, s, 0, s->n); }
