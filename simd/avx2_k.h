@@ -30,6 +30,18 @@ AVX2_INLINE avx2_shape k_shape(k_format f)
                         .scaled = f.scaled, .bias = f.bias, .minima = f.minima};
 }
 
+/* Bits [s, s + n) of every byte, mask = 2^n - 1. */
+AVX2_INLINE __m256i k_bits(__m256i v, int s, int mask)
+{
+    return _mm256_and_si256(_mm256_srli_epi16(v, s), _mm256_set1_epi8((char)mask));
+}
+
+/* Sixteen bytes, numbers of 16 weights each in order, as the products meet them. */
+AVX2_INLINE __m128i k_evens_first(__m128i s)
+{
+    return _mm_shuffle_epi8(s, _mm_setr_epi8(0, 2, 4, 6, 8, 10, 12, 14, 1, 3, 5, 7, 9, 11, 13, 15));
+}
+
 /* The int16 number j of each half, eight times. */
 AVX2_INLINE __m256i k_pick(__m256i scale, int j)
 {

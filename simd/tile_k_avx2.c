@@ -4,12 +4,6 @@
 
 #define AT(type, field) __builtin_offsetof(struct quant_##type, field)
 
-/* Bits [s, s + n) of every byte, mask = 2^n - 1. */
-AVX2_INLINE __m256i bits(__m256i v, int s, int mask)
-{
-    return _mm256_and_si256(_mm256_srli_epi16(v, s), _mm256_set1_epi8((char)mask));
-}
-
 /* Eight scales, then eight minima, of 6 bits each in 12 bytes, to int16. */
 AVX2_INLINE void scales_6bit(const uint8_t *s, k_row *w)
 {
@@ -21,18 +15,12 @@ AVX2_INLINE void scales_6bit(const uint8_t *s, k_row *w)
     w->order = _mm256_permute4x64_epi64(v, 0xee);
 }
 
-/* Sixteen scales of 16 weights each, in order, as the products meet them. */
-AVX2_INLINE __m128i evens_first(__m128i s)
-{
-    return _mm_shuffle_epi8(s, _mm_setr_epi8(0, 2, 4, 6, 8, 10, 12, 14, 1, 3, 5, 7, 9, 11, 13, 15));
-}
-
 AVX2_INLINE void q4_k_unpack(const uint8_t *p, k_row *w)
 {
     for (int j = 0; j < 4; j++) {
         __m256i v = avx2_load(p + AT(Q4_K, qs) + 32 * j);
-        w->q[2 * j] = bits(v, 0, 15);
-        w->q[2 * j + 1] = bits(v, 4, 15);
+        w->q[2 * j] = k_bits(v, 0, 15);
+        w->q[2 * j + 1] = k_bits(v, 4, 15);
     }
     scales_6bit(p + AT(Q4_K, scales), w);
 }
@@ -44,8 +32,8 @@ AVX2_INLINE void q5_k_unpack(const uint8_t *p, k_row *w)
         __m256i v = avx2_load(p + AT(Q5_K, qs) + 32 * j);
         __m256i a = j < 2 ? _mm256_slli_epi16(high, 4 - 2 * j) : _mm256_srli_epi16(high, 2 * j - 4);
         __m256i b = j < 2 ? _mm256_slli_epi16(high, 3 - 2 * j) : _mm256_srli_epi16(high, 2 * j - 3);
-        w->q[2 * j] = _mm256_or_si256(bits(v, 0, 15), _mm256_and_si256(a, fifth));
-        w->q[2 * j + 1] = _mm256_or_si256(bits(v, 4, 15), _mm256_and_si256(b, fifth));
+        w->q[2 * j] = _mm256_or_si256(k_bits(v, 0, 15), _mm256_and_si256(a, fifth));
+        w->q[2 * j + 1] = _mm256_or_si256(k_bits(v, 4, 15), _mm256_and_si256(b, fifth));
     }
     scales_6bit(p + AT(Q5_K, scales), w);
 }
@@ -56,13 +44,13 @@ AVX2_INLINE void q6_k_unpack(const uint8_t *p, k_row *w)
     for (int h = 0; h < 2; h++) {
         __m256i a = avx2_load(p + AT(Q6_K, ql) + 64 * h), b = avx2_load(p + AT(Q6_K, ql) + 64 * h + 32);
         __m256i v = avx2_load(p + AT(Q6_K, qh) + 32 * h), *q = w->q + 4 * h;
-        q[0] = _mm256_or_si256(bits(a, 0, 15), _mm256_and_si256(_mm256_slli_epi16(v, 4), high));
-        q[1] = _mm256_or_si256(bits(b, 0, 15), _mm256_and_si256(_mm256_slli_epi16(v, 2), high));
-        q[2] = _mm256_or_si256(bits(a, 4, 15), _mm256_and_si256(v, high));
-        q[3] = _mm256_or_si256(bits(b, 4, 15), _mm256_and_si256(_mm256_srli_epi16(v, 2), high));
+        q[0] = _mm256_or_si256(k_bits(a, 0, 15), _mm256_and_si256(_mm256_slli_epi16(v, 4), high));
+        q[1] = _mm256_or_si256(k_bits(b, 0, 15), _mm256_and_si256(_mm256_slli_epi16(v, 2), high));
+        q[2] = _mm256_or_si256(k_bits(a, 4, 15), _mm256_and_si256(v, high));
+        q[3] = _mm256_or_si256(k_bits(b, 4, 15), _mm256_and_si256(_mm256_srli_epi16(v, 2), high));
     }
     __m128i s = avx2_load16(p + AT(Q6_K, scales));
-    w->scale = _mm256_cvtepi8_epi16(evens_first(s));
+    w->scale = _mm256_cvtepi8_epi16(k_evens_first(s));
     w->order = _mm256_cvtepi8_epi16(s);
 }
 
@@ -70,10 +58,10 @@ AVX2_INLINE void q2_k_unpack(const uint8_t *p, k_row *w)
 {
     for (int h = 0; h < 2; h++) {
         __m256i v = avx2_load(p + AT(Q2_K, qs) + 32 * h);
-        for (int s = 0; s < 4; s++) w->q[4 * h + s] = bits(v, 2 * s, 3);
+        for (int s = 0; s < 4; s++) w->q[4 * h + s] = k_bits(v, 2 * s, 3);
     }
     __m128i s = avx2_load16(p + AT(Q2_K, scales)), low = _mm_set1_epi8(15);
-    w->scale = _mm256_cvtepu8_epi16(evens_first(_mm_and_si128(s, low)));
+    w->scale = _mm256_cvtepu8_epi16(k_evens_first(_mm_and_si128(s, low)));
     w->order = _mm256_cvtepu8_epi16(_mm_and_si128(_mm_srli_epi16(s, 4), low));
 }
 
@@ -83,7 +71,7 @@ AVX2_INLINE void q3_k_unpack(const uint8_t *p, k_row *w)
     for (int j = 0; j < 8; j++) {
         __m256i v = avx2_load(p + AT(Q3_K, qs) + 32 * (j / 4));
         __m256i third = j < 2 ? _mm256_slli_epi16(mask, 2 - j) : _mm256_srli_epi16(mask, j - 2);
-        w->q[j] = _mm256_or_si256(bits(v, j % 4 * 2, 3), _mm256_and_si256(third, four));
+        w->q[j] = _mm256_or_si256(k_bits(v, j % 4 * 2, 3), _mm256_and_si256(third, four));
     }
     const uint8_t *s = p + AT(Q3_K, scales);
     uint64_t low = load_u64(s), high = load_u32(s + 8);
@@ -92,7 +80,7 @@ AVX2_INLINE void q3_k_unpack(const uint8_t *p, k_row *w)
     top = (high >> 4 & 0x03030303) | (high << 26 & 0x0303030300000000);
     uint64_t second = (low >> 4 & 0x0f0f0f0f0f0f0f0f) | top << 4;
     __m128i all = _mm_sub_epi8(_mm_set_epi64x((long long)second, (long long)first), _mm_set1_epi8(32));
-    w->scale = _mm256_cvtepi8_epi16(evens_first(all));
+    w->scale = _mm256_cvtepi8_epi16(k_evens_first(all));
     w->order = _mm256_cvtepi8_epi16(all);
 }
 
