@@ -141,17 +141,23 @@ AVX2_INLINE void avx2_tile_panel(const simd_tile *t, avx2_shape f, int block_len
     }
 }
 
-/* Eight rows of 32 codes (row p and row p + 4 in the halves of q[p][0] for codes 0-15, q[p][1] for 16-31) to
- * eight vectors of four codes a row. */
+/* Eight rows of 16 codes (row p and row p + 4 in the halves of q[p]) to four vectors of four codes a row. */
+AVX2_INLINE void avx2_transpose4(const __m256i q[4], uint8_t *panel)
+{
+    __m256i a = _mm256_unpacklo_epi32(q[0], q[1]), b = _mm256_unpackhi_epi32(q[0], q[1]);
+    __m256i c = _mm256_unpacklo_epi32(q[2], q[3]), d = _mm256_unpackhi_epi32(q[2], q[3]);
+    avx2_store(panel, _mm256_unpacklo_epi64(a, c));
+    avx2_store(panel + 64, _mm256_unpackhi_epi64(a, c));
+    avx2_store(panel + 128, _mm256_unpacklo_epi64(b, d));
+    avx2_store(panel + 192, _mm256_unpackhi_epi64(b, d));
+}
+
+/* Eight rows of 32 codes, the first sixteen in q[p][0], the last in q[p][1]. */
 AVX2_INLINE void avx2_transpose_pairs(const __m256i q[4][2], uint8_t *panel)
 {
     for (int i = 0; i < 2; i++) {
-        __m256i a = _mm256_unpacklo_epi32(q[0][i], q[1][i]), b = _mm256_unpackhi_epi32(q[0][i], q[1][i]);
-        __m256i c = _mm256_unpacklo_epi32(q[2][i], q[3][i]), d = _mm256_unpackhi_epi32(q[2][i], q[3][i]);
-        avx2_store(panel + 256 * i, _mm256_unpacklo_epi64(a, c));
-        avx2_store(panel + 256 * i + 64, _mm256_unpackhi_epi64(a, c));
-        avx2_store(panel + 256 * i + 128, _mm256_unpacklo_epi64(b, d));
-        avx2_store(panel + 256 * i + 192, _mm256_unpackhi_epi64(b, d));
+        __m256i half[4] = {q[0][i], q[1][i], q[2][i], q[3][i]};
+        avx2_transpose4(half, panel + 256 * i);
     }
 }
 

@@ -13,7 +13,7 @@ static simd_tier current;
 static simd_tier tile_tier[QUANT_FORMATS];
 
 /* The parts of each tier, NULL at the end. */
-static const simd_part *const parts[SIMD_TIERS][8] = {
+static const simd_part *const parts[SIMD_TIERS][16] = {
     [SIMD_SCALAR] = {SIMD_PARTS_SCALAR NULL},
     [SIMD_AVX2] = {SIMD_PARTS_AVX2 NULL},
     [SIMD_AVX512] = {SIMD_PARTS_AVX512 NULL},
