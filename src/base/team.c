@@ -10,6 +10,14 @@
 #include "arena.h"
 #include "cpu.h"
 
+/* ThreadSanitizer does not see how libgomp forks and joins: it is told. */
+#ifdef __SANITIZE_THREAD__
+#include <sanitizer/tsan_interface.h>
+#else
+#define __tsan_release(p) ((void)(p))
+#define __tsan_acquire(p) ((void)(p))
+#endif
+
 enum { LINE = 64, COUNTERS = 8, SPINS = 4000, SPINS_CROWDED = 50 };
 
 typedef struct slot {
@@ -81,13 +89,17 @@ void team_run(team *t, void (*fn)(void *arg, int tid), void *arg)
         fn(arg, 0);
         return;
     }
+    __tsan_release(t);
 #pragma omp parallel num_threads(t->size)
     {
+        __tsan_acquire(t);
         int tid = omp_get_thread_num();
         atomic_store_explicit(&t->running, omp_get_num_threads(), memory_order_relaxed);
         place(t, tid);
         fn(arg, tid);
+        __tsan_release(t);
     }
+    __tsan_acquire(t);
 }
 
 int team_running(const team *t) { return atomic_load_explicit(&t->running, memory_order_relaxed); }
