@@ -1,0 +1,168 @@
+/* Tiles of F32, F16 and BF16 weights, AVX-512: sixteen partial sums an output (weight i goes to lane i mod 16),
+ * so rows are read where they lie, lanes along k, and every output's lanes are folded once at the end. */
+#include "avx512_float.h"
+#include "parts.h"
+
+enum {
+    COLS = 6,           /* columns of a register tile, of */
+    ROWS = 4,           /* rows, or */
+    FEW_ROWS = 8,       /* where there are at most */
+    FEW_COLS = 3,       /* columns */
+    CHUNK = 1024,       /* weights of a row: COLS chunks of activations stay in L1 while the rows pass */
+    BLOCK = 512 * 1024, /* bytes of weights that stay in L2 while all columns pass, */
+    BLOCK_ROWS = 32,    /* of so many rows at most */
+};
+
+typedef __m512 (*load_fn)(const uint8_t *w, size_t i, __mmask16 m);
+
+INLINE __m512 load_f32(const uint8_t *w, size_t i, __mmask16 m) { return _mm512_maskz_loadu_ps(m, w + 4 * i); }
+
+INLINE __m512 load_f16(const uint8_t *w, size_t i, __mmask16 m)
+{
+    return _mm512_cvtph_ps(_mm256_maskz_loadu_epi16(m, w + 2 * i));
+}
+
+INLINE __m512 load_bf16(const uint8_t *w, size_t i, __mmask16 m)
+{
+    __m512i v = _mm512_cvtepu16_epi32(_mm256_maskz_loadu_epi16(m, w + 2 * i));
+    return _mm512_castsi512_ps(_mm512_slli_epi32(v, 16));
+}
+
+/* Columns of a register tile, and a stretch of k: [from, to). */
+typedef struct place {
+    size_t row_bytes, from, to;
+    const float *x[COLS];
+    float *y[COLS];
+    const float *soon; /* activations that come next, or NULL: as many as here are fetched into the cache */
+    __m512 *sums; /* of the stretches before this one, and after: [row][col]; NULL where this is all of k */
+} place;
+
+INLINE const float *column_of(const simd_tile *t, int c)
+{
+    return (const float *)(const void *)(t->x->data + (size_t)(t->x_index ? t->x_index[c] : c) * t->x->stride);
+}
+
+INLINE float *output_of(const simd_tile *t, int c)
+{
+    return t->y + (size_t)(t->y_index ? t->y_index[c] : c) * t->ldy;
+}
+
+INLINE void step(load_fn load, const place *p, const uint8_t *w, size_t i, int rows, int cols, __mmask16 m,
+                 __m512 (*acc)[COLS])
+{
+    __m512 x[COLS];
+#pragma GCC unroll 8
+    for (int c = 0; c < cols; c++) x[c] = _mm512_maskz_loadu_ps(m, p->x[c] + i);
+#pragma GCC unroll 8
+    for (int r = 0; r < rows; r++) {
+        __m512 v = load(w + (size_t)r * p->row_bytes, i, m);
+#pragma GCC unroll 8
+        for (int c = 0; c < cols; c++)
+            acc[r][c] = m == 0xffff ? _mm512_fmadd_ps(v, x[c], acc[r][c])
+                                    : _mm512_mask3_fmadd_ps(v, x[c], acc[r][c], m);
+    }
+}
+
+/* Rows of weights at w by columns, outputs from row `row` on. ahead: bytes to what is read next, or 0. */
+INLINE void tile(load_fn load, size_t size, const place *p, const uint8_t *w, size_t ahead, int64_t row, int rows,
+                 int cols)
+{
+    __m512 acc[FEW_ROWS][COLS];
+#pragma GCC unroll 8
+    for (int r = 0; r < rows; r++)
+#pragma GCC unroll 8
+        for (int c = 0; c < cols; c++) acc[r][c] = p->from ? p->sums[r * COLS + c] : _mm512_setzero_ps();
+    size_t i = p->from;
+    for (; p->to - i >= 16; i += 16) {
+        if (ahead) /* as many bytes as these rows take here, one row after the other */
+            for (size_t at = 0; at < (size_t)rows * 16 * size; at += 64)
+                _mm_prefetch((const char *)w + ahead + i * size * (size_t)rows + at, _MM_HINT_T1);
+        if (p->soon) _mm_prefetch((const char *)(p->soon + (i - p->from)), _MM_HINT_T0);
+        step(load, p, w, i, rows, cols, 0xffff, acc);
+    }
+    if (i < p->to) step(load, p, w, i, rows, cols, lanes(p->to - i), acc);
+    if (p->sums) {
+#pragma GCC unroll 8
+        for (int r = 0; r < rows; r++)
+#pragma GCC unroll 8
+            for (int c = 0; c < cols; c++) p->sums[r * COLS + c] = acc[r][c];
+        return;
+    }
+#pragma GCC unroll 8
+    for (int r = 0; r < rows; r++)
+#pragma GCC unroll 8
+        for (int c = 0; c < cols; c++) p->y[c][row + r] = fold16(acc[r][c]);
+}
+
+INLINE place place_at(const simd_tile *t, int c, int n)
+{
+    place p = {.row_bytes = t->row_bytes, .to = (size_t)t->k};
+    for (int i = 0; i < n; i++) {
+        p.x[i] = column_of(t, c + i);
+        p.y[i] = output_of(t, c + i);
+    }
+    return p;
+}
+
+/* All rows by n columns from column c. */
+INLINE void few(load_fn load, size_t size, const simd_tile *t, int c, int n)
+{
+    place p = place_at(t, c, n);
+    int rows = n <= FEW_COLS ? FEW_ROWS : ROWS;
+    int64_t r = 0;
+    for (; t->rows - r >= rows; r += rows) {
+        size_t ahead = t->rows - r >= 2 * rows ? (size_t)rows * t->row_bytes : 0;
+        tile(load, size, &p, t->w + (size_t)r * t->row_bytes, ahead, r, rows, n);
+    }
+    for (; r < t->rows; r++) tile(load, size, &p, t->w + (size_t)r * t->row_bytes, 0, r, 1, n);
+}
+
+/* Rows [from, to) by COLS columns from column c: a chunk of k over all rows, then the next. */
+INLINE void many(load_fn load, size_t size, const simd_tile *t, int64_t from, int64_t to, int c)
+{
+    place p = place_at(t, c, COLS), next = place_at(t, t->cols - c >= 2 * COLS ? c + COLS : c, COLS);
+    __m512 *sums = t->scratch;
+    for (size_t k = 0; k < (size_t)t->k; k += CHUNK) {
+        const uint8_t *w = t->w + (size_t)from * t->row_bytes;
+        bool last = (size_t)t->k - k <= CHUNK;
+        int64_t r = from;
+        p.from = k;
+        p.to = last ? (size_t)t->k : k + CHUNK;
+        p.sums = sums;
+        for (int i = 0; to - r >= ROWS; r += ROWS, w += ROWS * t->row_bytes, p.sums += ROWS * COLS, i++) {
+            p.soon = i >= COLS ? NULL : last ? next.x[i] : p.x[i] + p.to;
+            tile(load, size, &p, w, 0, r, ROWS, COLS);
+        }
+        p.soon = NULL;
+        for (; r < to; r++, w += t->row_bytes, p.sums += COLS) tile(load, size, &p, w, 0, r, 1, COLS);
+    }
+    for (int64_t r = from; r < to; r++)
+        for (int i = 0; i < COLS; i++) p.y[i][r] = fold16(sums[(r - from) * COLS + i]);
+}
+
+INLINE void all(load_fn load, size_t size, const simd_tile *t)
+{
+    int64_t block = BLOCK / (int64_t)(t->row_bytes ? t->row_bytes : 1) / ROWS * ROWS;
+    block = block < ROWS ? ROWS : block > BLOCK_ROWS ? BLOCK_ROWS : block;
+    int whole = t->cols / COLS * COLS;
+    for (int64_t r = 0; r < t->rows; r += block)
+        for (int c = 0; c < whole; c += COLS) many(load, size, t, r, t->rows - r < block ? t->rows : r + block, c);
+    switch (t->cols - whole) {
+    case 1: few(load, size, t, whole, 1); break;
+    case 2: few(load, size, t, whole, 2); break;
+    case 3: few(load, size, t, whole, 3); break;
+    case 4: few(load, size, t, whole, 4); break;
+    case 5: few(load, size, t, whole, 5); break;
+    default: break;
+    }
+}
+
+static void tile_f32(const simd_tile *t) { all(load_f32, 4, t); }
+static void tile_f16(const simd_tile *t) { all(load_f16, 2, t); }
+static void tile_bf16(const simd_tile *t) { all(load_bf16, 2, t); }
+
+const simd_part simd_tile_float_avx512 = {.t = {.tile = {
+    [QUANT_F32] = tile_f32,
+    [QUANT_F16] = tile_f16,
+    [QUANT_BF16] = tile_bf16,
+}}};
