@@ -149,10 +149,8 @@ AVX2_INLINE void k_fill(k_format f, const uint8_t *const w[8], size_t at, uint8_
 
 AVX2_INLINE __m256 k_scale_at(const uint8_t *const w[8], size_t at) { return avx2_halves(w, at); }
 
-/* Up to this many columns the blocks are read where they lie. */
-enum { K_FEW = 3 };
-
-#define K_FORMAT(name, ...) \
+/* Up to `few` columns the blocks are read where they lie. */
+#define K_FORMAT(name, few, ...) \
     static const k_format name##_format = {__VA_ARGS__}; \
     static void name##_fill(const uint8_t *const w[8], size_t at, uint8_t *panel) \
     { \
@@ -174,7 +172,7 @@ enum { K_FEW = 3 };
     { \
         if (t->cols < 1) return; \
         if (t->cols == 1) name##_one(t); \
-        else if (t->cols <= K_FEW) name##_few(t); \
+        else if (few > 1 && t->cols <= few) name##_few(t); \
         else name##_many(t); \
     }
 

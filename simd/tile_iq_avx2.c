@@ -262,8 +262,8 @@ AVX2_INLINE __m256 iq1_m_d(const uint8_t *const w[8], size_t at)
 }
 
 #define IQ_BIASED(name, size, per, adds, log2_zero, d) \
-    K_FORMAT(name, .unpack = name##_unpack, .scales = d, .bytes = size, .group = per, .run = adds, .scaled = true, \
-             .bias = true, .zero_bits = log2_zero)
+    K_FORMAT(name, 1, .unpack = name##_unpack, .scales = d, .bytes = size, .group = per, .run = adds, \
+             .scaled = true, .bias = true, .zero_bits = log2_zero)
 IQ_BIASED(iq2_xxs, 66, 32, 1, 6, eighth)
 IQ_BIASED(iq2_xs, 74, 16, 1, 6, eighth)
 IQ_BIASED(iq2_s, 82, 16, 1, 6, eighth)
@@ -271,7 +271,7 @@ IQ_BIASED(iq3_xxs, 98, 32, 1, 6, quarter)
 IQ_BIASED(iq3_s, 110, 32, 4, 4, k_scale_at)
 IQ_BIASED(iq1_s, 50, 32, 4, 4, eighth)
 IQ_BIASED(iq1_m, 56, 16, 4, 4, iq1_m_d)
-K_FORMAT(iq4_xs, .unpack = iq4_xs_unpack, .scales = k_scale_at, .bytes = 136, .group = 32, .run = 1, .sign = true,
+K_FORMAT(iq4_xs, 3, .unpack = iq4_xs_unpack, .scales = k_scale_at, .bytes = 136, .group = 32, .run = 1, .sign = true,
          .scaled = true)
 
 const simd_part simd_iq_avx2 = {.t = {.tile = {

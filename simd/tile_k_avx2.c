@@ -90,15 +90,15 @@ D_AT(Q2_K)
 D_AT(Q3_K)
 D_AT(Q6_K)
 
-K_FORMAT(q4_k, .unpack = q4_k_unpack, .scales = k_scale_at, .bytes = 144, .group = 32, .run = 8, .scaled = true,
+K_FORMAT(q4_k, 3, .unpack = q4_k_unpack, .scales = k_scale_at, .bytes = 144, .group = 32, .run = 8, .scaled = true,
          .minima = true, .min_at = 2)
-K_FORMAT(q5_k, .unpack = q5_k_unpack, .scales = k_scale_at, .bytes = 176, .group = 32, .run = 4, .scaled = true,
+K_FORMAT(q5_k, 3, .unpack = q5_k_unpack, .scales = k_scale_at, .bytes = 176, .group = 32, .run = 4, .scaled = true,
          .minima = true, .min_at = 2)
-K_FORMAT(q6_k, .unpack = q6_k_unpack, .scales = Q6_K_d, .bytes = 210, .group = 16, .run = 2, .scaled = true,
+K_FORMAT(q6_k, 3, .unpack = q6_k_unpack, .scales = Q6_K_d, .bytes = 210, .group = 16, .run = 2, .scaled = true,
          .bias = true, .zero_bits = 5)
-K_FORMAT(q2_k, .unpack = q2_k_unpack, .scales = Q2_K_d, .bytes = 84, .group = 16, .run = 4, .scaled = true,
+K_FORMAT(q2_k, 3, .unpack = q2_k_unpack, .scales = Q2_K_d, .bytes = 84, .group = 16, .run = 4, .scaled = true,
          .minima = true, .min_at = AT(Q2_K, dmin))
-K_FORMAT(q3_k, .unpack = q3_k_unpack, .scales = Q3_K_d, .bytes = 110, .group = 16, .run = 4, .scaled = true,
+K_FORMAT(q3_k, 3, .unpack = q3_k_unpack, .scales = Q3_K_d, .bytes = 110, .group = 16, .run = 4, .scaled = true,
          .bias = true, .zero_bits = 2)
 
 const simd_part simd_k_avx2 = {.t = {.tile = {

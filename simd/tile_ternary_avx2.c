@@ -82,8 +82,8 @@ AVX2_INLINE void tq1_0_unpack(const uint8_t *p, k_row *w)
 AVX2_INLINE __m256 tq1_0_d(const uint8_t *const w[8], size_t at) { return avx2_halves(w, at + AT(TQ1_0, d)); }
 AVX2_INLINE __m256 tq2_0_d(const uint8_t *const w[8], size_t at) { return avx2_halves(w, at + AT(TQ2_0, d)); }
 
-K_FORMAT(tq1_0, .unpack = tq1_0_unpack, .scales = tq1_0_d, .bytes = 54, .group = 32, .run = 8, .bias = true)
-K_FORMAT(tq2_0, .unpack = tq2_0_unpack, .scales = tq2_0_d, .bytes = 66, .group = 32, .run = 8, .bias = true)
+K_FORMAT(tq1_0, 3, .unpack = tq1_0_unpack, .scales = tq1_0_d, .bytes = 54, .group = 32, .run = 8, .bias = true)
+K_FORMAT(tq2_0, 3, .unpack = tq2_0_unpack, .scales = tq2_0_d, .bytes = 66, .group = 32, .run = 8, .bias = true)
 
 const simd_part simd_ternary_avx2 = {.t = {.tile = {
     [QUANT_Q1_0] = q1_0_tile, [QUANT_Q2_0] = q2_0_tile, [QUANT_TQ1_0] = tq1_0_tile, [QUANT_TQ2_0] = tq2_0_tile,
