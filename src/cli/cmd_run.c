@@ -10,6 +10,7 @@
 typedef struct run_opts {
     engine_opts engine;
     sampler_opts sampling;
+    constraint_opts constraint;
     const char *prompt, *file, *system;
     int n;
     bool raw, fingerprint, verbose;
@@ -104,6 +105,7 @@ int cmd_run(int argc, char **argv)
         {"--fingerprint", CLI_FLAG, &o.fingerprint, NULL, "a hash of model and logits on stderr: equal everywhere", 0, 0},
         {"-v --verbose", CLI_FLAG, &o.verbose, NULL, "tokens a second and GB/s on stderr, terminal or not", 0, 0},
         SAMPLER_OPTS(o.sampling),
+        CONSTRAINT_OPTS(o.constraint),
         {0},
     };
     int code = cli_parse("run", argc, argv, opts, NULL);
@@ -121,6 +123,7 @@ int cmd_run(int argc, char **argv)
         term_catch_interrupt();
         code = generator_open(&g, &o.engine, &o.sampling, "run", o.fingerprint);
     }
+    if (code < 0) code = constraint_open(&g.constraint, &o.constraint, "run", g.tok);
     if (code < 0) code = run(&g, &o, &text, is_chat);
     generator_close(&g);
     sampler_opts_free(&o.sampling);

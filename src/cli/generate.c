@@ -74,6 +74,7 @@ int generator_open(generator *g, const engine_opts *e, sampler_opts *s, const ch
 
 void generator_close(generator *g)
 {
+    constraint_close(&g->constraint);
     sampler_free(g->sampler);
     tawny_fingerprint_free(g->fingerprint);
     tawny_session_free(g->session);
@@ -134,7 +135,9 @@ static tawny_status next_token(generator *g, sampler_state *state, tawny_token *
     const tawny_token *history = tawny_session_tokens(g->session, &n);
     if (g->fingerprint) tawny_fingerprint_add(g->fingerprint, logits, tok_n_vocab(g->tok));
     sampler_input in = {.logits = logits, .history = history, .n_history = (size_t)n, .position = (uint64_t)n};
-    return sampler_sample(g->sampler, state, &in, t, err);
+    tawny_status st = constraint_allow(&g->constraint, &in, err);
+    if (st == TAWNY_OK) st = sampler_sample(g->sampler, state, &in, t, err);
+    return st == TAWNY_OK ? constraint_accept(&g->constraint, *t, err) : st;
 }
 
 static void give(buf *text, generate_put *put, void *user)
@@ -162,6 +165,7 @@ tawny_status generate(generator *g, const tok_vec *prompt, int max, generate_put
     tok_stream stream = {0};
     sampler_state state;
     sampler_state_init(g->sampler, &state);
+    constraint_start(&g->constraint);
     double t0 = term_seconds();
     for (int room = tawny_engine_n_ctx(g->engine) - (int)prompt->n; max < 0 || stats->n_answer < max; room--) {
         tawny_token t;

@@ -2,6 +2,7 @@
 #ifndef CLI_GENERATE_H
 #define CLI_GENERATE_H
 
+#include "constraint.h"
 #include "engine_opts.h"
 #include "sampler_opts.h"
 
@@ -12,6 +13,7 @@ typedef struct generator {
     tawny_session *session;
     sampler *sampler;
     sampler_opts *sampling; /* borrowed */
+    constraint constraint;          /* a grammar, opened by the caller after the rest */
     tawny_fingerprint *fingerprint; /* NULL where nobody asked */
 } generator;
 

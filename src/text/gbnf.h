@@ -13,10 +13,14 @@
 typedef struct gbnf_tokens {
     void *ctx;
     int n;
-    const char *(*piece)(void *ctx, tawny_token t, size_t *n); /* the bytes it adds to the output; 0: never chosen */
+    const char *(*piece)(void *ctx, tawny_token t, size_t *n); /* the bytes it adds to the output; none: by name only */
     bool (*ends)(void *ctx, tawny_token t);                    /* ends a generation */
     tawny_token (*find)(void *ctx, const char *text, size_t n); /* "<think>": the one token, or -1 */
 } gbnf_tokens;
+
+/* Of a tokenizer, which must outlive it. Control tokens have no bytes: only <name> in a grammar allows them. */
+struct tokenizer;
+gbnf_tokens gbnf_tokens_of(const struct tokenizer *t);
 
 typedef struct gbnf gbnf;
 

@@ -120,8 +120,8 @@ static void allow_named(const gbnf_matcher *m, gbnf_state s, uint64_t *bits)
         for (uint32_t e = m->g->node[m->item[set->first + i].node].first; e; e = m->g->edge[e].next) {
             const gbnf_edge *edge = &m->g->edge[e];
             tawny_token named = (tawny_token)edge->value;
-            if (edge->kind == GBNF_TOKEN && named < m->vocab->tokens.n && gbnf_vocab_has(m->vocab, named))
-                allow(bits, named);
+            const gbnf_tokens *v = &m->vocab->tokens;
+            if (edge->kind == GBNF_TOKEN && named < v->n && !v->ends(v->ctx, named)) allow(bits, named);
             for (size_t k = 0; edge->kind == GBNF_NOT_TOKEN && k < m->vocab->n; k++)
                 if (m->vocab->order[k] != named) allow(bits, m->vocab->order[k]);
         }

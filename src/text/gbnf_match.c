@@ -199,13 +199,14 @@ static gbnf_state make(gbnf_matcher *m)
 /* Adds where edges of set s lead that take the byte or, where byte is below 0, the token. */
 static void follow(gbnf_matcher *m, gbnf_state s, int byte, tawny_token t)
 {
+    bool visible = byte < 0 && gbnf_vocab_has(m->vocab, t);
     for (uint32_t i = 0; i < m->set[s].n && spend(m, 1); i++) {
         gbnf_item it = m->item[m->set[s].first + i];
         for (uint32_t e = m->g->node[it.node].first; e && spend(m, 1); e = m->g->edge[e].next) {
             const gbnf_edge *edge = &m->g->edge[e];
             bool match = byte >= 0 ? edge->kind == GBNF_BYTE && byte >= edge->lo && byte <= edge->hi
                                    : (edge->kind == GBNF_TOKEN && edge->value == (uint32_t)t) ||
-                                         (edge->kind == GBNF_NOT_TOKEN && edge->value != (uint32_t)t);
+                                         (edge->kind == GBNF_NOT_TOKEN && edge->value != (uint32_t)t && visible);
             if (match) push(m, edge->to, it.rule, it.origin == GBNF_SELF ? s : it.origin);
         }
     }
@@ -242,7 +243,7 @@ gbnf_state gbnf_step_token(gbnf_matcher *m, gbnf_state s, tawny_token t)
     size_t n;
     const gbnf_tokens *v = &m->vocab->tokens;
     const char *piece = v->piece(v->ctx, t, &n);
-    gbnf_state by_bytes = s;
+    gbnf_state by_bytes = gbnf_vocab_has(m->vocab, t) ? s : GBNF_DEAD;
     for (size_t i = 0; i < n && by_bytes && spend(m, 1); i++) by_bytes = gbnf_step(m, by_bytes, (uint8_t)piece[i]);
     if (m->failed || !m->set[s].tokens) return m->failed ? GBNF_DEAD : by_bytes;
     clear_work(m);
@@ -331,7 +332,7 @@ tawny_status gbnf_token(gbnf_matcher *m, gbnf_state from, tawny_token t, gbnf_st
     if (from == GBNF_DEAD || t < 0 || t >= v->tokens.n) return TAWNY_OK;
     if (v->tokens.ends(v->tokens.ctx, t)) {
         if (gbnf_complete(m, from)) *to = from;
-    } else if (gbnf_vocab_has(v, t)) {
+    } else {
         *to = gbnf_step_token(m, from, t);
     }
     return gbnf_end(m, err);
