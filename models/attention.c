@@ -8,7 +8,8 @@
 
 #include "run.h"
 
-enum { BLOCK = 16, MAX_ROWS = 256 }; /* tokens, and rows of queries, that share one pass over the cache */
+/* Tokens, and rows of queries, that share one pass over the cache: RUN_LOCAL tokens of any group of heads fit. */
+enum { BLOCK = 16, MAX_ROWS = RUN_LOCAL * MODEL_MAX_GROUP };
 
 void op_kv_store(run *r, uint32_t il, const float *k, const float *v)
 {
@@ -57,7 +58,8 @@ typedef struct rows {
 /* The keys that position pos sees: [first, last]. */
 static int32_t first_key(const hparams *hp, uint32_t il, int32_t pos)
 {
-    int32_t window = (int32_t)hp->layer[il].window;
+    int32_t window = (int32_t)hp->layer[il].window, chunk = (int32_t)hp->layer[il].chunk;
+    if (chunk) return pos / chunk * chunk;
     return window && pos >= window ? pos - window + 1 : 0;
 }
 

@@ -25,6 +25,7 @@ static uint64_t dim_value(const model *m, uint32_t il, dim_id d)
     case DIM_HEAD_K: return l->dk;
     case DIM_HEAD_V: return l->dv;
     case DIM_HEADS: return l->n_head;
+    case DIM_HEADS_KV: return l->n_head_kv;
     case DIM_ROT_HALF: return hp->rope[0].n_rot / 2;
     case DIM_ONE:
     case DIM_NONE: break;
@@ -92,8 +93,13 @@ static tawny_status bind_one(model *m, const binding *b, uint32_t il, void *base
 
 static bool applies(const model *m, const binding *b, uint32_t il)
 {
-    if (b->flags & BIND_DENSE) return !m->hp.layer[il].moe;
-    if (b->flags & BIND_MOE) return m->hp.layer[il].moe;
+    const layer_weights *L = &m->layers[il];
+    bool moe = m->hp.layer[il].moe;
+    if ((b->flags & BIND_DENSE) && moe) return false;
+    if ((b->flags & BIND_MOE) && !moe) return false;
+    if ((b->flags & BIND_SHEXP) && (!moe || !m->hp.n_ff_shexp)) return false;
+    if ((b->flags & BIND_SPLIT_QKV) && L->wqkv.data) return false;
+    if ((b->flags & BIND_SPLIT_EXPS) && L->gate_up_exps.data) return false;
     return true;
 }
 

@@ -15,7 +15,7 @@ static uint32_t dim_q(const layer_hp *l) { return l->n_head * l->dk; }
 static uint32_t dim_k(const layer_hp *l) { return l->n_head_kv * l->dk; }
 static uint32_t dim_v(const layer_hp *l) { return l->n_head_kv * l->dv; }
 static uint32_t dim_o(const layer_hp *l) { return l->n_head * l->dv; }
-static uint32_t dim_ff(const layer_hp *l) { return l->moe ? 0 : l->n_ff; }
+static uint32_t dim_ff(const layer_hp *l) { return l->n_ff; }
 
 void decoder_buffers(run *r, decoder *d)
 {
@@ -27,10 +27,13 @@ void decoder_buffers(run *r, decoder *d)
     d->v = run_rows(r, most(m, dim_v));
     d->qr = run_tokens(r, most(m, dim_q));
     d->kr = run_tokens(r, most(m, dim_k));
+    d->vr = run_tokens(r, most(m, dim_v));
+    d->t = run_tokens(r, m->hp.n_embd);
     d->attn = run_rows(r, most(m, dim_o));
     d->y = run_rows(r, m->hp.n_embd);
-    d->gate = run_rows(r, most(m, dim_ff));
-    d->up = run_rows(r, most(m, dim_ff));
+    int64_t ff = most(m, dim_ff), shared = m->hp.n_ff_shexp;
+    d->gate = run_rows(r, ff > shared ? ff : shared);
+    d->up = run_rows(r, ff > shared ? ff : shared);
 }
 
 /* A part of a fused matrix: rows [row, row + n). */
@@ -58,7 +61,44 @@ static void project_qkv(run *r, decoder *d, const layer_weights *L, const layer_
         }
     }
     job jobs[3] = {{&q, bq, d->q}, {&k, bk, d->k}, {&v, bv, d->v}};
-    op_matmul_jobs(r, jobs, 3, d->h);
+    op_matmul_jobs(r, jobs, l->kv_shared ? 1 : v.data ? 3 : 2, d->h);
+}
+
+/* Queries or keys [n][heads][dk] from a row buffer to a token buffer, up to RoPE. */
+static void norm_heads(run *r, const attn_block *a, float *to, const float *from, const float *w, int64_t heads, int64_t dk)
+{
+    float eps = r->m->hp.norm_eps;
+    if (a->qk_norm == QK_NORM_HEADS && w)
+        op_rms_norm_heads(r, to, from, w, heads, dk, eps);
+    else if (a->qk_norm == QK_NORM_ROWS && w)
+        op_rms_norm(r, to, from, w, heads * dk, eps);
+    else if (a->qk_norm == QK_NORM_LAYER && w)
+        op_layer_norm_heads(r, to, from, w, NULL, heads, dk, true, eps);
+    else if (a->clamp > 0)
+        op_clamp(r, to, from, a->clamp, heads * dk);
+    else
+        op_copy(r, to, from, heads * dk);
+}
+
+static void rotate_heads(run *r, uint32_t il, const attn_block *a, float *x, const float *w, int64_t heads, int64_t dk)
+{
+    op_rope(r, x, il, heads, dk);
+    bool plain = a->qk_norm == QK_NORM_PLAIN_AFTER && !r->m->hp.layer[il].no_rope;
+    if (plain || (a->qk_norm == QK_NORM_AFTER && w)) op_rms_norm_heads(r, x, x, plain ? NULL : w, heads, dk, r->m->hp.norm_eps);
+}
+
+/* Values, normed or limited where the block says so. */
+static const float *values(run *r, decoder *d, uint32_t il, const attn_block *a)
+{
+    const layer_hp *l = &r->m->hp.layer[il];
+    const float *v = r->m->layers[il].wv.data || r->m->layers[il].wqkv.data ? d->v : d->k;
+    if (a->v_norm)
+        op_rms_norm_heads(r, d->vr, v, NULL, l->n_head_kv, l->dv, r->m->hp.norm_eps);
+    else if (a->clamp > 0)
+        op_clamp(r, d->vr, v, a->clamp, dim_v(l));
+    else
+        return v;
+    return d->vr;
 }
 
 void block_attention(run *r, decoder *d, uint32_t il, const attn_block *a)
@@ -66,31 +106,105 @@ void block_attention(run *r, decoder *d, uint32_t il, const attn_block *a)
     const layer_weights *L = &r->m->layers[il];
     const layer_hp *l = &r->m->hp.layer[il];
     project_qkv(r, d, L, l);
-    if (a->qk_norm && L->q_norm) {
-        op_rms_norm_heads(r, d->qr, d->q, L->q_norm, l->n_head, l->dk, r->m->hp.norm_eps);
-        op_rms_norm_heads(r, d->kr, d->k, L->k_norm, l->n_head_kv, l->dk, r->m->hp.norm_eps);
-    } else {
-        op_copy(r, d->qr, d->q, dim_q(l));
-        op_copy(r, d->kr, d->k, dim_k(l));
-    }
-    op_rope(r, d->qr, il, l->n_head, l->dk);
-    op_rope(r, d->kr, il, l->n_head_kv, l->dk);
-    op_attn_temperature(r, d->qr, dim_q(l));
+    norm_heads(r, a, d->qr, d->q, L->q_norm, l->n_head, l->dk);
+    rotate_heads(r, il, a, d->qr, L->q_norm, l->n_head, l->dk);
+    if (!a->temperature_without_rope || l->no_rope) op_attn_temperature(r, d->qr, dim_q(l));
     run_probe_at(r, "q", (int)il, d->qr, r->n, dim_q(l));
-    run_probe_at(r, "k", (int)il, d->kr, r->n, dim_k(l));
-    run_probe_at(r, "v", (int)il, d->v, r->n, dim_v(l));
-    op_kv_store(r, il, d->kr, d->v);
-    op_attention(r, il, d->attn, d->qr, &(attn_spec){a->scale, a->softcap, a->sinks, a->slopes});
+    if (!l->kv_shared) {
+        norm_heads(r, a, d->kr, d->k, L->k_norm, l->n_head_kv, l->dk);
+        rotate_heads(r, il, a, d->kr, L->k_norm, l->n_head_kv, l->dk);
+        const float *v = values(r, d, il, a);
+        run_probe_at(r, "k", (int)il, d->kr, r->n, dim_k(l));
+        run_probe_at(r, "v", (int)il, v, r->n, dim_v(l));
+        op_kv_store(r, il, d->kr, v);
+    }
+    op_attention(r, il, d->attn, d->qr, &(attn_spec){a->scale, a->softcap, L->sinks, a->slopes});
     run_probe_at(r, "attn", (int)il, d->attn, r->n, dim_o(l));
     op_matmul(r, d->y, &L->wo, L->bo, d->attn);
     run_probe_at(r, "attn_out", (int)il, d->y, r->n, r->m->hp.n_embd);
 }
 
+/* d->y = down(act(gate h) * up h). */
+static void gated(run *r, decoder *d, const weight *gate, const float *gate_b, const weight *up, const float *up_b, const weight *down,
+                  const float *down_b, glu act)
+{
+    job g = {gate, gate_b, d->gate}, u = {up, up_b, d->up};
+    op_matmul_glu(r, &g, up ? &u : NULL, act, d->h);
+    op_matmul(r, d->y, down, down_b, d->gate);
+}
+
 void block_ffn(run *r, decoder *d, uint32_t il, glu act)
 {
     const layer_weights *L = &r->m->layers[il];
-    job gate = {&L->gate, L->gate_b, d->gate}, up = {&L->up, L->up_b, d->up};
-    op_matmul_glu(r, &gate, &up, act, d->h);
-    op_matmul(r, d->y, &L->down, L->down_b, d->gate);
+    int64_t ff = r->m->hp.layer[il].n_ff;
+    if (L->gate_up.data) {
+        weight gate = rows_of(&L->gate_up, 0, ff), up = rows_of(&L->gate_up, ff, ff);
+        gated(r, d, &gate, NULL, &up, NULL, &L->down, L->down_b, act);
+    } else if (L->gate.data) {
+        gated(r, d, &L->gate, L->gate_b, &L->up, L->up_b, &L->down, L->down_b, act);
+    } else {
+        gated(r, d, &L->up, L->up_b, NULL, NULL, &L->down, L->down_b, act);
+    }
     run_probe_at(r, "ffn_out", (int)il, d->y, r->n, r->m->hp.n_embd);
+}
+
+const float *block_feed_forward(run *r, decoder *d, uint32_t il, glu act)
+{
+    const layer_weights *L = &r->m->layers[il];
+    int64_t dim = r->m->hp.n_embd;
+    if (!r->m->hp.layer[il].moe) {
+        block_ffn(r, d, il, act);
+        return d->y;
+    }
+    if (L->gate_sh.data) gated(r, d, &L->gate_sh, NULL, &L->up_sh, NULL, &L->down_sh, NULL, act);
+    block_moe(r, il, d->t, d->h, act);
+    if (L->gate_sh.data && L->router_sh)
+        op_add_gated(r, d->t, d->y, L->router_sh, d->h, dim);
+    else if (L->gate_sh.data)
+        op_add(r, d->t, d->t, d->y, dim);
+    return d->t;
+}
+
+void block_residual(run *r, decoder *d, const float *y, const float *w)
+{
+    const hparams *hp = &r->m->hp;
+    if (w) {
+        op_norm(r, d->t, y, w, NULL);
+        y = d->t;
+    }
+    if (hp->residual_scale != 1) {
+        op_scale(r, d->t, y, hp->residual_scale, hp->n_embd);
+        y = d->t;
+    }
+    op_add(r, d->x, d->x, y, hp->n_embd);
+}
+
+void decoder_layer(run *r, decoder *d, uint32_t il, const decoder_spec *s)
+{
+    const layer_weights *L = &r->m->layers[il];
+    int64_t dim = r->m->hp.n_embd;
+    if (s->post_only)
+        op_copy(r, d->h, d->x, dim);
+    else
+        op_norm(r, d->h, d->x, L->attn_norm, L->attn_norm_b);
+    block_attention(r, d, il, &s->attn);
+    if (s->parallel && L->ffn_norm) op_norm(r, d->h, d->x, L->ffn_norm, L->ffn_norm_b);
+    block_residual(r, d, d->y, L->attn_post_norm);
+
+    if (s->post_only)
+        op_copy(r, d->h, d->x, dim);
+    else if (!s->parallel)
+        op_norm(r, d->h, d->x, L->ffn_norm, L->ffn_norm_b);
+    block_residual(r, d, block_feed_forward(r, d, il, s->act), L->ffn_post_norm);
+    run_probe_at(r, "layer_out", (int)il, d->x, r->n, dim);
+}
+
+void decoder_forward(run *r, const decoder_spec *s)
+{
+    decoder d;
+    decoder_buffers(r, &d);
+    op_rope_table(r);
+    op_embed(r, d.x);
+    for (uint32_t il = 0; il < r->m->hp.n_layer; il++) decoder_layer(r, &d, il, s);
+    op_logits(r, d.x);
 }

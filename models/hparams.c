@@ -44,9 +44,8 @@ tawny_status model_opt_bool(const model *m, const char *key, bool *out, tawny_er
     return gguf_opt_bool(m->file, full_key(m, key, k), out, err);
 }
 
-/* A value a layer (a scalar, or an array), or fallback[] where the key is missing. */
-static tawny_status per_layer(const model *m, const char *key, uint32_t max, const uint32_t *fallback, uint32_t *out,
-                              tawny_error *err)
+tawny_status model_opt_per_layer(const model *m, const char *key, uint32_t max, const uint32_t *fallback, uint32_t *out,
+                                 tawny_error *err)
 {
     char k[KEY];
     full_key(m, key, k);
@@ -62,9 +61,9 @@ static tawny_status load_heads(model *m, tawny_error *err)
     hparams *hp = &m->hp;
     uint32_t heads[MODEL_MAX_LAYERS], kv[MODEL_MAX_LAYERS], ff[MODEL_MAX_LAYERS], none[MODEL_MAX_LAYERS] = {0};
     uint32_t dk = 0, dv = 0;
-    TRY(per_layer(m, "attention.head_count", 65536, NULL, heads, err));
-    TRY(per_layer(m, "attention.head_count_kv", 65536, heads, kv, err));
-    TRY(per_layer(m, "feed_forward_length", 1 << 24, none, ff, err));
+    TRY(model_opt_per_layer(m, "attention.head_count", 65536, NULL, heads, err));
+    TRY(model_opt_per_layer(m, "attention.head_count_kv", 65536, heads, kv, err));
+    TRY(model_opt_per_layer(m, "feed_forward_length", 1 << 24, none, ff, err));
     TRY(model_opt_u32(m, "attention.key_length", 1, 1024, &dk, err));
     TRY(model_opt_u32(m, "attention.value_length", 1, 1024, &dv, err));
     for (uint32_t i = 0; i < hp->n_layer; i++) {
@@ -74,6 +73,9 @@ static tawny_status load_heads(model *m, tawny_error *err)
         if (kv[i] == 0 || heads[i] % kv[i] != 0)
             return err_set(err, TAWNY_E_FORMAT, "%s: %s.attention.head_count %u is not a multiple of head_count_kv %u in layer %u",
                            gguf_path(m->file), m->arch_name, heads[i], kv[i], i);
+        if (heads[i] / kv[i] > MODEL_MAX_GROUP)
+            return err_set(err, TAWNY_E_UNSUPPORTED, "%s: %s.attention.head_count %u shares head_count_kv %u in layer %u; at most %d may share one",
+                           gguf_path(m->file), m->arch_name, heads[i], kv[i], i, MODEL_MAX_GROUP);
         if (!dk && (hp->n_embd % heads[i] || hp->n_embd / heads[i] > 1024))
             return err_set(err, TAWNY_E_FORMAT, "%s: %s.embedding_length %u over attention.head_count %u gives no head size from 1 to 1024",
                            gguf_path(m->file), m->arch_name, hp->n_embd, heads[i]);
@@ -125,15 +127,51 @@ static tawny_status load_rope(model *m, tawny_error *err)
     return TAWNY_OK;
 }
 
+/* A number that may be given a layer, but is the same in all that have one (0 in others); *value where it is missing. */
+static tawny_status uniform(const model *m, const char *key, uint32_t max, uint32_t *value, tawny_error *err)
+{
+    uint32_t each[MODEL_MAX_LAYERS], none[MODEL_MAX_LAYERS], found = 0;
+    for (uint32_t i = 0; i < m->hp.n_layer; i++) none[i] = *value;
+    TRY(model_opt_per_layer(m, key, max, none, each, err));
+    for (uint32_t i = 0; i < m->hp.n_layer; i++) {
+        if (!found) found = each[i];
+        if (each[i] && each[i] != found)
+            return err_set(err, TAWNY_E_UNSUPPORTED, "%s: %s.%s differs from layer to layer, which is not supported", gguf_path(m->file),
+                           m->arch_name, key);
+    }
+    *value = found;
+    return TAWNY_OK;
+}
+
+static tawny_status load_expert_groups(model *m, tawny_error *err)
+{
+    hparams *hp = &m->hp;
+    TRY(model_opt_u32(m, "expert_group_count", 0, MODEL_MAX_EXPERTS, &hp->n_expert_group, err));
+    TRY(model_opt_u32(m, "expert_group_used_count", 0, MODEL_MAX_EXPERTS, &hp->n_expert_group_used, err));
+    if (hp->n_expert_group <= 1) {
+        hp->n_expert_group = 0;
+        return TAWNY_OK;
+    }
+    if (hp->n_expert % hp->n_expert_group || hp->n_expert / hp->n_expert_group < 2 || hp->n_expert_group_used == 0 ||
+        hp->n_expert_group_used > hp->n_expert_group ||
+        hp->n_expert_used > hp->n_expert / hp->n_expert_group * hp->n_expert_group_used)
+        return err_set(err, TAWNY_E_FORMAT, "%s: %s.expert_group_count %u and expert_group_used_count %u do not fit %u of %u experts",
+                       gguf_path(m->file), m->arch_name, hp->n_expert_group, hp->n_expert_group_used, hp->n_expert_used, hp->n_expert);
+    return TAWNY_OK;
+}
+
 static tawny_status load_experts(model *m, tawny_error *err)
 {
     hparams *hp = &m->hp;
     TRY(model_opt_u32(m, "expert_count", 0, MODEL_MAX_EXPERTS, &hp->n_expert, err));
     if (hp->n_expert == 0) return TAWNY_OK;
     uint32_t most = hp->n_expert < MODEL_MAX_USED ? hp->n_expert : MODEL_MAX_USED;
-    TRY(model_get_u32(m, "expert_used_count", 1, most, &hp->n_expert_used, err));
+    TRY(uniform(m, "expert_used_count", most, &hp->n_expert_used, err));
+    if (hp->n_expert_used == 0)
+        return err_set(err, TAWNY_E_FORMAT, "%s: %s.expert_used_count is missing or 0", gguf_path(m->file), m->arch_name);
     hp->n_ff_exp = hp->layer[0].n_ff;
-    TRY(model_opt_u32(m, "expert_feed_forward_length", 1, 1 << 24, &hp->n_ff_exp, err));
+    TRY(uniform(m, "expert_feed_forward_length", 1 << 24, &hp->n_ff_exp, err));
+    TRY(load_expert_groups(m, err));
     TRY(model_opt_u32(m, "expert_shared_feed_forward_length", 0, 1 << 24, &hp->n_ff_shexp, err));
     TRY(model_opt_f32(m, "expert_weights_scale", -1e6f, 1e6f, &hp->expert_scale, err));
     TRY(model_opt_bool(m, "expert_weights_norm", &hp->expert_norm, err));
@@ -161,7 +199,10 @@ static tawny_status load_vocab(model *m, tawny_error *err)
 tawny_status hparams_load(model *m, tawny_error *err)
 {
     hparams *hp = &m->hp;
+    uint32_t nextn = 0;
     TRY(model_get_u32(m, "block_count", 1, MODEL_MAX_LAYERS, &hp->n_layer, err));
+    TRY(model_opt_u32(m, "nextn_predict_layers", 0, hp->n_layer - 1, &nextn, err));
+    hp->n_layer -= nextn; /* layers that guess further tokens come last and are left out */
     TRY(model_get_u32(m, "embedding_length", 1, 1 << 20, &hp->n_embd, err));
     TRY(model_get_u32(m, "context_length", 1, 1u << 30, &hp->n_ctx_train, err));
     TRY(load_vocab(m, err));

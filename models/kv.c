@@ -18,6 +18,10 @@ tawny_status kv_layout_make(kv_layout *l, const model *m, simd_kv type_k, simd_k
     for (uint32_t i = 0; i < l->n_layer; i++) {
         const layer_hp *h = &m->hp.layer[i];
         kv_layer *k = &l->layer[i];
+        if (h->kv_shared) {
+            *k = l->layer[h->kv_shared - 1];
+            continue;
+        }
         *k = (kv_layer){.n_head = h->n_head_kv, .dk = h->dk, .dv = h->dv};
         k->k_head = (size_t)h->dk * SIMD_PAGE * kv_size(type_k);
         k->v_head = (size_t)h->dv * SIMD_PAGE * kv_size(type_v);

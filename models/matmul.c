@@ -84,19 +84,23 @@ void op_matmul(run *r, float *y, const weight *w, const float *bias, const float
 void op_matmul_glu(run *r, const job *gate, const job *up, glu act, const float *x)
 {
     run_mark mark = run_mark_at(r);
-    job jobs[2] = {*gate, *up};
+    job jobs[2] = {*gate};
     acts a;
-    prepare(r, &a, jobs, 2, x);
+    if (up) jobs[1] = *up;
+    prepare(r, &a, jobs, up ? 2 : 1, x);
     if (!r->plan) {
         _Atomic int64_t *work = team_work(r->sh->team, r->tid);
         int64_t step = run_unit_rows(r, gate->w, r->n), rows = gate->w->rows;
         for (int64_t row; (row = team_take(work) * step) < rows;) {
             int64_t n = row + step > rows ? rows - row : step;
             run_tile(r, gate, &a, row, n);
-            run_tile(r, up, &a, row, n);
+            if (up) run_tile(r, up, &a, row, n);
             for (int c = 0; c < r->n; c++) {
                 size_t at = (size_t)c * (size_t)rows + (size_t)row;
-                glu_apply(act, gate->y + at, gate->y + at, up->y + at, (size_t)n);
+                if (up)
+                    glu_apply(act, gate->y + at, gate->y + at, up->y + at, (size_t)n);
+                else
+                    act_apply(act, gate->y + at, gate->y + at, (size_t)n);
             }
         }
     }

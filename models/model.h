@@ -18,9 +18,10 @@ typedef struct weight {
     size_t row_bytes;
 } weight;
 
-enum { MODEL_MAX_LAYERS = 512, MODEL_MAX_EXPERTS = 1024, MODEL_MAX_USED = 64 };
+enum { MODEL_MAX_LAYERS = 512, MODEL_MAX_EXPERTS = 1024, MODEL_MAX_USED = 64, MODEL_MAX_GROUP = 128 };
 
 typedef enum rope_style { ROPE_NONE, ROPE_NORM, ROPE_NEOX } rope_style;
+typedef enum norm_kind { NORM_RMS, NORM_LAYER } norm_kind;
 
 /* How positions become angles. Two at most a model: [0] everywhere, [1] in layers with a window of their own. */
 typedef struct rope_hp {
@@ -31,12 +32,15 @@ typedef struct rope_hp {
     float beta_fast, beta_slow;
     uint32_t orig_ctx;
     uint32_t n_rot;
+    uint32_t no_factors; /* not 0: the model's rope_freqs do not apply here */
 } rope_hp;
 
 /* Metadata a layer. */
 typedef struct layer_hp {
     uint32_t n_head, n_head_kv, dk, dv, n_ff;
     uint32_t window; /* sliding window in tokens; 0: none */
+    uint32_t chunk;  /* attention stays inside chunks of so many positions; 0: none */
+    uint32_t kv_shared; /* 1 + the layer whose keys and values this one reads; 0: it has its own */
     uint32_t rope;   /* which rope_hp */
     bool no_rope;
     bool moe;
@@ -46,6 +50,9 @@ typedef struct layer_hp {
 typedef struct hparams {
     uint32_t n_vocab, n_embd, n_layer, n_ctx_train;
     uint32_t n_expert, n_expert_used, n_ff_exp, n_ff_shexp;
+    uint32_t n_expert_group, n_expert_group_used; /* only experts of the best groups are chosen; 0: no groups */
+    uint32_t n_ple; /* width of the embeddings that each layer has of its own */
+    norm_kind norm; /* of the residual stream */
     float norm_eps;
     float attn_scale; /* of QK */
     float embd_scale, residual_scale, logit_scale; /* 1 unless the architecture says otherwise */
@@ -53,8 +60,11 @@ typedef struct hparams {
     float attn_temp_scale, attn_temp_floor, attn_temp_offset; /* q *= ln(floor((pos + offset) / floor) + 1) * scale + 1; 0: none */
     float expert_scale;
     bool expert_norm;     /* weights of the chosen experts are made to sum to 1 */
+    bool expert_weigh_input; /* the weights multiply the experts' input, not their output */
     uint32_t expert_gating; /* MOE_... in blocks.h */
     rope_style rope_style;
+    uint32_t rope_section[4]; /* pairs that turn by time, height, width, and (not with text) a fourth; all 0: no sections */
+    bool rope_interleaved;    /* sections take turns pair by pair */
     rope_hp rope[2];
     char rope_type[16]; /* general scaling type: none, linear, yarn, longrope */
     bool causal;
@@ -69,12 +79,14 @@ typedef struct layer_weights {
     const float *bq, *bk, *bv, *bqkv, *bo;
     const float *sinks;
     weight gate, up, down;
+    weight gate_up; /* both in one: the rows of gate, then those of up */
     const float *gate_b, *up_b, *down_b;
     weight router;
-    const float *router_b, *expert_bias;
+    const float *router_b, *expert_bias, *expert_out_scale;
     weight gate_exps, up_exps, down_exps, gate_up_exps;
     const float *gate_exps_b, *up_exps_b, *down_exps_b;
-    weight gate_sh, up_sh, down_sh, router_sh;
+    weight gate_sh, up_sh, down_sh;
+    const float *router_sh; /* [n_embd]: the shared expert counts sigmoid(router_sh . h) */
 } layer_weights;
 
 typedef struct arch arch;
@@ -101,7 +113,7 @@ typedef enum dim_id {
     DIM_V,    /* n_head_kv * dv */
     DIM_QKV,  /* all three */
     DIM_O,    /* n_head * dv */
-    DIM_HEAD_K, DIM_HEAD_V, DIM_HEADS, DIM_ROT_HALF, DIM_ONE
+    DIM_HEAD_K, DIM_HEAD_V, DIM_HEADS, DIM_HEADS_KV, DIM_ROT_HALF, DIM_ONE
 } dim_id;
 
 typedef enum bind_flag {
@@ -109,7 +121,10 @@ typedef enum bind_flag {
     BIND_DENSE = 2,    /* only in layers without experts */
     BIND_MOE = 4,      /* only in layers with experts */
     BIND_VECTOR = 8,   /* a float vector (converted where it is not F32), otherwise a weight */
-    BIND_GLOBAL = 16   /* offset into model, not layer; the name is whole */
+    BIND_GLOBAL = 16,  /* offset into model, not layer; the name is whole */
+    BIND_SPLIT_QKV = 32,    /* only in layers without a fused attn_qkv (which its table binds before) */
+    BIND_SPLIT_EXPS = 64,   /* only in layers without a fused ffn_gate_up_exps (likewise) */
+    BIND_SHEXP = 128        /* only where there are shared experts (n_ff_shexp), in layers with experts */
 } bind_flag;
 
 typedef struct binding {
@@ -150,6 +165,8 @@ tawny_status model_opt_u32(const model *m, const char *key, uint32_t min, uint32
 tawny_status model_get_f32(const model *m, const char *key, float min, float max, float *out, tawny_error *err);
 tawny_status model_opt_f32(const model *m, const char *key, float min, float max, float *out, tawny_error *err);
 tawny_status model_opt_bool(const model *m, const char *key, bool *out, tawny_error *err);
+/* A value a layer (a scalar, or an array), or fallback[] where the key is missing (NULL: that is an error). */
+tawny_status model_opt_per_layer(const model *m, const char *key, uint32_t max, const uint32_t *fallback, uint32_t *out, tawny_error *err);
 
 /* Frequencies (radians a position) and the magnitude of each of the n_rot / 2 pairs. */
 tawny_status rope_frequencies(const model *m, const rope_hp *rope, const float *factors, double *freq, float *magnitude);

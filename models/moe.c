@@ -1,4 +1,5 @@
 /* Mixture of experts: routing, tokens grouped by expert, and the weighted sum in the order of the ids. */
+#include <math.h>
 #include <string.h>
 
 #include "blocks.h"
@@ -31,15 +32,42 @@ static void choose(const float *score, int n_expert, int used, int32_t *id)
         if (taken[e]) id[j++] = e;
 }
 
+/* Leaves -infinity in the scores of all but the best groups; a group counts the sum of its two best. */
+static void mask_groups(const hparams *hp, float *score)
+{
+    uint32_t size = hp->n_expert / hp->n_expert_group;
+    float top[MODEL_MAX_EXPERTS];
+    int32_t id[MODEL_MAX_EXPERTS];
+    bool keep[MODEL_MAX_EXPERTS] = {0};
+    for (uint32_t g = 0; g < hp->n_expert_group; g++) {
+        float a = -INFINITY, b = -INFINITY;
+        for (uint32_t i = g * size; i < (g + 1) * size; i++) {
+            if (score[i] > a) {
+                b = a;
+                a = score[i];
+            } else if (score[i] > b) {
+                b = score[i];
+            }
+        }
+        top[g] = a + b;
+    }
+    choose(top, (int)hp->n_expert_group, (int)hp->n_expert_group_used, id);
+    for (uint32_t j = 0; j < hp->n_expert_group_used; j++) keep[id[j]] = true;
+    for (uint32_t i = 0; i < hp->n_expert; i++)
+        if (!keep[i / size]) score[i] = -INFINITY;
+}
+
 static void route_token(const model *m, const layer_weights *L, float *logits, int32_t *id, float *share)
 {
     const hparams *hp = &m->hp;
     size_t n = hp->n_expert, used = hp->n_expert_used;
-    float biased[MODEL_MAX_EXPERTS];
+    float score[MODEL_MAX_EXPERTS];
     if (hp->expert_gating == MOE_GATING_SOFTMAX) softmax(logits, n);
     if (hp->expert_gating == MOE_GATING_SIGMOID) simd.sigmoid(logits, logits, n);
-    if (L->expert_bias) simd.add(biased, logits, L->expert_bias, n);
-    choose(L->expert_bias ? biased : logits, (int)n, (int)used, id);
+    memcpy(score, logits, n * sizeof *score);
+    if (L->expert_bias) simd.add(score, score, L->expert_bias, n);
+    if (hp->n_expert_group) mask_groups(hp, score);
+    choose(score, (int)n, (int)used, id);
     for (size_t j = 0; j < used; j++) share[j] = logits[id[j]];
     if (hp->expert_gating == MOE_GATING_SOFTMAX_CHOSEN) softmax(share, used);
     if (hp->expert_norm) {
@@ -49,6 +77,7 @@ static void route_token(const model *m, const layer_weights *L, float *logits, i
         for (size_t j = 0; j < used; j++) share[j] /= sum;
     }
     if (hp->expert_scale != 1) simd.scale(share, share, hp->expert_scale, used);
+    for (size_t j = 0; L->expert_out_scale && j < used; j++) share[j] *= L->expert_out_scale[id[j]];
 }
 
 static routes route(run *r, uint32_t il, const float *h)
@@ -72,13 +101,30 @@ static routes route(run *r, uint32_t il, const float *h)
     return rt;
 }
 
+/* x of each slot: its token's, times its weight; the weights themselves become 1. */
+static const float *weigh_input(run *r, routes *rt, const float *h)
+{
+    size_t dim = r->m->hp.n_embd;
+    float *x = run_tokens(r, (int64_t)dim * rt->used);
+    int from, to;
+    run_share(r, r->n, &from, &to);
+    for (int t = from; t < to; t++)
+        for (int j = 0; j < rt->used; j++) {
+            size_t s = (size_t)(t * rt->used + j);
+            simd.scale(x + s * dim, h + (size_t)t * dim, rt->weight[s], dim);
+            rt->weight[s] = 1;
+        }
+    run_tokens_done(r);
+    return x;
+}
+
 /* Slots by expert: those of expert e are slot[first[e]] .. slot[first[e + 1] - 1], tokens ascending. Every
  * thread makes its own copy, which is cheaper than agreeing on one. */
 typedef struct groups {
-    int32_t *first, *slot, *token;
+    int32_t *first, *slot, *token; /* token: the column of the input, a slot's own where it has one */
 } groups;
 
-static groups group(run *r, const routes *rt)
+static groups group(run *r, const routes *rt, bool own_input)
 {
     int32_t n_expert = (int32_t)r->m->hp.n_expert;
     int n = r->n * rt->used;
@@ -94,7 +140,7 @@ static groups group(run *r, const routes *rt)
     for (int i = 0; i < n; i++) { /* fills from the left; first[] is put right below */
         int32_t at = g.first[rt->id[i]]++;
         g.slot[at] = i;
-        g.token[at] = i / rt->used;
+        g.token[at] = own_input ? i : i / rt->used;
     }
     for (int32_t e = n_expert; e > 0; e--) g.first[e] = g.first[e - 1];
     g.first[0] = 0;
@@ -194,7 +240,9 @@ static void combine(run *r, const routes *rt, const float *slots, float *y)
 
 static quant_act act_of(const weight *w) { return quant_table[w->format].act; }
 
-void block_moe(run *r, uint32_t il, float *y, const float *h, glu act)
+void block_moe(run *r, uint32_t il, float *y, const float *h, glu act) { block_moe_routed(r, il, y, h, h, act); }
+
+void block_moe_routed(run *r, uint32_t il, float *y, const float *h, const float *router_in, glu act)
 {
     const hparams *hp = &r->m->hp;
     const layer_weights *L = &r->m->layers[il];
@@ -202,16 +250,18 @@ void block_moe(run *r, uint32_t il, float *y, const float *h, glu act)
     product p = {.gate = L->gate_up_exps.data ? &L->gate_up_exps : &L->gate_exps, .up = L->gate_up_exps.data ? NULL : &L->up_exps,
                  .down = &L->down_exps, .gate_b = L->gate_exps_b, .up_b = L->up_exps_b, .down_b = L->down_exps_b, .act = act};
     int slots = r->n * (int)hp->n_expert_used;
-    routes rt = route(r, il, h);
-    groups g = group(r, &rt);
+    routes rt = route(r, il, router_in);
+    groups g = group(r, &rt, hp->expert_weigh_input);
+    const float *x = hp->expert_weigh_input ? weigh_input(r, &rt, h) : h;
+    int columns = hp->expert_weigh_input ? slots : r->n;
     float *gate = run_shared_bytes(r, (size_t)slots * hp->n_ff_exp * sizeof(float));
     float *up = run_shared_bytes(r, (size_t)slots * hp->n_ff_exp * sizeof(float));
     float *down = run_shared_bytes(r, (size_t)slots * hp->n_embd * sizeof(float));
 
     simd_act xg, xu, xd;
-    run_quantize(r, &xg, act_of(p.gate), h, hp->n_embd, r->n);
+    run_quantize(r, &xg, act_of(p.gate), x, hp->n_embd, columns);
     xu = xg;
-    if (p.up && act_of(p.up) != act_of(p.gate)) run_quantize(r, &xu, act_of(p.up), h, hp->n_embd, r->n);
+    if (p.up && act_of(p.up) != act_of(p.gate)) run_quantize(r, &xu, act_of(p.up), x, hp->n_embd, columns);
     run_tokens_done(r);
     if (!r->plan) expand(r, &p, &g, &xg, &xu, gate, up);
     run_barrier(r);

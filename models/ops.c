@@ -39,12 +39,59 @@ void op_rms_norm_heads(run *r, float *y, const float *x, const float *w, int64_t
     run_tokens_done(r);
 }
 
+void op_layer_norm_heads(run *r, float *y, const float *x, const float *w, const float *b, int64_t n_vec, int64_t dim, bool each,
+                         float eps)
+{
+    EACH_TOKEN(r, t)
+        for (int64_t i = 0; i < n_vec; i++) {
+            size_t at = ((size_t)t * (size_t)n_vec + (size_t)i) * (size_t)dim;
+            simd.layer_norm(y + at, x + at, w && each ? w + i * dim : w, b, (size_t)dim, eps);
+        }
+    run_tokens_done(r);
+}
+
+void op_norm(run *r, float *y, const float *x, const float *w, const float *b)
+{
+    const hparams *hp = &r->m->hp;
+    if (hp->norm == NORM_LAYER)
+        op_layer_norm_heads(r, y, x, w, b, 1, hp->n_embd, false, hp->norm_eps);
+    else
+        op_rms_norm(r, y, x, w, hp->n_embd, hp->norm_eps);
+}
+
 void op_add(run *r, float *y, const float *a, const float *b, int64_t dim)
 {
     EACH_TOKEN(r, t) {
         size_t at = (size_t)t * (size_t)dim;
         simd.add(y + at, a + at, b + at, (size_t)dim);
     }
+    run_tokens_done(r);
+}
+
+void op_add_gated(run *r, float *y, const float *a, const float *w, const float *h, int64_t dim)
+{
+    EACH_TOKEN(r, t) {
+        size_t at = (size_t)t * (size_t)dim;
+        float g = simd.dot(h + at, w, (size_t)dim);
+        simd.sigmoid(&g, &g, 1);
+        simd.madd(y + at, a + at, g, (size_t)dim);
+    }
+    run_tokens_done(r);
+}
+
+void op_mul_vector(run *r, float *y, const float *a, const float *w, int64_t dim)
+{
+    EACH_TOKEN(r, t) {
+        size_t at = (size_t)t * (size_t)dim;
+        simd.mul(y + at, a + at, w, (size_t)dim);
+    }
+    run_tokens_done(r);
+}
+
+void op_clamp(run *r, float *y, const float *a, float limit, int64_t dim)
+{
+    EACH_TOKEN(r, t)
+        for (int64_t i = t * dim; i < (t + 1) * dim; i++) y[i] = a[i] > limit ? limit : a[i] < -limit ? -limit : a[i];
     run_tokens_done(r);
 }
 
@@ -162,8 +209,13 @@ void op_logits(run *r, const float *x)
     float *h = run_tokens(r, m->hp.n_embd);
     int from, to;
     run_share(r, n_out, &from, &to);
-    for (int i = from; i < to; i++)
-        simd.rms_norm(h + (size_t)i * dim, x + (size_t)r->b->out[i] * dim, m->output_norm, dim, m->hp.norm_eps);
+    for (int i = from; i < to; i++) {
+        const float *row = x + (size_t)r->b->out[i] * dim;
+        if (m->hp.norm == NORM_LAYER)
+            simd.layer_norm(h + (size_t)i * dim, row, m->output_norm, m->output_norm_b, dim, m->hp.norm_eps);
+        else
+            simd.rms_norm(h + (size_t)i * dim, row, m->output_norm, dim, m->hp.norm_eps);
+    }
     run_tokens_done(r);
     r->n = n_out;
     run_probe_at(r, "result_norm", -1, h, n_out, m->hp.n_embd);

@@ -1,63 +1,81 @@
-/* qwen2 (biases on q, k, v) and qwen3 (RMS norm of q and k a head): pre-norm, RoPE on halves, SwiGLU. */
+/* The transformers of the Qwen family: pre-norm, RoPE on halves, SwiGLU. qwen2 has biases on q, k, v; qwen3 an RMS
+ * norm of q and k a head; the moe ones experts, qwen2moe beside a shared one that a gate weighs. The text side of
+ * qwen2vl and qwen3vl differs in the sections of its RoPE alone. */
 #include "archs.h"
+#include "bindings.h"
 #include "blocks.h"
+#include "load.h"
 
 static void forward(run *r)
 {
-    const hparams *hp = &r->m->hp;
-    decoder d;
-    decoder_buffers(r, &d);
-    op_rope_table(r);
-    op_embed(r, d.x);
-    for (uint32_t il = 0; il < hp->n_layer; il++) {
-        const layer_weights *L = &r->m->layers[il];
-        op_rms_norm(r, d.h, d.x, L->attn_norm, hp->n_embd, hp->norm_eps);
-        block_attention(r, &d, il, &(attn_block){.scale = hp->attn_scale, .qk_norm = true});
-        op_add(r, d.x, d.x, d.y, hp->n_embd);
-
-        op_rms_norm(r, d.h, d.x, L->ffn_norm, hp->n_embd, hp->norm_eps);
-        block_ffn(r, &d, il, GLU_SILU);
-        op_add(r, d.x, d.x, d.y, hp->n_embd);
-        run_probe_at(r, "layer_out", (int)il, d.x, r->n, hp->n_embd);
-    }
-    op_logits(r, d.x);
+    decoder_forward(r, &(decoder_spec){.attn = {.scale = r->m->hp.attn_scale, .qk_norm = QK_NORM_HEADS}, .act = GLU_SILU});
 }
 
-#define COMMON                                                              \
-    BIND_GW(tok_embd, "token_embd.weight", 0, DIM_EMBD, DIM_VOCAB),         \
-    BIND_GW(output, "output.weight", BIND_OPTIONAL, DIM_EMBD, DIM_VOCAB),   \
-    BIND_GV(output_b, "output.bias", BIND_OPTIONAL, DIM_VOCAB),             \
-    BIND_GV(output_norm, "output_norm.weight", 0, DIM_EMBD),                \
-    BIND_V(attn_norm, "attn_norm.weight", 0, DIM_EMBD),                     \
-    BIND_W(wq, "attn_q.weight", 0, DIM_EMBD, DIM_Q),                        \
-    BIND_W(wk, "attn_k.weight", 0, DIM_EMBD, DIM_K),                        \
-    BIND_W(wv, "attn_v.weight", 0, DIM_EMBD, DIM_V),                        \
-    BIND_W(wo, "attn_output.weight", 0, DIM_O, DIM_EMBD),                   \
-    BIND_V(ffn_norm, "ffn_norm.weight", 0, DIM_EMBD),                       \
-    BIND_W(gate, "ffn_gate.weight", 0, DIM_EMBD, DIM_FF),                   \
-    BIND_W(up, "ffn_up.weight", 0, DIM_EMBD, DIM_FF),                       \
-    BIND_W(down, "ffn_down.weight", 0, DIM_FF, DIM_EMBD)
+#define QWEN BIND_ENDS, BIND_GV(output_b, "output.bias", BIND_OPTIONAL, DIM_VOCAB), BIND_PRE_NORMS, BIND_ATTN
 
-static const binding bindings_qwen2[] = {
-    COMMON,
-    BIND_V(bq, "attn_q.bias", BIND_OPTIONAL, DIM_Q),
-    BIND_V(bk, "attn_k.bias", BIND_OPTIONAL, DIM_K),
-    BIND_V(bv, "attn_v.bias", BIND_OPTIONAL, DIM_V),
-    {0},
-};
-
-static const binding bindings_qwen3[] = {
-    COMMON,
-    BIND_V(q_norm, "attn_q_norm.weight", 0, DIM_HEAD_K),
-    BIND_V(k_norm, "attn_k_norm.weight", 0, DIM_HEAD_K),
-    {0},
+static const binding bindings_qwen2[] = {QWEN, BIND_FFN, {0}};
+static const binding bindings_qwen3[] = {QWEN, BIND_QK_NORMS(0), BIND_FFN, {0}};
+static const binding bindings_qwen3moe[] = {QWEN, BIND_QK_NORMS(0), BIND_EXPERTS, {0}};
+static const binding bindings_qwen2moe[] = {
+    QWEN, BIND_EXPERTS, BIND_SHARED_EXPERT, BIND_V(router_sh, "ffn_gate_inp_shexp.weight", BIND_MOE, DIM_EMBD), {0},
 };
 
 static tawny_status load(model *m, tawny_error *err)
 {
     m->hp.rope_style = ROPE_NEOX;
-    return model_get_f32(m, "attention.layer_norm_rms_epsilon", 0, 1, &m->hp.norm_eps, err);
+    return load_rms_eps(m, err);
+}
+
+/* Files without an epsilon mean 0. */
+static tawny_status load_qwen2vl(model *m, tawny_error *err)
+{
+    m->hp.rope_style = ROPE_NEOX;
+    m->hp.norm_eps = 0;
+    TRY(model_opt_f32(m, "attention.layer_norm_rms_epsilon", 0, 1, &m->hp.norm_eps, err));
+    return load_rope_sections(m, true, err);
+}
+
+static tawny_status load_qwen3vl(model *m, tawny_error *err)
+{
+    m->hp.rope_interleaved = true;
+    TRY(load(m, err));
+    return load_rope_sections(m, true, err);
+}
+
+static tawny_status load_moe(model *m, tawny_error *err)
+{
+    TRY(load(m, err));
+    TRY(load_needs_experts(m, err));
+    load_expert_width(m);
+    return TAWNY_OK;
+}
+
+static tawny_status load_qwen2moe(model *m, tawny_error *err)
+{
+    TRY(load_moe(m, err));
+    m->hp.expert_norm = false;
+    if (!m->hp.n_ff_shexp) m->hp.n_ff_shexp = m->hp.layer[0].n_ff;
+    return TAWNY_OK;
+}
+
+static tawny_status load_qwen3moe(model *m, tawny_error *err)
+{
+    TRY(load_moe(m, err));
+    m->hp.expert_norm = true;
+    return TAWNY_OK;
+}
+
+static tawny_status load_qwen3vlmoe(model *m, tawny_error *err)
+{
+    m->hp.rope_interleaved = true;
+    TRY(load_qwen3moe(m, err));
+    return load_rope_sections(m, true, err);
 }
 
 const arch arch_qwen2 = {.name = "qwen2", .load = load, .bindings = bindings_qwen2, .forward = forward};
+const arch arch_qwen2vl = {.name = "qwen2vl", .load = load_qwen2vl, .bindings = bindings_qwen2, .forward = forward};
+const arch arch_qwen2moe = {.name = "qwen2moe", .load = load_qwen2moe, .bindings = bindings_qwen2moe, .forward = forward};
 const arch arch_qwen3 = {.name = "qwen3", .load = load, .bindings = bindings_qwen3, .forward = forward};
+const arch arch_qwen3vl = {.name = "qwen3vl", .load = load_qwen3vl, .bindings = bindings_qwen3, .forward = forward};
+const arch arch_qwen3moe = {.name = "qwen3moe", .load = load_qwen3moe, .bindings = bindings_qwen3moe, .forward = forward};
+const arch arch_qwen3vlmoe = {.name = "qwen3vlmoe", .load = load_qwen3vlmoe, .bindings = bindings_qwen3moe, .forward = forward};

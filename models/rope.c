@@ -18,16 +18,25 @@ static double floor_of(double x)
     return t > x ? t - 1 : t;
 }
 
+/* Pair i of a multi-section RoPE belongs to the fourth section, whose position is 0 with text. */
+static bool fourth_section(const hparams *hp, uint32_t i)
+{
+    const uint32_t *s = hp->rope_section;
+    uint32_t sum = s[0] + s[1] + s[2] + s[3];
+    if (!sum) return false;
+    i %= sum;
+    return hp->rope_interleaved ? i >= 3 * s[i % 3] : i >= s[0] + s[1] + s[2];
+}
+
 tawny_status rope_frequencies(const model *m, const rope_hp *r, const float *factors, double *freq, float *magnitude)
 {
-    (void)m;
     double low = 0, high = 0, mag = (double)r->attn_factor;
     if (r->ext_factor != 0) {
         low = floor_of(yarn_dim(r, (double)r->beta_fast));
         high = -floor_of(-yarn_dim(r, (double)r->beta_slow));
         if (low < 0) low = 0;
         if (high > r->n_rot - 1) high = r->n_rot - 1;
-        mag *= 1 + 0.1 * d_log(1 / (double)r->scale);
+        if (r->scale < 1) mag *= 1 + 0.1 * d_log(1 / (double)r->scale);
     }
     for (uint32_t i = 0; i < r->n_rot / 2; i++) {
         double extrapolated = d_pow((double)r->base, -2.0 * i / r->n_rot) / (factors ? (double)factors[i] : 1.0);
@@ -37,7 +46,7 @@ tawny_status rope_frequencies(const model *m, const rope_hp *r, const float *fac
             ramp = (1 - (ramp < 0 ? 0 : ramp > 1 ? 1 : ramp)) * (double)r->ext_factor;
             f = f * (1 - ramp) + extrapolated * ramp;
         }
-        freq[i] = f;
+        freq[i] = fourth_section(&m->hp, i) ? 0 : f;
     }
     *magnitude = (float)mag;
     return TAWNY_OK;

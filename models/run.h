@@ -108,15 +108,25 @@ typedef struct job {
 } job;
 void op_matmul_jobs(run *r, const job *jobs, int n_jobs, const float *x);
 
-typedef enum glu { GLU_SILU, GLU_GELU, GLU_GELU_TANH, GLU_RELU2 } glu;
-/* y = act(gate x) * (up x); both have the same rows. Result in gate->y. */
+/* GLU_SWIGLU_OAI: g sigmoid(1.702 g) (u + 1) with g <= 7, |u| <= 7 (gpt-oss). */
+typedef enum glu { GLU_SILU, GLU_GELU, GLU_GELU_TANH, GLU_RELU2, GLU_SWIGLU_OAI } glu;
+/* y = act(gate x) * (up x); both have the same rows. Result in gate->y. Without up (NULL): act(gate x). */
 void op_matmul_glu(run *r, const job *gate, const job *up, glu act, const float *x);
 
 void op_embed(run *r, float *x);                                       /* token buffer [n][n_embd] */
 void op_rms_norm(run *r, float *y, const float *x, const float *w, int64_t dim, float eps);
 /* The norm of each of n_vec vectors of dim in a token's row (QK norm). y may be x only if it is a token buffer. */
 void op_rms_norm_heads(run *r, float *y, const float *x, const float *w, int64_t n_vec, int64_t dim, float eps);
+/* The layer norm of each of n_vec vectors; w is [dim] or, with `each`, [n_vec][dim]; w and b may be NULL. */
+void op_layer_norm_heads(run *r, float *y, const float *x, const float *w, const float *b, int64_t n_vec, int64_t dim, bool each,
+                         float eps);
+/* The model's kind of norm over the residual stream's width. */
+void op_norm(run *r, float *y, const float *x, const float *w, const float *b);
 void op_add(run *r, float *y, const float *a, const float *b, int64_t dim); /* y a token buffer */
+/* y += a * sigmoid(w . h), y a token buffer */
+void op_add_gated(run *r, float *y, const float *a, const float *w, const float *h, int64_t dim);
+void op_mul_vector(run *r, float *y, const float *a, const float *w, int64_t dim); /* y = a * w, w [dim] */
+void op_clamp(run *r, float *y, const float *a, float limit, int64_t dim);         /* to -limit .. limit */
 void op_scale(run *r, float *y, const float *a, float s, int64_t dim);
 void op_copy(run *r, float *y, const float *a, int64_t dim); /* y a token buffer */
 

@@ -55,6 +55,20 @@ static void rms_norm(float *y, const float *x, const float *w, size_t n, float e
     for (size_t i = 0; i < n; i++) y[i] = w ? (x[i] * r) * w[i] : x[i] * r;
 }
 
+static void layer_norm(float *y, const float *x, const float *w, const float *b, size_t n, float eps)
+{
+    float p[16] = {0};
+    for (size_t i = 0; i < n; i++) p[i % 16] += x[i];
+    float mean = fold(p) / (float)n;
+    for (size_t i = 0; i < n; i++) y[i] = x[i] - mean;
+    float r = 1.0f / sqrtf(dot(y, y, n) / (float)n + eps);
+    for (size_t i = 0; i < n; i++) {
+        y[i] *= r;
+        if (w) y[i] *= w[i];
+        if (b) y[i] += b[i];
+    }
+}
+
 static void add(float *y, const float *a, const float *b, size_t n)
 {
     for (size_t i = 0; i < n; i++) y[i] = a[i] + b[i];
@@ -172,7 +186,7 @@ static void to_f16(uint16_t *y, const float *x, size_t n)
 }
 
 const simd_part simd_float_scalar = {.t = {
-    .quantize = quantize, .rms_norm = rms_norm, .add = add, .mul = mul, .scale = scale, .madd = madd,
+    .quantize = quantize, .rms_norm = rms_norm, .layer_norm = layer_norm, .add = add, .mul = mul, .scale = scale, .madd = madd,
     .dot = dot, .max = max, .exp_sum = exp_sum, .rope_norm = rope_norm, .rope_neox = rope_neox,
     .attn = attn, .attn_f16 = attn_f16, .attn_merge = attn_merge,
     .f16_to_f32 = from_f16, .f32_to_f16 = to_f16,

@@ -91,6 +91,9 @@ typedef struct simd_table {
     /* y = x * (1 / sqrt(mean(x^2) + eps)) * w; the sum by sixteen partials, the mean by one division,
      * then (x * r) * w. w may be NULL. y may be x. */
     void (*rms_norm)(float *y, const float *x, const float *w, size_t n, float eps);
+    /* y = (x - mean(x)) * (1 / sqrt(mean((x - mean)^2) + eps)) * w + b; sums by sixteen partials, means by one
+     * division, d = x - mean rounded, then d * r, * w, + b one by one. w and b may be NULL. y may be x. */
+    void (*layer_norm)(float *y, const float *x, const float *w, const float *b, size_t n, float eps);
     void (*add)(float *y, const float *a, const float *b, size_t n);               /* y = a + b */
     void (*mul)(float *y, const float *a, const float *b, size_t n);               /* y = a * b */
     void (*scale)(float *y, const float *a, float s, size_t n);                    /* y = a * s */

@@ -35,7 +35,10 @@ static tawny_status make_rope(tawny_engine *e, tawny_error *err)
         double *freq = arena_array(e->mem, h->n_rot / 2 + 1, sizeof *freq);
         if (!freq) return err_nomem(err);
         const float *factors = m->rope_freqs[0];
-        if (m->rope_freqs[1] && m->rope_freqs[2]) factors = m->rope_freqs[(uint32_t)e->n_ctx > h->orig_ctx ? 1 : 2];
+        if (h->no_factors)
+            factors = NULL;
+        else if (m->rope_freqs[1] && m->rope_freqs[2])
+            factors = m->rope_freqs[(uint32_t)e->n_ctx > h->orig_ctx ? 1 : 2];
         tawny_status st = rope_frequencies(m, h, factors, freq, &e->shared.rope_mag[i]);
         if (st != TAWNY_OK) return st;
         e->shared.rope_freq[i] = freq;

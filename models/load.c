@@ -1,0 +1,96 @@
+/* Steps of loading that several architectures share. */
+#include "load.h"
+
+#include <math.h>
+#include <stdio.h>
+
+#include "blocks.h"
+
+tawny_status load_rms_eps(model *m, tawny_error *err)
+{
+    return model_get_f32(m, "attention.layer_norm_rms_epsilon", 0, 1, &m->hp.norm_eps, err);
+}
+
+tawny_status load_layer_norm_eps(model *m, tawny_error *err)
+{
+    m->hp.norm = NORM_LAYER;
+    return model_get_f32(m, "attention.layer_norm_epsilon", 0, 1, &m->hp.norm_eps, err);
+}
+
+/* Which layers have a window: the array, or the period. */
+static tawny_status windowed_layers(const model *m, uint32_t period, uint32_t *yes, tawny_error *err)
+{
+    char key[160];
+    snprintf(key, sizeof key, "%s.attention.sliding_window_pattern", m->arch_name);
+    const gguf_kv *kv = gguf_find(m->file, key);
+    if (kv && kv->type == GGUF_ARR) return gguf_get_u32_per_layer(m->file, key, m->hp.n_layer, 0, 1, yes, err);
+    TRY(model_opt_u32(m, "attention.sliding_window_pattern", 0, MODEL_MAX_LAYERS, &period, err));
+    for (uint32_t i = 0; i < m->hp.n_layer; i++) yes[i] = period == 0 || i % period < period - 1;
+    return TAWNY_OK;
+}
+
+tawny_status load_windows(model *m, uint32_t window, uint32_t period, tawny_error *err)
+{
+    hparams *hp = &m->hp;
+    uint32_t yes[MODEL_MAX_LAYERS], dk = 0, dv = 0;
+    TRY(windowed_layers(m, period, yes, err));
+    TRY(model_opt_u32(m, "attention.key_length_swa", 1, 1024, &dk, err));
+    TRY(model_opt_u32(m, "attention.value_length_swa", 1, 1024, &dv, err));
+    uint32_t head = dk ? dk : hp->layer[0].dk;
+    if (dk && hp->rope[1].n_rot > dk) hp->rope[1].n_rot = dk;
+    TRY(model_opt_f32(m, "rope.freq_base_swa", 1e-3f, 1e15f, &hp->rope[1].base, err));
+    TRY(model_opt_u32(m, "rope.dimension_count_swa", 0, head, &hp->rope[1].n_rot, err));
+    if (hp->rope[1].n_rot % 2)
+        return err_set(err, TAWNY_E_FORMAT, "%s: %s.rope.dimension_count_swa %u is odd", gguf_path(m->file), m->arch_name, hp->rope[1].n_rot);
+    for (uint32_t i = 0; i < hp->n_layer; i++) {
+        if (!yes[i]) continue;
+        layer_hp *l = &hp->layer[i];
+        l->window = window;
+        l->rope = 1;
+        if (dk) l->dk = dk;
+        if (dv) l->dv = dv;
+    }
+    return TAWNY_OK;
+}
+
+tawny_status load_rope_sections(model *m, bool required, tawny_error *err)
+{
+    char key[160];
+    uint32_t *s = m->hp.rope_section;
+    snprintf(key, sizeof key, "%s.rope.dimension_sections", m->arch_name);
+    if (!required && !gguf_find(m->file, key)) return TAWNY_OK;
+    TRY(gguf_get_u32_per_layer(m->file, key, 4, 0, 65536, s, err));
+    if (required && s[0] + s[1] + s[2] + s[3] == 0)
+        return err_set(err, TAWNY_E_FORMAT, "%s: %s is all zeros", gguf_path(m->file), key);
+    return TAWNY_OK;
+}
+
+tawny_status load_leading_dense(model *m, tawny_error *err)
+{
+    uint32_t lead = 0;
+    TRY(model_opt_u32(m, "leading_dense_block_count", 0, m->hp.n_layer, &lead, err));
+    for (uint32_t i = 0; i < m->hp.n_layer; i++) m->hp.layer[i].moe = m->hp.n_expert && i >= lead;
+    return TAWNY_OK;
+}
+
+tawny_status load_gating(model *m, uint32_t fallback, tawny_error *err)
+{
+    static const uint32_t kind[] = {0, MOE_GATING_SOFTMAX, MOE_GATING_SIGMOID, MOE_GATING_SOFTMAX_CHOSEN};
+    uint32_t f = 0;
+    TRY(model_opt_u32(m, "expert_gating_func", 0, 3, &f, err));
+    m->hp.expert_gating = f ? kind[f] : fallback;
+    return TAWNY_OK;
+}
+
+tawny_status load_needs_experts(const model *m, tawny_error *err)
+{
+    if (m->hp.n_expert) return TAWNY_OK;
+    return err_set(err, TAWNY_E_FORMAT, "%s: %s.expert_count is missing or 0", gguf_path(m->file), m->arch_name);
+}
+
+void load_expert_width(model *m)
+{
+    char key[160];
+    snprintf(key, sizeof key, "%s.expert_feed_forward_length", m->arch_name);
+    if (!gguf_find(m->file, key)) m->hp.n_ff_exp = m->hp.layer[0].n_ff / m->hp.n_expert_used;
+}

@@ -1,0 +1,33 @@
+/* Steps of loading that several architectures share, beyond what hparams.c reads for all. */
+#ifndef MODELS_LOAD_H
+#define MODELS_LOAD_H
+
+#include "model.h"
+
+/* The epsilon of the norms, required: of RMS norms, or of layer norms (which the model then has). */
+tawny_status load_rms_eps(model *m, tawny_error *err);
+tawny_status load_layer_norm_eps(model *m, tawny_error *err);
+
+/* Sliding windows of `window` tokens in the layers that attention.sliding_window_pattern names: an array of
+ * flags, or a period p (`period` where the key is missing) of which all layers but the p-th have a window; a
+ * period of 0: all. Layers with a window use rope[1], with rope.freq_base_swa, rope.dimension_count_swa,
+ * and attention.key_length_swa and value_length_swa where given. */
+tawny_status load_windows(model *m, uint32_t window, uint32_t period, tawny_error *err);
+
+/* Sections of multi-dimensional RoPE (rope.dimension_sections). All dimensions of a text are its position, but for
+ * the fourth, which is 0: pairs of that section do not turn. */
+tawny_status load_rope_sections(model *m, bool required, tawny_error *err);
+
+/* Experts from layer leading_dense_block_count on. */
+tawny_status load_leading_dense(model *m, tawny_error *err);
+
+/* expert_gating_func, or `fallback` (MOE_GATING_...) where the key is missing or 0. */
+tawny_status load_gating(model *m, uint32_t fallback, tawny_error *err);
+
+/* Experts without a width of their own share the feed-forward length. */
+void load_expert_width(model *m);
+
+/* Fails by name where the model has no experts. */
+tawny_status load_needs_experts(const model *m, tawny_error *err);
+
+#endif
