@@ -27,6 +27,12 @@ static uint64_t dim_value(const model *m, uint32_t il, dim_id d)
     case DIM_HEADS: return l->n_head;
     case DIM_HEADS_KV: return l->n_head_kv;
     case DIM_ROT_HALF: return hp->rope[0].n_rot / 2;
+    case DIM_PLE: return hp->n_ple;
+    case DIM_PLE_ALL: return (uint64_t)hp->n_ple * hp->n_layer;
+    case DIM_STREAMS: return hp->n_streams;
+    case DIM_STREAMS_2: return (uint64_t)hp->n_streams * hp->n_streams;
+    case DIM_STREAMS_LESS_1: return hp->n_streams - 1u;
+    case DIM_LAUREL: return hp->laurel_rank;
     case DIM_ONE:
     case DIM_NONE: break;
     }
@@ -100,6 +106,7 @@ static bool applies(const model *m, const binding *b, uint32_t il)
     if ((b->flags & BIND_SHEXP) && (!moe || !m->hp.n_ff_shexp)) return false;
     if ((b->flags & BIND_SPLIT_QKV) && L->wqkv.data) return false;
     if ((b->flags & BIND_SPLIT_EXPS) && L->gate_up_exps.data) return false;
+    if ((b->flags & BIND_OWN_KV) && m->hp.layer[il].kv_shared) return false;
     return true;
 }
 

@@ -32,5 +32,16 @@ static tawny_status load_mistral3(model *m, tawny_error *err)
     return TAWNY_OK;
 }
 
+/* Every fourth layer goes without RoPE. */
+static tawny_status load_smollm3(model *m, tawny_error *err)
+{
+    m->hp.rope_style = ROPE_NORM;
+    for (uint32_t i = 3; i < m->hp.n_layer; i += 4) m->hp.layer[i].no_rope = true;
+    return load_rms_eps(m, err);
+}
+
+static const binding bindings_dense[] = {BIND_ENDS, BIND_PRE_NORMS, BIND_ATTN, BIND_FFN, {0}};
+
 const arch arch_llama = {.name = "llama", .load = load_llama, .bindings = bindings, .forward = forward};
 const arch arch_mistral3 = {.name = "mistral3", .load = load_mistral3, .bindings = bindings, .forward = forward};
+const arch arch_smollm3 = {.name = "smollm3", .load = load_smollm3, .bindings = bindings_dense, .forward = forward};

@@ -53,6 +53,21 @@ tawny_status load_windows(model *m, uint32_t window, uint32_t period, tawny_erro
     return TAWNY_OK;
 }
 
+tawny_status load_shared_kv(model *m, uint32_t own, tawny_error *err)
+{
+    for (uint32_t i = own; i < m->hp.n_layer; i++) {
+        layer_hp *l = &m->hp.layer[i];
+        uint32_t back = l->rope ? 2 : 1;
+        if (own < 2) return err_set(err, TAWNY_E_FORMAT, "%s: layer %u has no layer before it to share keys and values with", gguf_path(m->file), i);
+        const layer_hp *from = &m->hp.layer[own - back];
+        if (from->window != l->window || from->rope != l->rope || from->n_head_kv != l->n_head_kv || from->dk != l->dk || from->dv != l->dv)
+            return err_set(err, TAWNY_E_UNSUPPORTED, "%s: layer %u cannot share the keys and values of layer %u: their windows or heads differ",
+                           gguf_path(m->file), i, own - back);
+        l->kv_shared = 1 + own - back;
+    }
+    return TAWNY_OK;
+}
+
 tawny_status load_rope_sections(model *m, bool required, tawny_error *err)
 {
     char key[160];

@@ -14,6 +14,9 @@ tawny_status load_layer_norm_eps(model *m, tawny_error *err);
  * and attention.key_length_swa and value_length_swa where given. */
 tawny_status load_windows(model *m, uint32_t window, uint32_t period, tawny_error *err);
 
+/* Layers from `own` on read the keys and values of the last two before it, which are a windowed and a full one. */
+tawny_status load_shared_kv(model *m, uint32_t own, tawny_error *err);
+
 /* Sections of multi-dimensional RoPE (rope.dimension_sections). All dimensions of a text are its position, but for
  * the fourth, which is 0: pairs of that section do not turn. */
 tawny_status load_rope_sections(model *m, bool required, tawny_error *err);

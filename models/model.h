@@ -52,6 +52,7 @@ typedef struct hparams {
     uint32_t n_expert, n_expert_used, n_ff_exp, n_ff_shexp;
     uint32_t n_expert_group, n_expert_group_used; /* only experts of the best groups are chosen; 0: no groups */
     uint32_t n_ple; /* width of the embeddings that each layer has of its own */
+    uint32_t n_streams, laurel_rank; /* of AltUp and LAuReL */
     norm_kind norm; /* of the residual stream */
     float norm_eps;
     float attn_scale; /* of QK */
@@ -87,6 +88,11 @@ typedef struct layer_weights {
     const float *gate_exps_b, *up_exps_b, *down_exps_b;
     weight gate_sh, up_sh, down_sh;
     const float *router_sh; /* [n_embd]: the shared expert counts sigmoid(router_sh . h) */
+    /* of the later Gemmas */
+    const float *router_scale, *ffn_pre_norm_2, *ffn_post_norm_1, *ffn_post_norm_2, *out_scale;
+    weight ple_gate, ple_proj, laurel_l, laurel_r;
+    const float *ple_post_norm, *laurel_post_norm;
+    const float *altup_router, *altup_router_norm, *altup_predict_coef, *altup_correct_coef, *altup_correct_scale;
 } layer_weights;
 
 typedef struct arch arch;
@@ -98,6 +104,8 @@ typedef struct model {
     char arch_name[64];
     hparams hp;
     weight tok_embd, output;
+    weight ple_embd, ple_model_proj, altup_proj, altup_unembd_proj;
+    const float *ple_proj_norm;
     const float *output_norm, *output_norm_b, *output_b;
     const float *rope_freqs[3]; /* factors: [0] always, [1] long, [2] short contexts; [n_rot / 2] each */
     layer_weights *layers;              /* [n_layer] */
@@ -113,7 +121,8 @@ typedef enum dim_id {
     DIM_V,    /* n_head_kv * dv */
     DIM_QKV,  /* all three */
     DIM_O,    /* n_head * dv */
-    DIM_HEAD_K, DIM_HEAD_V, DIM_HEADS, DIM_HEADS_KV, DIM_ROT_HALF, DIM_ONE
+    DIM_HEAD_K, DIM_HEAD_V, DIM_HEADS, DIM_HEADS_KV, DIM_ROT_HALF, DIM_ONE,
+    DIM_PLE, DIM_PLE_ALL, DIM_STREAMS, DIM_STREAMS_2 /* squared */, DIM_STREAMS_LESS_1, DIM_LAUREL
 } dim_id;
 
 typedef enum bind_flag {
@@ -124,7 +133,8 @@ typedef enum bind_flag {
     BIND_GLOBAL = 16,  /* offset into model, not layer; the name is whole */
     BIND_SPLIT_QKV = 32,    /* only in layers without a fused attn_qkv (which its table binds before) */
     BIND_SPLIT_EXPS = 64,   /* only in layers without a fused ffn_gate_up_exps (likewise) */
-    BIND_SHEXP = 128        /* only where there are shared experts (n_ff_shexp), in layers with experts */
+    BIND_SHEXP = 128,       /* only where there are shared experts (n_ff_shexp), in layers with experts */
+    BIND_OWN_KV = 256       /* only in layers with keys and values of their own */
 } bind_flag;
 
 typedef struct binding {
