@@ -1,4 +1,5 @@
-/* llama (dense and mixture of experts), mistral3, and their like: pre-norm, RoPE on adjacent pairs, SwiGLU. */
+/* llama (dense and mixture of experts), mistral3, and their like: pre-norm, RoPE, SwiGLU. smollm3 leaves RoPE out of
+ * every fourth layer, seed_oss turns halves, arcee has a squared ReLU without a gate. */
 #include "archs.h"
 #include "bindings.h"
 #include "blocks.h"
@@ -40,8 +41,37 @@ static tawny_status load_smollm3(model *m, tawny_error *err)
     return load_rms_eps(m, err);
 }
 
+static tawny_status load_seed_oss(model *m, tawny_error *err)
+{
+    m->hp.rope_style = ROPE_NEOX;
+    return load_rms_eps(m, err);
+}
+
+static tawny_status load_internlm2(model *m, tawny_error *err)
+{
+    m->hp.rope_style = ROPE_NORM;
+    return load_rms_eps(m, err);
+}
+
+static void forward_arcee(run *r)
+{
+    decoder_forward(r, &(decoder_spec){.attn = {.scale = r->m->hp.attn_scale}, .act = GLU_RELU2});
+}
+
+static const binding bindings_arcee[] = {BIND_ENDS, BIND_ROPE_FACTORS, BIND_PRE_NORMS, BIND_ATTN, BIND_FFN_UNGATED, {0}};
+static const binding bindings_seed_oss[] = {
+    BIND_ENDS,
+    BIND_V(attn_norm, "attn_norm.weight", 0, DIM_EMBD),
+    BIND_ATTN,
+    BIND_V(ffn_norm, "post_attention_norm.weight", 0, DIM_EMBD),
+    BIND_FFN,
+    {0},
+};
 static const binding bindings_dense[] = {BIND_ENDS, BIND_PRE_NORMS, BIND_ATTN, BIND_FFN, {0}};
 
 const arch arch_llama = {.name = "llama", .load = load_llama, .bindings = bindings, .forward = forward};
 const arch arch_mistral3 = {.name = "mistral3", .load = load_mistral3, .bindings = bindings, .forward = forward};
 const arch arch_smollm3 = {.name = "smollm3", .load = load_smollm3, .bindings = bindings_dense, .forward = forward};
+const arch arch_internlm2 = {.name = "internlm2", .load = load_internlm2, .bindings = bindings_dense, .forward = forward};
+const arch arch_seed_oss = {.name = "seed_oss", .load = load_seed_oss, .bindings = bindings_seed_oss, .forward = forward};
+const arch arch_arcee = {.name = "arcee", .load = load_internlm2, .bindings = bindings_arcee, .forward = forward_arcee};

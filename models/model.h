@@ -42,6 +42,7 @@ typedef struct layer_hp {
     uint32_t chunk;  /* attention stays inside chunks of so many positions; 0: none */
     uint32_t kv_shared; /* 1 + the layer whose keys and values this one reads; 0: it has its own */
     uint32_t rope;   /* which rope_hp */
+    float act[4];    /* parameters of the activation, where it has any */
     bool no_rope;
     bool moe;
     bool recurrent;
@@ -57,6 +58,7 @@ typedef struct hparams {
     float norm_eps;
     float attn_scale; /* of QK */
     float embd_scale, residual_scale, logit_scale; /* 1 unless the architecture says otherwise */
+    float clamp_kqv; /* 0: none */
     float attn_softcap, final_softcap;             /* 0: none */
     float attn_temp_scale, attn_temp_floor, attn_temp_offset; /* q *= ln(floor((pos + offset) / floor) + 1) * scale + 1; 0: none */
     float expert_scale;

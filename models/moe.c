@@ -62,9 +62,11 @@ static void route_token(const model *m, const layer_weights *L, float *logits, i
     const hparams *hp = &m->hp;
     size_t n = hp->n_expert, used = hp->n_expert_used;
     float score[MODEL_MAX_EXPERTS];
+    memcpy(score, logits, n * sizeof *score);
     if (hp->expert_gating == MOE_GATING_SOFTMAX) softmax(logits, n);
     if (hp->expert_gating == MOE_GATING_SIGMOID) simd.sigmoid(logits, logits, n);
-    memcpy(score, logits, n * sizeof *score);
+    /* Weights of the input are a function of the logits that may saturate: those choose. */
+    if (!hp->expert_weigh_input) memcpy(score, logits, n * sizeof *score);
     if (L->expert_bias) simd.add(score, score, L->expert_bias, n);
     if (hp->n_expert_group) mask_groups(hp, score);
     choose(score, (int)n, (int)used, id);

@@ -1,0 +1,51 @@
+/* Decoders with layer norms that have biases: stablelm (SwiGLU; its 12B has no norm before the feed-forward, which then runs
+ * beside attention, but norms q and k), starcoder2 (GELU without a gate), nemotron (squared ReLU without a gate). */
+#include "archs.h"
+#include "bindings.h"
+#include "blocks.h"
+#include "load.h"
+
+static void forward_stablelm(run *r)
+{
+    decoder_forward(r, &(decoder_spec){
+        .attn = {.scale = r->m->hp.attn_scale, .qk_norm = QK_NORM_LAYER}, .act = GLU_SILU, .parallel = !r->m->layers[0].ffn_norm,
+    });
+}
+
+static void forward_starcoder2(run *r)
+{
+    decoder_forward(r, &(decoder_spec){.attn = {.scale = r->m->hp.attn_scale}, .act = GLU_GELU_TANH});
+}
+
+static void forward_nemotron(run *r)
+{
+    decoder_forward(r, &(decoder_spec){.attn = {.scale = r->m->hp.attn_scale}, .act = GLU_RELU2});
+}
+
+#define LAYER_NORMS(ffn)                                            \
+    BIND_ENDS,                                                      \
+    BIND_GV(output_norm_b, "output_norm.bias", 0, DIM_EMBD),        \
+    BIND_V(attn_norm, "attn_norm.weight", 0, DIM_EMBD),             \
+    BIND_V(attn_norm_b, "attn_norm.bias", 0, DIM_EMBD),             \
+    BIND_V(ffn_norm, "ffn_norm.weight", (ffn), DIM_EMBD),           \
+    BIND_V(ffn_norm_b, "ffn_norm.bias", (ffn), DIM_EMBD),           \
+    BIND_ATTN
+
+static const binding bindings_stablelm[] = {
+    LAYER_NORMS(BIND_OPTIONAL),
+    BIND_V(q_norm, "attn_q_norm.weight", BIND_OPTIONAL, DIM_HEAD_K, DIM_HEADS),
+    BIND_V(k_norm, "attn_k_norm.weight", BIND_OPTIONAL, DIM_HEAD_K, DIM_HEADS_KV),
+    BIND_FFN,
+    {0},
+};
+static const binding bindings_ungated[] = {LAYER_NORMS(0), BIND_FFN_UNGATED, {0}};
+
+static tawny_status load(model *m, tawny_error *err)
+{
+    m->hp.rope_style = ROPE_NEOX;
+    return load_layer_norm_eps(m, err);
+}
+
+const arch arch_stablelm = {.name = "stablelm", .load = load, .bindings = bindings_stablelm, .forward = forward_stablelm};
+const arch arch_starcoder2 = {.name = "starcoder2", .load = load, .bindings = bindings_ungated, .forward = forward_starcoder2};
+const arch arch_nemotron = {.name = "nemotron", .load = load, .bindings = bindings_ungated, .forward = forward_nemotron};
