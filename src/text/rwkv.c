@@ -65,7 +65,7 @@ static void backward(const tokenizer *t, const char *p, size_t n, step *s)
 {
     s[n] = (step){0};
     for (size_t i = n; i-- > 0;) {
-        if (((unsigned char)p[i] & 0xc0) == 0x80) continue; /* canonical text: no character starts here */
+        if (((unsigned char)p[i] & 0xc0) == 0x80) continue; /* no character starts here */
         uint32_t len = uni_lead(p[i]), node = TRIE_ROOT;
         s[i] = (step){INT64_MAX, len, TOK_NONE};
         for (size_t k = i; k < n && (node = trie_step(t->words, node, (unsigned char)p[k]));) {
@@ -85,9 +85,10 @@ bool plamo_encode(const tokenizer *t, const char *p, size_t n, tok_vec *out)
     uint32_t cp;
     char u[4];
     for (size_t i = 0; i < n;) {
-        size_t at = i;
-        i += uni_decode(p + i, n - i, &cp);
-        if (at || cp != 0xfeff) buf_add(&b, u, uni_encode(cp, u));
+        unsigned len = uni_take(p + i, n - i, &cp);
+        if (len && cp >= UNI_POINTS) buf_add(&b, p + i, len);
+        else if (i || cp != 0xfeff) buf_add(&b, u, uni_encode(cp, u));
+        i += len ? len : 1;
     }
     step *s = buf_ok(&b) ? malloc((b.size + 1) * sizeof *s) : NULL;
     bool ok = s != NULL;

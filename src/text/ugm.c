@@ -95,9 +95,8 @@ static span normal_form(const tokenizer *t, const char *p, size_t n)
     if (k) return (span){p, k, k}; /* the start of a user-defined token counts too */
     span s = t->n_charsmap ? mapped(t, p, n) : (span){0};
     if (s.took) return s;
-    unsigned len = uni_decode(p, n, &cp);
-    if (len == 1 && (unsigned char)*p >= 0x80) return (span){"\ufffd", 3, 1};
-    return (span){p, len, len};
+    unsigned len = uni_take(p, n, &cp);
+    return len ? (span){p, len, len} : (span){"\ufffd", 3, 1};
 }
 
 static bool normalize(const tokenizer *t, const char *p, size_t n, buf *out)

@@ -46,14 +46,20 @@ static bool cont(const char *p, size_t n, unsigned want)
     return true;
 }
 
-unsigned uni_decode(const char *p, size_t n, uint32_t *cp)
+unsigned uni_take(const char *p, size_t n, uint32_t *cp)
 {
     unsigned u = (unsigned char)p[0], len = uni_lead(p[0]);
     if (u < 0x80) return *cp = u, 1u;
-    if (u < 0xc0 || u >= 0xf8 || !cont(p, n, len)) return *cp = UNI_BAD, 1u;
-    uni_next(p, cp);
-    if (*cp >= UNI_POINTS) return *cp = UNI_BAD, 1u;
-    return len;
+    if (u < 0xc0 || u >= 0xf8 || !cont(p, n, len)) return *cp = UNI_BAD, 0u;
+    return uni_next(p, cp);
+}
+
+unsigned uni_decode(const char *p, size_t n, uint32_t *cp)
+{
+    unsigned len = uni_take(p, n, cp);
+    if (len && *cp < UNI_POINTS) return len;
+    *cp = UNI_BAD;
+    return 1;
 }
 
 unsigned uni_encode(uint32_t cp, char out[4])

@@ -31,6 +31,9 @@ void uni_fill(uint8_t table[UNI_POINTS]); /* class bits of every code point */
  * or lies beyond U+10FFFF, is one byte long and reads as U+FFFD. */
 unsigned uni_decode(const char *p, size_t n, uint32_t *cp);
 
+/* The same, but four bytes may reach beyond U+10FFFF, and what is malformed has length 0. */
+unsigned uni_take(const char *p, size_t n, uint32_t *cp);
+
 unsigned uni_encode(uint32_t cp, char out[4]); /* cp < UNI_POINTS; surrogates as three bytes */
 
 /* True where decoding and encoding again gives the same bytes. */
