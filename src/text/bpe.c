@@ -5,45 +5,87 @@
 #include "tok_int.h"
 #include "unicode.h"
 
-/* The token of a merge's half: in the files the halves are written as the tokens are. */
-static tawny_status half(const tokenizer *t, uint64_t i, const char *p, size_t n, const char *which, tawny_token *id,
-                         tawny_error *err)
-{
-    *id = tok_index_find(&t->index, p, n);
-    if (*id != TOK_NONE) return TAWNY_OK;
-    return tok_bad(t, err, "tokenizer.ggml.merges[%llu]: %s, \"%.*s\", is no token", (unsigned long long)i, which,
-                   (int)(n < 80 ? n : 80), p);
-}
+enum { LEFT, RIGHT, MADE, BATCH = 64 };
 
-/* "left right"; the left half may itself start with a space. Of equal pairs the first one counts. */
-static tawny_status add_merge(tokenizer *t, uint64_t i, gguf_str s, buf *b, tawny_error *err)
+/* A merge as the file has it. `made` lies in a buffer that is still growing, so by offset. */
+typedef struct written {
+    gguf_str half[2];
+    size_t made, n_made;
+    uint32_t hash[3];
+    tawny_token id[3];
+} written;
+
+/* "left right"; the left half may itself start with a space. */
+static tawny_status read_merge(const tokenizer *t, uint64_t i, gguf_str s, buf *b, written *m, tawny_error *err)
 {
     const char *space = s.n > 1 ? memchr(s.p + 1, ' ', s.n - 1) : NULL;
     if (!space)
         return tok_bad(t, err, "tokenizer.ggml.merges[%llu] is \"%.*s\", which is no pair", (unsigned long long)i,
                        (int)(s.n < 80 ? s.n : 80), s.p);
-    tawny_token left, right, id;
-    size_t n = (size_t)(space - s.p);
-    buf_clear(b);
-    buf_add(b, s.p, n);
-    buf_add(b, space + 1, s.n - n - 1);
+    m->half[LEFT] = (gguf_str){s.p, (size_t)(space - s.p)};
+    m->half[RIGHT] = (gguf_str){space + 1, s.n - m->half[LEFT].n - 1};
+    m->made = b->size;
+    m->n_made = s.n - 1;
+    for (int k = LEFT; k <= RIGHT; k++) {
+        m->hash[k] = tok_hash(m->half[k].p, m->half[k].n);
+        buf_add(b, m->half[k].p, m->half[k].n);
+    }
     if (!buf_ok(b)) return err_nomem(err);
-    tawny_status st = half(t, i, s.p, n, "its left half", &left, err);
-    if (st == TAWNY_OK) st = half(t, i, space + 1, s.n - n - 1, "its right half", &right, err);
-    if (st == TAWNY_OK) st = half(t, i, b->data, b->size, "what it makes", &id, err);
-    if (st != TAWNY_OK) return st;
-    uint64_t pair = (uint64_t)(uint32_t)left << 32 | (uint32_t)right;
-    size_t k = tok_pair_slot(t, pair);
-    if (t->merges[k].pair == UINT64_MAX) t->merges[k] = (tok_merge){pair, (uint32_t)i, id};
-    size_t bit = (size_t)(tok_pair_hash(pair) >> 7) & t->filter_mask;
-    t->merge_filter[bit / 64] |= UINT64_C(1) << bit % 64;
+    m->hash[MADE] = tok_hash(b->data + m->made, m->n_made);
     return TAWNY_OK;
+}
+
+/* The tokens of a merge: in the files its halves are written as the tokens are. */
+static tawny_status find_tokens(const tokenizer *t, uint64_t i, const buf *b, written *m, tawny_error *err)
+{
+    static const char *const which[] = {"its left half", "its right half", "what it makes"};
+    for (int k = LEFT; k <= MADE; k++) {
+        gguf_str s = k == MADE ? (gguf_str){b->data + m->made, m->n_made} : m->half[k];
+        m->id[k] = tok_index_find_hashed(&t->index, s.p, s.n, m->hash[k]);
+        if (m->id[k] == TOK_NONE)
+            return tok_bad(t, err, "tokenizer.ggml.merges[%llu]: %s, \"%.*s\", is no token", (unsigned long long)i,
+                           which[k], (int)(s.n < 80 ? s.n : 80), s.p);
+    }
+    return TAWNY_OK;
+}
+
+static uint64_t pair_of(const written *m) { return (uint64_t)(uint32_t)m->id[LEFT] << 32 | (uint32_t)m->id[RIGHT]; }
+
+/* Of equal pairs the first one counts. */
+static void add_merge(tokenizer *t, uint64_t i, const written *m)
+{
+    uint64_t pair = pair_of(m);
+    size_t k = tok_pair_slot(t, pair), bit = (size_t)(tok_pair_hash(pair) >> 7) & t->filter_mask;
+    if (t->merges[k].pair == UINT64_MAX) t->merges[k] = (tok_merge){pair, (uint32_t)i, m->id[MADE]};
+    t->merge_filter[bit / 64] |= UINT64_C(1) << bit % 64;
+}
+
+/* n merges from number i on. */
+static tawny_status add_batch(tokenizer *t, uint64_t i, const gguf_array *a, size_t *at, unsigned n, buf *b,
+                              tawny_error *err)
+{
+    written m[BATCH];
+    gguf_str s;
+    tawny_status st = TAWNY_OK;
+    buf_clear(b);
+    for (unsigned k = 0; k < n && st == TAWNY_OK; k++) {
+        if (gguf_array_next_str(a, at, &s)) st = read_merge(t, i + k, s, b, &m[k], err);
+        else st = tok_bad(t, err, "tokenizer.ggml.merges ends at element %llu", (unsigned long long)(i + k));
+    }
+    for (int step = 0; step < 3 && st == TAWNY_OK; step++)
+        for (unsigned k = 0; k < n; k++)
+            for (int w = LEFT; w <= MADE; w++) tok_index_fetch(&t->index, m[k].hash[w], step);
+    for (unsigned k = 0; k < n && st == TAWNY_OK; k++) {
+        st = find_tokens(t, i + k, b, &m[k], err);
+        if (st == TAWNY_OK) __builtin_prefetch(&t->merges[tok_pair_hash(pair_of(&m[k])) & t->merge_mask]);
+    }
+    for (unsigned k = 0; k < n && st == TAWNY_OK; k++) add_merge(t, i + k, &m[k]);
+    return st;
 }
 
 static tawny_status load_merges(const gguf *g, tokenizer *t, tawny_error *err)
 {
     gguf_array a;
-    gguf_str s;
     tawny_status st = t->pre_flags & PRE_NO_MERGES ? gguf_opt_array(g, "tokenizer.ggml.merges", GGUF_STR, &a, err)
                                                    : gguf_get_array(g, "tokenizer.ggml.merges", GGUF_STR, &a, err);
     if (st != TAWNY_OK) return st;
@@ -52,16 +94,14 @@ static tawny_status load_merges(const gguf *g, tokenizer *t, tawny_error *err)
     size_t cap = 16, at = 0;
     while (cap < n * 2) cap *= 2;
     t->merges = arena_array(t->mem, cap, sizeof *t->merges);
+    t->merge_mask = cap - 1;
     t->filter_mask = cap * 4 - 1;
     t->merge_filter = arena_array(t->mem, cap * 4 / 64, sizeof *t->merge_filter);
     if (!t->merges || !t->merge_filter) return err_nomem(err);
     memset(t->merges, 0xff, cap * sizeof *t->merges);
-    t->merge_mask = cap - 1;
     buf b = {0};
-    for (uint64_t i = 0; i < n && st == TAWNY_OK; i++) {
-        if (gguf_array_next_str(&a, &at, &s)) st = add_merge(t, i, s, &b, err);
-        else st = tok_bad(t, err, "tokenizer.ggml.merges ends at element %llu", (unsigned long long)i);
-    }
+    for (uint64_t i = 0; i < n && st == TAWNY_OK; i += BATCH)
+        st = add_batch(t, i, &a, &at, n - i < BATCH ? (unsigned)(n - i) : BATCH, &b, err);
     buf_free(&b);
     return st;
 }

@@ -83,6 +83,10 @@ tawny_status tok_load(const gguf *g, tokenizer *t, tawny_error *err);
 bool tok_index_new(arena *mem, tok_index *x, const tok_str *str, uint32_t n);
 tawny_token tok_index_add(tok_index *x, uint32_t id); /* the id that already has this text, or TOK_NONE */
 tawny_token tok_index_find(const tok_index *x, const char *p, size_t n);
+/* In bulk: hash many, then fetch them all in steps 0, 1 and 2 so that the caches' misses overlap, then find. */
+uint32_t tok_hash(const char *p, size_t n);
+void tok_index_fetch(const tok_index *x, uint32_t h, int step);
+tawny_token tok_index_find_hashed(const tok_index *x, const char *p, size_t n, uint32_t h);
 tawny_status tok_bad(const tokenizer *t, tawny_error *err, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
 

@@ -18,7 +18,7 @@ tawny_status tok_bad(const tokenizer *t, tawny_error *err, const char *fmt, ...)
     return err_set(err, TAWNY_E_FORMAT, "%s: %s", t->path, what);
 }
 
-static uint32_t hash(const char *p, size_t n) { return (uint32_t)XXH3_64bits(p, n); }
+uint32_t tok_hash(const char *p, size_t n) { return (uint32_t)XXH3_64bits(p, n); }
 
 bool tok_index_new(arena *mem, tok_index *x, const tok_str *str, uint32_t n)
 {
@@ -42,15 +42,28 @@ static uint64_t *index_slot(const tok_index *x, const char *p, size_t n, uint32_
     }
 }
 
+tawny_token tok_index_find_hashed(const tok_index *x, const char *p, size_t n, uint32_t h)
+{
+    uint64_t s = *index_slot(x, p, n, h);
+    return s ? (tawny_token)((uint32_t)s - 1) : TOK_NONE;
+}
+
 tawny_token tok_index_find(const tok_index *x, const char *p, size_t n)
 {
-    uint64_t s = *index_slot(x, p, n, hash(p, n));
-    return s ? (tawny_token)((uint32_t)s - 1) : TOK_NONE;
+    return tok_index_find_hashed(x, p, n, tok_hash(p, n));
+}
+
+void tok_index_fetch(const tok_index *x, uint32_t h, int step)
+{
+    const uint64_t *slot = &x->slot[h & x->mask];
+    if (step == 0) __builtin_prefetch(slot);
+    else if (*slot && step == 1) __builtin_prefetch(&x->str[(uint32_t)*slot - 1]);
+    else if (*slot) __builtin_prefetch(x->str[(uint32_t)*slot - 1].p);
 }
 
 tawny_token tok_index_add(tok_index *x, uint32_t id)
 {
-    uint32_t h = hash(x->str[id].p, x->str[id].n);
+    uint32_t h = tok_hash(x->str[id].p, x->str[id].n);
     uint64_t *s = index_slot(x, x->str[id].p, x->str[id].n, h);
     if (*s) return (tawny_token)((uint32_t)*s - 1);
     *s = (uint64_t)h << 32 | (id + 1);
