@@ -151,7 +151,7 @@ tawny_status bpe_load(const gguf *g, tokenizer *t, tawny_error *err)
     tawny_status st = load_merges(g, t, err);
     if (st == TAWNY_OK && !(t->pre_flags & PRE_RAW)) st = load_raw(t, err);
     load_bytes(t);
-    tok_find_spans(t);
+    if (st == TAWNY_OK && t->pre_flags & PRE_RAW && !tok_find_neighbours(t)) st = err_nomem(err);
     return st;
 }
 
@@ -175,7 +175,7 @@ static bool piece(void *ctx, const char *p, size_t n)
     if (t->pre_flags & PRE_IGNORE_MERGES) id = tok_index_find(&t->by_raw, p, n);
     else if (t->pre_flags & PRE_GEMMA && whole_lines(p, n)) id = tok_index_find(&t->index, p, n);
     if (id != TOK_NONE && tok_work_allows(j->w, id)) return tok_vec_add(j->out, id);
-    return t->escape_whitespaces ? tok_merge_words(j->w, p, n, j->out) : tok_merge_piece(j->w, p, n, j->out);
+    return t->neighbours ? tok_merge_text(j->w, p, n, j->out) : tok_merge_piece(j->w, p, n, j->out);
 }
 
 /* Makes the text canonical: malformed bytes become U+FFFD, overlong forms short ones. */

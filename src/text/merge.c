@@ -1,6 +1,7 @@
 /* Byte-pair merges of one piece, for BPE (ranked pairs) and SentencePiece (scored results) alike. */
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <xxhash.h>
 
 #include "tok_int.h"
@@ -41,11 +42,17 @@ tok_work *tok_work_new(const tokenizer *t, size_t text_bytes, bool guarded)
     return NULL;
 }
 
+static void free_symbols(tok_work *w)
+{
+    if (w->cap_symbols) munmap(w->symbols, w->cap_symbols * sizeof *w->symbols);
+    w->cap_symbols = 0;
+}
+
 void tok_work_free(tok_work *w)
 {
     if (!w) return;
     free(w->cache);
-    free(w->symbols);
+    free_symbols(w);
     buf_free(&w->text[0]);
     buf_free(&w->text[1]);
     free(w);
@@ -176,14 +183,23 @@ static bool merge_short(tok_work *w, const char *p, size_t n, tok_vec *out)
     return true;
 }
 
+/* Memory from the system, in large pages where it has them: these pieces are the worst case, and first use of it
+ * would cost more than the merges. */
+static bool grow_symbols(tok_work *w, size_t n)
+{
+    n = (n + 0xfff) & ~(size_t)0xfff;
+    free_symbols(w);
+    void *p = mmap(NULL, n * sizeof *w->symbols, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (p == MAP_FAILED) return false;
+    madvise(p, n * sizeof *w->symbols, MADV_HUGEPAGE);
+    w->symbols = p;
+    w->cap_symbols = n;
+    return true;
+}
+
 static bool merge_long(tok_work *w, const char *p, size_t n, tok_vec *out)
 {
-    if (n > w->cap_symbols) {
-        tok_symbol *s = realloc(w->symbols, n * sizeof *s);
-        if (!s) return false;
-        w->symbols = s;
-        w->cap_symbols = n;
-    }
+    if (n > w->cap_symbols && !grow_symbols(w, n)) return false;
     tok_symbols all = {w->t, p, (uint32_t)n, w->guarded, w->symbols};
     tok_symbol *s = all.s;
     for (uint32_t i = 0, last = 0; i < n; last = i, i = s[i].next) {
@@ -219,25 +235,55 @@ bool tok_merge_piece(tok_work *w, const char *p, size_t n, tok_vec *out)
     return true;
 }
 
-static bool is_space_mark(const char *p, size_t n) { return n >= 3 && memcmp(p, "\u2581", 3) == 0; }
-
-void tok_find_spans(tokenizer *t)
+/* A character's bytes as a number. */
+static uint32_t key_of(const char *p, size_t len)
 {
-    for (uint32_t i = 0; i < t->n; i++)
-        for (uint32_t k = 1; k + 3 <= t->text[i].n; k++)
-            if (is_space_mark(t->text[i].p + k, t->text[i].n - k))
-                t->spans[(unsigned char)t->text[i].p[k - 1]] = true;
+    uint32_t k = 0;
+    for (size_t i = 0; i < len; i++) k = k << 8 | (unsigned char)p[i];
+    return k;
 }
 
-bool tok_merge_words(tok_work *w, const char *p, size_t n, tok_vec *out)
+static uint32_t neighbours(uint32_t a, uint32_t b)
 {
-    size_t from = 0;
-    for (size_t i = 0; i < n;) {
-        if (i > from && is_space_mark(p + i, n - i) && !w->t->spans[(unsigned char)p[i - 1]]) {
-            if (!tok_merge_piece(w, p + from, i - from, out)) return false;
-            from = i;
+    return (uint32_t)((a * UINT64_C(0x9e3779b97f4a7c15) + b) * UINT64_C(0xd1b54a32d192ed03) >>
+                      (64 - TOK_NEIGHBOUR_BITS));
+}
+
+bool tok_find_neighbours(tokenizer *t)
+{
+    t->neighbours = arena_array(t->mem, (1u << TOK_NEIGHBOUR_BITS) / 64, sizeof *t->neighbours);
+    for (uint32_t i = 0; i < t->n && t->neighbours; i++) {
+        const tok_str *s = &t->text[i];
+        uint32_t before = 0;
+        for (uint32_t k = 0, len; k < s->n; k += len) {
+            len = uni_lead(s->p[k]) < s->n - k ? uni_lead(s->p[k]) : s->n - k;
+            uint32_t key = key_of(s->p + k, len), bit = neighbours(before, key);
+            if (k) t->neighbours[bit / 64] |= UINT64_C(1) << bit % 64;
+            before = key;
         }
-        i += uni_lead(p[i]);
     }
-    return tok_merge_piece(w, p + from, n - from, out);
+    return t->neighbours != NULL;
+}
+
+size_t tok_next_cut(const tokenizer *t, const char *p, size_t n)
+{
+    uint32_t before = 0;
+    for (size_t i = 0, len; i < n; i += len) {
+        len = uni_lead(p[i]) < n - i ? uni_lead(p[i]) : n - i;
+        uint32_t key = key_of(p + i, len), bit = neighbours(before, key);
+        if (i && !(t->neighbours[bit / 64] >> bit % 64 & 1)) return i;
+        before = key;
+    }
+    return n;
+}
+
+bool tok_merge_text(tok_work *w, const char *p, size_t n, tok_vec *out)
+{
+    while (n) {
+        size_t cut = tok_next_cut(w->t, p, n);
+        if (!tok_merge_piece(w, p, cut, out)) return false;
+        p += cut;
+        n -= cut;
+    }
+    return true;
 }

@@ -67,7 +67,7 @@ struct tokenizer {
     uint64_t *merge_filter; /* bits by hash: a pair whose bit is not set is none */
     size_t filter_mask;
     tawny_token byte_token[256]; /* of a byte: its stand-in, or <0xXX> */
-    bool spans[256];            /* SPM and raw BPE: some token has U+2581 after this byte */
+    uint64_t *neighbours;       /* SPM, UGM, raw BPE: a bit by hash for characters side by side in some token */
     uint8_t *classes;           /* WPM: of every code point */
     trie *words;                /* WPM, UGM, RWKV: all tokens */
     trie *user_words;           /* UGM: user-defined tokens */
@@ -148,9 +148,12 @@ bool rwkv_encode(const tokenizer *t, const char *p, size_t n, tok_vec *out);
 bool tok_merge_piece(tok_work *w, const char *p, size_t n, tok_vec *out);
 uint64_t tok_pair_hash(uint64_t pair);
 size_t tok_pair_slot(const tokenizer *t, uint64_t pair); /* in t->merges: where it is, or belongs */
-/* The same for text in which spaces are U+2581: cut before them where no token spans the cut. */
-bool tok_merge_words(tok_work *w, const char *p, size_t n, tok_vec *out);
-void tok_find_spans(tokenizer *t); /* fills t->spans */
+/* The same for text of any length, of characters: first cut between those that no token has side by side. */
+bool tok_merge_text(tok_work *w, const char *p, size_t n, tok_vec *out);
+size_t tok_next_cut(const tokenizer *t, const char *p,
+                    size_t n); /* the first such place after p; n where there is none */
+enum { TOK_NEIGHBOUR_BITS = 21 };
+bool tok_find_neighbours(tokenizer *t);
 
 /* merge_long.c: the symbols of a long piece, each at the byte where it starts. */
 enum { TOK_NO_RANK = UINT32_MAX };

@@ -52,8 +52,7 @@ tawny_status ugm_load(const gguf *g, tokenizer *t, tawny_error *err)
     t->unk_score = least - 10.0f;
     if (t->special[TOK_UNK] == TOK_NONE)
         return tok_bad(t, err, "tokenizer.ggml.unknown_token_id is missing, which tokenizer.ggml.model \"t5\" needs");
-    tok_find_spans(t);
-    return load_charsmap(g, t, err);
+    return tok_find_neighbours(t) ? load_charsmap(g, t, err) : err_nomem(err);
 }
 
 typedef struct span {
@@ -179,21 +178,19 @@ static bool add_best(const tokenizer *t, const char *p, size_t n, best *b, size_
     return true;
 }
 
-/* Word by word where no token spans two: sums of scores are exact in double precision, so this changes nothing. */
-static bool add_words(const tokenizer *t, const char *p, size_t n, best **room, tok_vec *out)
+/* Piece by piece where no token spans two: sums of scores are exact in double precision, so this changes nothing. */
+static bool add_pieces(const tokenizer *t, const char *p, size_t n, best **room, tok_vec *out)
 {
     size_t first = out->n, cap = 0;
-    for (size_t from = 0, i; from < n; from = i) {
-        for (i = from + uni_lead(p[from]); i < n; i += uni_lead(p[i]))
-            if (n - i >= 3 && memcmp(p + i, "\u2581", 3) == 0 && !t->spans[(unsigned char)p[i - 1]]) break;
-        if (i > n) i = n;
-        if (i - from + 1 > cap) {
-            cap = (i - from + 1) * 2;
+    for (size_t cut; n; p += cut, n -= cut) {
+        cut = tok_next_cut(t, p, n);
+        if (cut >= cap) {
+            cap = (cut + 1) * 2;
             best *b = cap > SIZE_MAX / sizeof *b ? NULL : realloc(*room, cap * sizeof *b);
             if (!b) return false;
             *room = b;
         }
-        if (!add_best(t, p + from, i - from, *room, first, out)) return false;
+        if (!add_best(t, p, cut, *room, first, out)) return false;
     }
     return true;
 }
@@ -202,7 +199,7 @@ bool ugm_encode(const tokenizer *t, const char *p, size_t n, tok_vec *out)
 {
     buf text = {0};
     best *room = NULL;
-    bool ok = normalize(t, p, n, &text) && text.size < UINT32_MAX && add_words(t, text.data, text.size, &room, out);
+    bool ok = normalize(t, p, n, &text) && text.size < UINT32_MAX && add_pieces(t, text.data, text.size, &room, out);
     free(room);
     buf_free(&text);
     return ok;
