@@ -84,6 +84,8 @@ static int run(generator *g, const run_opts *o, const buf *text, bool is_chat)
         conversation_free(c);
         return cli_fail_err(&err);
     }
+    if (c && conversation_is_default(c))
+        fputs("tawny: the model has no chat template; ChatML is used (--raw goes on from the text as it is)\n", stderr);
     int code = is_chat ? chat(g, c, o->n, o->verbose) : answer(g, c, text, o);
     if (g->fingerprint && (code == 0 || code == 130)) print_fingerprint(g);
     conversation_free(c);

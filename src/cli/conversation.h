@@ -6,8 +6,9 @@
 
 typedef struct conversation conversation;
 
-/* By the template in the model's file; TAWNY_E_UNSUPPORTED where there is none. tok is borrowed. */
+/* By the template in the model's file, or ChatML where it has none. tok is borrowed. */
 tawny_status conversation_new(const tokenizer *tok, conversation **out, tawny_error *err);
+bool conversation_is_default(const conversation *c); /* the file has none */
 void conversation_free(conversation *c); /* NULL is fine */
 
 /* role: "user" or "assistant". The text must be UTF-8. */
