@@ -4,6 +4,25 @@
 
 #include "model.h"
 
+static uint64_t ssm_dim(const ssm_hp *s, dim_id d)
+{
+    switch (d) {
+    case DIM_SSM_TAPS: return s->taps;
+    case DIM_SSM_CHANNELS: return s->channels;
+    case DIM_SSM_INNER: return s->inner;
+    case DIM_SSM_STATE: return s->state;
+    case DIM_SSM_HEADS: return s->heads;
+    case DIM_SSM_2HEADS: return 2ull * s->heads;
+    case DIM_SSM_GROUPS: return s->groups;
+    case DIM_SSM_RANK: return s->rank;
+    case DIM_SSM_PROJ: return s->proj;
+    case DIM_SSM_X: return s->rank + 2ull * s->state;
+    case DIM_SSM_HEAD: return s->inner / s->heads;
+    case DIM_SSM_GROUP: return s->inner / s->groups;
+    default: return 1; /* DIM_ONE, DIM_NONE */
+    }
+}
+
 static uint64_t dim_value(const model *m, uint32_t il, dim_id d)
 {
     const hparams *hp = &m->hp;
@@ -33,10 +52,11 @@ static uint64_t dim_value(const model *m, uint32_t il, dim_id d)
     case DIM_STREAMS_2: return (uint64_t)hp->n_streams * hp->n_streams;
     case DIM_STREAMS_LESS_1: return hp->n_streams - 1u;
     case DIM_LAUREL: return hp->laurel_rank;
-    case DIM_ONE:
-    case DIM_NONE: break;
+    case DIM_2Q: return 2ull * l->n_head * l->dk;
+    case DIM_2QKV: return 2ull * l->n_head * l->dk + (uint64_t)l->n_head_kv * (l->dk + l->dv);
+    case DIM_3EMBD: return 3ull * hp->n_embd;
+    default: return ssm_dim(&hp->ssm, d);
     }
-    return 1;
 }
 
 static tawny_status check_shape(const model *m, const gguf_tensor *t, const binding *b, uint32_t il, tawny_error *err)
@@ -104,7 +124,12 @@ static bool applies(const model *m, const binding *b, uint32_t il)
     if ((b->flags & BIND_DENSE) && moe) return false;
     if ((b->flags & BIND_MOE) && !moe) return false;
     if ((b->flags & BIND_SHEXP) && (!moe || !m->hp.n_ff_shexp)) return false;
+    const layer_hp *l = &m->hp.layer[il];
+    if ((b->flags & BIND_RECURRENT) && !l->state && !l->conv_state) return false;
+    if ((b->flags & BIND_ATTENTION) && !l->n_head_kv) return false;
+    if ((b->flags & BIND_FF) && !l->n_ff) return false;
     if ((b->flags & BIND_SPLIT_QKV) && L->wqkv.data) return false;
+    if ((b->flags & BIND_WITH_QKV) && !L->wqkv.data) return false;
     if ((b->flags & BIND_SPLIT_EXPS) && L->gate_up_exps.data) return false;
     if ((b->flags & BIND_OWN_KV) && m->hp.layer[il].kv_shared) return false;
     return true;

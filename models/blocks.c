@@ -187,7 +187,7 @@ void decoder_layer(run *r, decoder *d, uint32_t il, const decoder_spec *s)
         op_copy(r, d->h, d->x, dim);
     else
         op_norm(r, d->h, d->x, L->attn_norm, L->attn_norm_b);
-    block_attention(r, d, il, &s->attn);
+    (s->mix ? s->mix : block_attention)(r, d, il, &s->attn);
     if (s->parallel && L->ffn_norm) op_norm(r, d->h, d->x, L->ffn_norm, L->ffn_norm_b);
     block_residual(r, d, d->y, L->attn_post_norm);
 

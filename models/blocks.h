@@ -54,6 +54,8 @@ void block_residual(run *r, decoder *d, const float *y, const float *w);
 typedef struct decoder_spec {
     attn_block attn;
     glu act;
+    /* Leaves a layer's mix of tokens over d->h in d->y; NULL: block_attention. */
+    void (*mix)(run *r, decoder *d, uint32_t il, const attn_block *a);
     bool post_only; /* no norms before the blocks, only after them */
     bool parallel;  /* attention and feed-forward read the same x, the latter by a norm of its own where it has one */
 } decoder_spec;

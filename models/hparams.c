@@ -56,21 +56,44 @@ tawny_status model_opt_per_layer(const model *m, const char *key, uint32_t max, 
     return gguf_get_u32_per_layer(m->file, k, m->hp.n_layer, 0, max, out, err);
 }
 
+/* A layer without attention, or an error where the architecture has none such. */
+static tawny_status no_attention(const model *m, uint32_t i, layer_hp *l, const char *key, tawny_error *err)
+{
+    l->n_head_kv = 0;
+    if (m->arch->hybrid) return TAWNY_OK;
+    return err_set(err, TAWNY_E_FORMAT, "%s: %s.attention.%s is 0 in layer %u", gguf_path(m->file), m->arch_name, key, i);
+}
+
+static uint32_t first_nonzero(const uint32_t *x, uint32_t n)
+{
+    for (uint32_t i = 0; i < n; i++)
+        if (x[i]) return x[i];
+    return 0;
+}
+
 static tawny_status load_heads(model *m, tawny_error *err)
 {
     hparams *hp = &m->hp;
     uint32_t heads[MODEL_MAX_LAYERS], kv[MODEL_MAX_LAYERS], ff[MODEL_MAX_LAYERS], none[MODEL_MAX_LAYERS] = {0};
     uint32_t dk = 0, dv = 0;
-    TRY(model_opt_per_layer(m, "attention.head_count", 65536, NULL, heads, err));
+    TRY(model_opt_per_layer(m, "attention.head_count", 65536, m->arch->hybrid ? none : NULL, heads, err));
     TRY(model_opt_per_layer(m, "attention.head_count_kv", 65536, heads, kv, err));
     TRY(model_opt_per_layer(m, "feed_forward_length", 1 << 24, none, ff, err));
     TRY(model_opt_u32(m, "attention.key_length", 1, 1024, &dk, err));
     TRY(model_opt_u32(m, "attention.value_length", 1, 1024, &dv, err));
+    uint32_t most = first_nonzero(heads, hp->n_layer);
     for (uint32_t i = 0; i < hp->n_layer; i++) {
         layer_hp *l = &hp->layer[i];
-        if (heads[i] == 0)
-            return err_set(err, TAWNY_E_FORMAT, "%s: %s.attention.head_count is 0 in layer %u", gguf_path(m->file), m->arch_name, i);
-        if (kv[i] == 0 || heads[i] % kv[i] != 0)
+        l->n_head = heads[i];
+        l->n_head_kv = kv[i];
+        l->n_ff = ff[i];
+        l->dk = dk ? dk : most && hp->n_embd / most <= 1024 ? hp->n_embd / most : 0;
+        l->dv = dv ? dv : l->dk;
+        if (heads[i] == 0 || kv[i] == 0) {
+            TRY(no_attention(m, i, l, heads[i] == 0 ? "head_count" : "head_count_kv", err));
+            continue;
+        }
+        if (heads[i] % kv[i] != 0)
             return err_set(err, TAWNY_E_FORMAT, "%s: %s.attention.head_count %u is not a multiple of head_count_kv %u in layer %u",
                            gguf_path(m->file), m->arch_name, heads[i], kv[i], i);
         if (heads[i] / kv[i] > MODEL_MAX_GROUP)
@@ -79,9 +102,6 @@ static tawny_status load_heads(model *m, tawny_error *err)
         if (!dk && (hp->n_embd % heads[i] || hp->n_embd / heads[i] > 1024))
             return err_set(err, TAWNY_E_FORMAT, "%s: %s.embedding_length %u over attention.head_count %u gives no head size from 1 to 1024",
                            gguf_path(m->file), m->arch_name, hp->n_embd, heads[i]);
-        l->n_head = heads[i];
-        l->n_head_kv = kv[i];
-        l->n_ff = ff[i];
         l->dk = dk ? dk : hp->n_embd / heads[i];
         l->dv = dv ? dv : l->dk;
     }
@@ -215,8 +235,8 @@ tawny_status hparams_load(model *m, tawny_error *err)
     TRY(load_heads(m, err));
     TRY(load_rope(m, err));
     TRY(load_experts(m, err));
-    hp->attn_scale = 1.0f / sqrtf((float)hp->layer[0].dk);
+    hp->attn_scale = hp->layer[0].dk ? 1.0f / sqrtf((float)hp->layer[0].dk) : 1;
     TRY(model_opt_f32(m, "attention.scale", 0, 1e6f, &hp->attn_scale, err));
-    if (hp->attn_scale == 0) hp->attn_scale = 1.0f / sqrtf((float)hp->layer[0].dk);
+    if (hp->attn_scale == 0 && hp->layer[0].dk) hp->attn_scale = 1.0f / sqrtf((float)hp->layer[0].dk);
     return TAWNY_OK;
 }

@@ -45,8 +45,22 @@ typedef struct layer_hp {
     float act[4];    /* parameters of the activation, where it has any */
     bool no_rope;
     bool moe;
-    bool recurrent;
+    bool recurrent;      /* a recurrence in place of attention */
+    uint32_t conv_state; /* floats of the short convolution's past, a sequence; 0: none */
+    uint32_t state;      /* floats of the recurrence's state */
 } layer_hp;
+
+/* Sizes of recurrent layers; 0 where an architecture has no use for one. */
+typedef struct ssm_hp {
+    uint32_t taps;     /* of the short convolution */
+    uint32_t channels; /* that it runs over */
+    uint32_t inner;    /* width of the recurrence's output */
+    uint32_t state;    /* of each of its channels (Mamba); width of a key (linear attention) */
+    uint32_t heads;    /* of inner */
+    uint32_t groups;   /* heads of B and C, or of queries and keys */
+    uint32_t rank;     /* of the time steps' projection (Mamba 1) */
+    uint32_t proj;     /* rows of the input projection */
+} ssm_hp;
 
 typedef struct hparams {
     uint32_t n_vocab, n_embd, n_layer, n_ctx_train;
@@ -71,6 +85,7 @@ typedef struct hparams {
     rope_hp rope[2];
     char rope_type[16]; /* general scaling type: none, linear, yarn, longrope */
     bool causal;
+    ssm_hp ssm;
     layer_hp *layer; /* [n_layer] */
 } hparams;
 
@@ -95,6 +110,9 @@ typedef struct layer_weights {
     weight ple_gate, ple_proj, laurel_l, laurel_r;
     const float *ple_post_norm, *laurel_post_norm;
     const float *altup_router, *altup_router_norm, *altup_predict_coef, *altup_correct_coef, *altup_correct_scale;
+    weight ssm_in, ssm_gate, ssm_x, ssm_dt, ssm_out, ssm_beta, ssm_alpha;
+    const float *ssm_conv, *ssm_conv_b; /* [channels][taps], oldest first; [channels] */
+    const float *ssm_dt_b, *ssm_a, *ssm_d, *ssm_norm, *ssm_dt_norm, *ssm_b_norm, *ssm_c_norm;
 } layer_weights;
 
 typedef struct arch arch;
@@ -124,7 +142,15 @@ typedef enum dim_id {
     DIM_QKV,  /* all three */
     DIM_O,    /* n_head * dv */
     DIM_HEAD_K, DIM_HEAD_V, DIM_HEADS, DIM_HEADS_KV, DIM_ROT_HALF, DIM_ONE,
-    DIM_PLE, DIM_PLE_ALL, DIM_STREAMS, DIM_STREAMS_2 /* squared */, DIM_STREAMS_LESS_1, DIM_LAUREL
+    DIM_PLE, DIM_PLE_ALL, DIM_STREAMS, DIM_STREAMS_2 /* squared */, DIM_STREAMS_LESS_1, DIM_LAUREL,
+    DIM_2Q,   /* queries and a gate for each head */
+    DIM_2QKV, /* the same with keys and values */
+    DIM_3EMBD,
+    DIM_SSM_TAPS, DIM_SSM_CHANNELS, DIM_SSM_INNER, DIM_SSM_STATE, DIM_SSM_HEADS, DIM_SSM_2HEADS, DIM_SSM_GROUPS, DIM_SSM_RANK,
+    DIM_SSM_PROJ,
+    DIM_SSM_X,    /* rank + 2 state */
+    DIM_SSM_HEAD, /* inner / heads */
+    DIM_SSM_GROUP /* inner / groups */
 } dim_id;
 
 typedef enum bind_flag {
@@ -136,7 +162,11 @@ typedef enum bind_flag {
     BIND_SPLIT_QKV = 32,    /* only in layers without a fused attn_qkv (which its table binds before) */
     BIND_SPLIT_EXPS = 64,   /* only in layers without a fused ffn_gate_up_exps (likewise) */
     BIND_SHEXP = 128,       /* only where there are shared experts (n_ff_shexp), in layers with experts */
-    BIND_OWN_KV = 256       /* only in layers with keys and values of their own */
+    BIND_OWN_KV = 256,      /* only in layers with keys and values of their own */
+    BIND_WITH_QKV = 2048,   /* the opposite of BIND_SPLIT_QKV */
+    BIND_RECURRENT = 4096,  /* only in layers with a recurrent state */
+    BIND_ATTENTION = 8192,  /* only in layers with attention */
+    BIND_FF = 16384         /* only in layers with a feed-forward block */
 } bind_flag;
 
 typedef struct binding {
@@ -155,6 +185,7 @@ struct run;
 
 struct arch {
     const char *name; /* general.architecture */
+    bool hybrid;      /* layers may be without attention: their head_count or head_count_kv may be 0 */
     /* Reads what is the architecture's own; the common metadata has been read. */
     tawny_status (*load)(model *m, tawny_error *err);
     const binding *bindings; /* ends with a zeroed row */

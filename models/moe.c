@@ -237,7 +237,7 @@ static void combine(run *r, const routes *rt, const float *slots, float *y)
             simd.madd(row, slots + s * dim, rt->weight[s], dim);
         }
     }
-    run_tokens_done(r);
+    run_barrier(r); /* even where y is each thread's own: slots are shared, and given back after this */
 }
 
 static quant_act act_of(const weight *w) { return quant_table[w->format].act; }

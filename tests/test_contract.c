@@ -73,6 +73,9 @@ END_TEST
 START_TEST(experts) { matrix("tests/golden/archs/llama-moe.gguf", 64, SIMD_SCALAR); }
 END_TEST
 
+START_TEST(recurrent) { matrix("tests/golden/archs/qwen35.gguf", 64, SIMD_AVX2); }
+END_TEST
+
 START_TEST(default_model)
 {
     const char *cache = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");
@@ -98,7 +101,7 @@ static void decode(tawny_session *s, int n, int n_vocab, tawny_error *err)
     }
 }
 
-START_TEST(decoding_allocates_nothing)
+static void session_life(const char *path)
 {
     tawny_model *m;
     tawny_engine *e;
@@ -106,7 +109,7 @@ START_TEST(decoding_allocates_nothing)
     tawny_error err = {0};
     tawny_token token[N];
     make_tokens(token, N, 64);
-    ck_assert_int_eq(tawny_model_open("tests/golden/quant/llama-Q4_K_M.gguf", &m, &err), TAWNY_OK);
+    ck_assert_int_eq(tawny_model_open(path, &m, &err), TAWNY_OK);
     tawny_engine_params p = {.n_threads = 2, .n_sessions = 2, .n_ctx = 1024};
     ck_assert_int_eq(tawny_engine_new(m, &p, &e, &err), TAWNY_OK);
     ck_assert_int_eq(tawny_session_new(e, &s, &err), TAWNY_OK);
@@ -141,6 +144,47 @@ START_TEST(decoding_allocates_nothing)
     tawny_engine_free(e);
     tawny_model_close(m);
 }
+
+START_TEST(decoding_allocates_nothing)
+{
+    session_life("tests/golden/quant/llama-Q4_K_M.gguf");
+    session_life("tests/golden/archs/qwen35.gguf");
+}
+END_TEST
+
+static void sync_equals(tawny_session *s, tawny_session *fresh, const tawny_token *token, int32_t n, int32_t keep, int n_vocab)
+{
+    tawny_error err = {0};
+    float was[64];
+    tawny_session_truncate(s, keep);
+    ck_assert_int_eq(tawny_session_sync(s, token, n, NULL, NULL, &err), TAWNY_OK);
+    memcpy(was, tawny_session_logits(s), (size_t)n_vocab * sizeof *was);
+    tawny_session_truncate(fresh, 0);
+    ck_assert_int_eq(tawny_session_append(fresh, token, n, NULL, &err), TAWNY_OK);
+    ck_assert_mem_eq(tawny_session_logits(fresh), was, (size_t)n_vocab * sizeof *was);
+}
+
+/* A recurrent state cannot go back; sessions can: before, at and after the saved one, and to the start. */
+START_TEST(recurrent_state_goes_back)
+{
+    tawny_model *m;
+    tawny_engine *e;
+    tawny_session *s, *fresh;
+    tawny_error err = {0};
+    tawny_token token[N];
+    make_tokens(token, N, 64);
+    ck_assert_int_eq(tawny_model_open("tests/golden/archs/qwen35.gguf", &m, &err), TAWNY_OK);
+    tawny_engine_params p = {.n_threads = 2, .n_sessions = 2, .n_ctx = 512, .n_ubatch = 24};
+    ck_assert_int_eq(tawny_engine_new(m, &p, &e, &err), TAWNY_OK);
+    ck_assert_int_eq(tawny_session_new(e, &s, &err), TAWNY_OK);
+    ck_assert_int_eq(tawny_session_new(e, &fresh, &err), TAWNY_OK);
+    static const int32_t to[][2] = {{100, 0}, {100, 99}, {101, 100}, {130, 99}, {120, 110}, {90, 50}, {90, 88}, {1, 0}, {200, 0}, {200, 200}};
+    for (size_t i = 0; i < sizeof to / sizeof *to; i++) sync_equals(s, fresh, token, to[i][0], to[i][1], 64);
+    tawny_session_free(fresh);
+    tawny_session_free(s);
+    tawny_engine_free(e);
+    tawny_model_close(m);
+}
 END_TEST
 
 Suite *suite_contract(void)
@@ -151,7 +195,9 @@ Suite *suite_contract(void)
     tcase_add_test(t, quantized);
     tcase_add_test(t, experts);
     tcase_add_test(t, default_model);
+    tcase_add_test(t, recurrent);
     tcase_add_test(t, decoding_allocates_nothing);
+    tcase_add_test(t, recurrent_state_goes_back);
     suite_add_tcase(s, t);
     return s;
 }

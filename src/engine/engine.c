@@ -136,7 +136,7 @@ const char *tawny_engine_tier(const tawny_engine *e) { return (void)e, simd_tier
 
 uint64_t tawny_engine_kv_bytes(const tawny_engine *e, int32_t n_tokens)
 {
-    return (uint64_t)(n_tokens + SIMD_PAGE - 1) / SIMD_PAGE * e->layout.page_bytes;
+    return (uint64_t)(n_tokens + SIMD_PAGE - 1) / SIMD_PAGE * e->layout.page_bytes + e->layout.state_floats * sizeof(float);
 }
 
 static void forward_thread(void *arg, int tid)

@@ -32,6 +32,8 @@ struct tawny_session {
     tawny_token *tokens; /* [n_ctx] */
     int32_t n;           /* tokens, all of them in the cache */
     float *logits;       /* the row after the last token, in the engine's buffer */
+    float *saved;        /* the recurrent state before the last token of a prompt, to go back to */
+    int32_t n_saved;     /* tokens that it had seen; 0: none */
 };
 
 /* Runs the batch; logits of batch->out are in e->shared.logits afterwards. The spans' pages must be prepared. */
