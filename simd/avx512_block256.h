@@ -12,7 +12,7 @@
 typedef struct head256 {
     __m512i scale[16]; /* int32, a group */
     __m512i pair[8];   /* int16 of two groups: minima, or scales where codes have `zero` added */
-    __m512i extra[8];  /* bits of codes that all quarters share */
+    __m512i extra[20]; /* what the quarters share, and the format knows */
     __m512 d, m;
 } head256;
 
@@ -42,6 +42,10 @@ typedef struct format256 {
     int zero;
     bool minima;
 } format256;
+
+/* Orders of quads: as numbered, and where byte l of a half has bits of weights l, l + 32, l + 64, l + 96. */
+INLINE int quad_in_order(int j, int i) { return 4 * j + i; }
+INLINE int quad_by_32(int j, int i) { return 8 * (j / 2) + 2 * i + j % 2; }
 
 enum {
     BLOCK256_CHUNK = 4, /* blocks in a panel: at most 45 KiB */

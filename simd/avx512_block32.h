@@ -10,8 +10,10 @@
 
 typedef struct block16 {
     __m512i q[8]; /* weights 4j .. 4j+3, `zero` added; lane = row */
-    __m512 d, m;
+    __m512 d, m;  /* scale, and minimum or the scale of the second half */
 } block16;
+
+typedef enum kind32 { BLOCK32_ZERO, BLOCK32_MINIMA, BLOCK32_HALVES } kind32;
 
 /* Some columns from some block on: offsets of its codes, scale and sum in each column. */
 enum { BLOCK32_TILE = 6 }; /* columns of the register tile over a panel */
@@ -26,7 +28,7 @@ typedef struct panel32 { /* one block of 32 rows */
     __m512 d[2], m[2];
 } panel32;
 
-/* A panel's work, the same for all formats with or without minima: nb blocks from block b on, all columns. */
+/* A panel's work, the same for all formats of a kind: nb blocks from block b on, all columns. */
 typedef void (*panel32_fn)(const simd_tile *t, const panel32 *p, const group16 *g, int64_t b, size_t nb, int zero);
 
 typedef struct format32 {
@@ -35,7 +37,7 @@ typedef struct format32 {
     int parts;    /* which has so many times 32 weights */
     panel32_fn panel;
     int zero;
-    bool minima;
+    kind32 kind;
 } format32;
 
 enum {
@@ -44,10 +46,11 @@ enum {
     BLOCK32_REGS = 4,   /* so many at a time */
 };
 
-INLINE cols32 cols32_at(const simd_tile *t, int c, int n, int64_t block)
+INLINE cols32 cols32_at(const simd_tile *t, kind32 kind, int c, int n, int64_t block)
 {
     size_t b = (size_t)block;
-    cols32 x = {.q = 32 * b, .d = t->x->off_d + 4 * b, .s = t->x->off_s32 + 2 * b};
+    cols32 x = {.q = 32 * b, .d = t->x->off_d + 4 * b};
+    x.s = kind == BLOCK32_HALVES ? t->x->off_s16 + 4 * b : t->x->off_s32 + 2 * b;
     for (int i = 0; i < n; i++) {
         x.p[i] = column_of(t, c + i);
         x.y[i] = output_of(t, c + i);
@@ -55,20 +58,29 @@ INLINE cols32 cols32_at(const simd_tile *t, int c, int n, int64_t block)
     return x;
 }
 
-/* The sum of a block's activations. */
-INLINE int sum32(const cols32 *x, int c, size_t b)
+/* The sum of a block's activations, or of its half. */
+INLINE int sum32(kind32 kind, const cols32 *x, int c, size_t b, int half)
 {
     int16_t v;
-    memcpy(&v, x->p[c] + x->s + 2 * b, 2);
+    memcpy(&v, x->p[c] + x->s + (kind == BLOCK32_HALVES ? 4 * b + 2 * (size_t)half : 2 * b), 2);
     return v;
 }
 
-/* acc = fma(isum, d * da, acc), then fma(sum, m * da, acc) */
-INLINE __m512 scale32(__m512 acc, __m512i isum, __m512 d, __m512 m, __m512 da, int sum, bool minima)
+INLINE __m512i start32(kind32 kind, int zero, int sum)
 {
-    acc = _mm512_fmadd_ps(_mm512_cvtepi32_ps(isum), _mm512_mul_ps(d, da), acc);
-    if (minima) acc = _mm512_fmadd_ps(_mm512_set1_ps((float)sum), _mm512_mul_ps(m, da), acc);
-    return acc;
+    return kind == BLOCK32_MINIMA ? _mm512_setzero_si512() : _mm512_set1_epi32(-zero * sum);
+}
+
+/* acc = fma(isum, d * da, acc) */
+INLINE __m512 scale32(__m512 acc, __m512i isum, __m512 d, __m512 da)
+{
+    return _mm512_fmadd_ps(_mm512_cvtepi32_ps(isum), _mm512_mul_ps(d, da), acc);
+}
+
+/* acc = fma(sum, m * da, acc) */
+INLINE __m512 minimum32(__m512 acc, int sum, __m512 m, __m512 da)
+{
+    return _mm512_fmadd_ps(_mm512_set1_ps((float)sum), _mm512_mul_ps(m, da), acc);
 }
 
 /* The next 32 weights of sixteen rows, number b of them. */
@@ -93,10 +105,17 @@ INLINE void few32(const format32 *f, group16 g, const cols32 *x, int n, size_t b
         next32(f, &g.r, b, &w);
         for (int c = 0; c < n; c++) {
             const uint8_t *a = x->p[c] + x->q + 32 * b;
-            int sum = sum32(x, c, b);
-            __m512i s = f->minima ? _mm512_setzero_si512() : _mm512_set1_epi32(-f->zero * sum);
-            for (int j = 0; j < 8; j++) s = _mm512_dpbusd_epi32(s, w.q[j], bcast_i32(a + 4 * j));
-            acc[c] = scale32(acc[c], s, w.d, w.m, bcast_f32(x->p[c] + x->d + 4 * b), sum, f->minima);
+            int sum = sum32(f->kind, x, c, b, 0);
+            __m512 da = bcast_f32(x->p[c] + x->d + 4 * b);
+            __m512i s = start32(f->kind, f->zero, sum);
+            for (int j = 0; j < 8; j++) {
+                s = _mm512_dpbusd_epi32(s, w.q[j], bcast_i32(a + 4 * j));
+                if (j != 3 || f->kind != BLOCK32_HALVES) continue;
+                acc[c] = scale32(acc[c], s, w.d, da);
+                s = start32(f->kind, f->zero, sum32(f->kind, x, c, b, 1));
+            }
+            acc[c] = scale32(acc[c], s, f->kind == BLOCK32_HALVES ? w.m : w.d, da);
+            if (f->kind == BLOCK32_MINIMA) acc[c] = minimum32(acc[c], sum, w.m, da);
         }
     }
     for (int c = 0; c < n; c++) _mm512_mask_storeu_ps(x->y[c] + g.row, g.keep, acc[c]);
@@ -107,7 +126,7 @@ INLINE void few32_cols(const simd_tile *t, const format32 *f, group16 g, int64_t
 {
     for (int c = 0; c < t->cols; c += BLOCK32_REGS) {
         int n = t->cols - c < BLOCK32_REGS ? t->cols - c : BLOCK32_REGS;
-        cols32 x = cols32_at(t, c, n, b);
+        cols32 x = cols32_at(t, f->kind, c, n, b);
         switch (n) {
         case 1: few32(f, g, &x, 1, nb, b > 0, ahead); break;
         case 2: few32(f, g, &x, 2, nb, b > 0, ahead); break;
@@ -137,13 +156,26 @@ INLINE void panel32_fill(const format32 *f, panel32 *p, int half, rows16 r, size
         next32(f, &r, b, &w);
         for (int j = 0; j < 8; j++) p[b].q[j][half] = w.q[j];
         p[b].d[half] = w.d;
-        if (f->minima) p[b].m[half] = w.m;
+        if (f->kind != BLOCK32_ZERO) p[b].m[half] = w.m;
+    }
+}
+
+/* Half a block of a panel (four vectors) by n columns. */
+INLINE void tile32_half(const panel32 *p, const uint8_t *const *x, size_t at, int n, int half, __m512i (*s)[2])
+{
+    for (int j = 4 * half; j < 4 * half + 4; j++) {
+        __m512i w0 = p->q[j][0], w1 = p->q[j][1];
+        for (int c = 0; c < n; c++) {
+            __m512i a = bcast_i32(x[c] + at + 4 * (size_t)j);
+            s[c][0] = _mm512_dpbusd_epi32(s[c][0], w0, a);
+            s[c][1] = _mm512_dpbusd_epi32(s[c][1], w1, a);
+        }
     }
 }
 
 /* A panel by n columns. */
 INLINE void tile32(const panel32 *p, const group16 *g, const cols32 *x, int n, size_t blocks, bool carry, int zero,
-                   bool minima)
+                   kind32 kind)
 {
     __m512 acc[BLOCK32_TILE][2];
     for (int c = 0; c < n; c++)
@@ -151,20 +183,21 @@ INLINE void tile32(const panel32 *p, const group16 *g, const cols32 *x, int n, s
             acc[c][h] = carry ? _mm512_maskz_loadu_ps(g[h].keep, x->y[c] + g[h].row) : _mm512_setzero_ps();
     for (size_t b = 0; b < blocks; b++, p++) {
         __m512i s[BLOCK32_TILE][2];
-        for (int c = 0; c < n; c++)
-            s[c][0] = s[c][1] = minima ? _mm512_setzero_si512() : _mm512_set1_epi32(-zero * sum32(x, c, b));
-        for (int j = 0; j < 8; j++) {
-            __m512i w0 = p->q[j][0], w1 = p->q[j][1];
+        for (int c = 0; c < n; c++) s[c][0] = s[c][1] = start32(kind, zero, sum32(kind, x, c, b, 0));
+        tile32_half(p, x->p, x->q + 32 * b, n, 0, s);
+        if (kind == BLOCK32_HALVES)
             for (int c = 0; c < n; c++) {
-                __m512i a = bcast_i32(x->p[c] + x->q + 32 * b + 4 * (size_t)j);
-                s[c][0] = _mm512_dpbusd_epi32(s[c][0], w0, a);
-                s[c][1] = _mm512_dpbusd_epi32(s[c][1], w1, a);
+                __m512 da = bcast_f32(x->p[c] + x->d + 4 * b);
+                for (int h = 0; h < 2; h++) acc[c][h] = scale32(acc[c][h], s[c][h], p->d[h], da);
+                s[c][0] = s[c][1] = start32(kind, zero, sum32(kind, x, c, b, 1));
             }
-        }
+        tile32_half(p, x->p, x->q + 32 * b, n, 1, s);
         for (int c = 0; c < n; c++) {
             __m512 da = bcast_f32(x->p[c] + x->d + 4 * b);
-            int sum = minima ? sum32(x, c, b) : 0;
-            for (int h = 0; h < 2; h++) acc[c][h] = scale32(acc[c][h], s[c][h], p->d[h], p->m[h], da, sum, minima);
+            for (int h = 0; h < 2; h++)
+                acc[c][h] = scale32(acc[c][h], s[c][h], kind == BLOCK32_HALVES ? p->m[h] : p->d[h], da);
+            for (int h = 0; h < 2 && kind == BLOCK32_MINIMA; h++)
+                acc[c][h] = minimum32(acc[c][h], sum32(kind, x, c, b, 0), p->m[h], da);
         }
     }
     for (int c = 0; c < n; c++)
@@ -172,17 +205,17 @@ INLINE void tile32(const panel32 *p, const group16 *g, const cols32 *x, int n, s
 }
 
 /* Defines `name`, a panel32_fn. */
-#define BLOCK32_PANEL(name, minima)                                                                            \
+#define BLOCK32_PANEL(name, kind)                                                                              \
     static void name(const simd_tile *t, const panel32 *p, const group16 *g, int64_t b, size_t nb, int zero)   \
     {                                                                                                          \
         for (int c = 0, n; c < t->cols; c += n) {                                                              \
             int left = t->cols - c;                                                                            \
             n = left >= BLOCK32_TILE ? BLOCK32_TILE : left >= 4 ? 4 : left >= 2 ? 2 : 1;                       \
-            cols32 x = cols32_at(t, c, n, b);                                                                  \
-            if (n == BLOCK32_TILE) tile32(p, g, &x, BLOCK32_TILE, nb, b > 0, zero, minima);                    \
-            else if (n == 4) tile32(p, g, &x, 4, nb, b > 0, zero, minima);                                     \
-            else if (n == 2) tile32(p, g, &x, 2, nb, b > 0, zero, minima);                                     \
-            else tile32(p, g, &x, 1, nb, b > 0, zero, minima);                                                 \
+            cols32 x = cols32_at(t, kind, c, n, b);                                                            \
+            if (n == BLOCK32_TILE) tile32(p, g, &x, BLOCK32_TILE, nb, b > 0, zero, kind);                      \
+            else if (n == 4) tile32(p, g, &x, 4, nb, b > 0, zero, kind);                                       \
+            else if (n == 2) tile32(p, g, &x, 2, nb, b > 0, zero, kind);                                       \
+            else tile32(p, g, &x, 1, nb, b > 0, zero, kind);                                                   \
         }                                                                                                      \
     }
 

@@ -1,49 +1,11 @@
 /* Tiles of the K formats, AVX-512 VNNI: what each format's block holds (quant/blocks.h has the layouts). */
+#include "avx512_bits.h"
 #include "avx512_block256.h"
 #include "parts.h"
 
-INLINE __m512i bytes_of(int v) { return _mm512_set1_epi8((char)v); }
-
-/* Four groups' numbers in the bytes of v: as int32 a vector, and as int16 two groups a vector. */
-INLINE void widen_unsigned(__m512i v, __m512i *out)
-{
-    const __m512i low8 = _mm512_set1_epi32(255);
-    for (int i = 0; i < 4; i++) out[i] = _mm512_and_si512(_mm512_srli_epi32(v, 8 * (unsigned)i), low8);
-}
-
-INLINE void widen_signed(__m512i v, __m512i *out)
-{
-    for (int i = 0; i < 4; i++) out[i] = _mm512_srai_epi32(_mm512_slli_epi32(v, 24 - 8 * (unsigned)i), 24);
-}
-
-INLINE void pairs_unsigned(__m512i v, __m512i *out)
-{
-    const __m512i low = _mm512_broadcast_i32x4(
-        _mm_setr_epi8(0, -1, 1, -1, 4, -1, 5, -1, 8, -1, 9, -1, 12, -1, 13, -1));
-    const __m512i high = _mm512_broadcast_i32x4(
-        _mm_setr_epi8(2, -1, 3, -1, 6, -1, 7, -1, 10, -1, 11, -1, 14, -1, 15, -1));
-    out[0] = _mm512_shuffle_epi8(v, low);
-    out[1] = _mm512_shuffle_epi8(v, high);
-}
-
-INLINE void pairs_signed(__m512i v, __m512i *out)
-{
-    const __m512i low = _mm512_broadcast_i32x4(
-        _mm_setr_epi8(-1, 0, -1, 1, -1, 4, -1, 5, -1, 8, -1, 9, -1, 12, -1, 13));
-    const __m512i high = _mm512_broadcast_i32x4(
-        _mm_setr_epi8(-1, 2, -1, 3, -1, 6, -1, 7, -1, 10, -1, 11, -1, 14, -1, 15));
-    out[0] = _mm512_srai_epi16(_mm512_shuffle_epi8(v, low), 8);
-    out[1] = _mm512_srai_epi16(_mm512_shuffle_epi8(v, high), 8);
-}
-
 INLINE __m512 negate(__m512 v) { return _mm512_xor_ps(v, _mm512_set1_ps(-0.0f)); }
 
-/* (a & mask) | b */
-INLINE __m512i merge(__m512i a, __m512i mask, __m512i b) { return _mm512_ternarylogic_epi32(a, mask, b, 0xea); }
-
 /* ---- Q4_K, Q5_K: 32 weights of 64 in low nibbles, 32 in high ones ---- */
-
-INLINE int quad_in_order(int j, int i) { return 4 * j + i; }
 
 /* d, dmin and the 6-bit scales and minima are the first 16 bytes. */
 INLINE void head_q4_k(const rows16 *r, head256 *h)
@@ -98,8 +60,6 @@ INLINE void chunk_q5_k(const rows16 *r, const head256 *h, int j, __m512i *q)
 }
 
 /* ---- Q2_K, Q3_K, Q6_K: byte l of a half has bits of weights l, l + 32, l + 64, l + 96 ---- */
-
-INLINE int quad_by_32(int j, int i) { return 8 * (j / 2) + 2 * i + j % 2; }
 
 INLINE void head_q6_k(const rows16 *r, head256 *h)
 {
