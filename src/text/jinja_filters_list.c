@@ -528,7 +528,7 @@ FILTER(f_batch)
 {
     UNUSED;
     gen *g = gen_new(rt);
-    g->n = arg_int(rt, a[0], 0);
+    g->n = val_is_int(a[0]) ? val_int(a[0]) : -1; /* what never equals a count ends no batch */
     g->fill = arg_or(a[1], v_none());
     return v_iter(rt, next_batch, v, NULL, g);
 }
@@ -536,7 +536,10 @@ FILTER(f_batch)
 static bool next_slice(jinja_rt *rt, viter *it, value *out)
 {
     gen *g = it->data;
-    if (!g->ready) it->src = v_seq(V_LIST, val_list(rt, it->src));
+    if (!g->ready) {
+        it->src = v_seq(V_LIST, val_list(rt, it->src));
+        g->n = arg_int(rt, g->otherwise, 0);
+    }
     g->ready = true;
     if (g->n == 0) rt_type_error(rt, "integer division or modulo by zero");
     const vseq *all = it->src.u.q;
@@ -555,7 +558,7 @@ FILTER(f_slice)
 {
     UNUSED;
     gen *g = gen_new(rt);
-    g->n = arg_int(rt, a[0], 0);
+    g->otherwise = a[0];
     g->fill = arg_or(a[1], v_none());
     return v_iter(rt, next_slice, v, NULL, g);
 }

@@ -265,6 +265,7 @@ static node *parse_refused(parser *x, vstr *word, uint32_t line)
 {
     node *n = new_node(x, N_REFUSED, line);
     n->name = word;
+    parse_expr(x, true);
     while (cur(x)->t != T_BLOCK_END && cur(x)->t != T_EOF) advance(x);
     return n;
 }

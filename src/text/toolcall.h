@@ -1,0 +1,44 @@
+/* What a model's answer says: reasoning, text, and calls of tools, told apart while it streams.
+ *
+ * Text and reasoning are passed on as soon as they cannot be the beginning of a marker; a call is passed on when it is complete.
+ * What looks like a call but is none is text. Formats, as the models' own templates and documentation give them:
+ *   tags     <tool_call>...</tool_call> around JSON {"name", "arguments"} (Hermes, Qwen), around <function=NAME> with
+ *            <parameter=KEY> (Qwen3-Coder), or around NAME with <arg_key>, <arg_value> (GLM-4.5)
+ *   llama    the whole answer is JSON {"name", "parameters"}, several apart by ";" (Llama 3.x), perhaps after <|python_tag|>
+ *   mistral  [TOOL_CALLS] before a JSON array, or before NAME[ARGS]{...}, again for each call
+ *   harmony  <|channel|>analysis|commentary|final<|message|>... with "to=functions.NAME" in a call's header (gpt-oss)
+ * Except in harmony, an answer may begin with reasoning in <think>...</think> or [THINK]...[/THINK]. */
+#ifndef TEXT_TOOLCALL_H
+#define TEXT_TOOLCALL_H
+
+#include <jansson.h>
+
+#include "../base/buf.h"
+#include "../base/error.h"
+
+typedef enum answer_format { ANSWER_PLAIN, ANSWER_TAGS, ANSWER_LLAMA, ANSWER_MISTRAL, ANSWER_HARMONY } answer_format;
+
+/* By the markers in the source of the model's chat template. */
+answer_format answer_format_of(const char *source, size_t n);
+
+typedef enum answer_kind { ANSWER_TEXT, ANSWER_REASONING } answer_kind;
+
+typedef struct answer_events {
+    void *user;
+    void (*text)(void *user, answer_kind kind, const char *text, size_t n); /* whole UTF-8 characters where the input was so */
+    void (*call)(void *user, const char *name, const char *arguments);      /* arguments: a JSON object as text */
+} answer_events;
+
+typedef struct answer answer;
+
+/* tools: as offered to the model, an array, borrowed; NULL: no calls are looked for. thinks: the prompt ended inside <think>.
+ * NULL when out of memory. */
+answer *answer_new(answer_format format, const json_t *tools, bool thinks, const answer_events *events);
+void answer_free(answer *a); /* NULL is fine */
+
+/* The next piece of the answer, control tokens written out. TAWNY_E_LIMIT where a call is longer than 16 MiB. */
+tawny_status answer_push(answer *a, const char *text, size_t n, tawny_error *err);
+tawny_status answer_end(answer *a, tawny_error *err); /* the answer is complete: what was held back comes out */
+size_t answer_calls(const answer *a);                 /* calls so far */
+
+#endif

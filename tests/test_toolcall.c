@@ -1,0 +1,150 @@
+/* text/toolcall: answers told apart, whole and in pieces of every size. */
+#include <check.h>
+#include <string.h>
+
+#include "text/toolcall.h"
+
+static char got[4096];
+static int last; /* the kind of the text being collected */
+
+static void on_text(void *user, answer_kind kind, const char *text, size_t n)
+{
+    size_t at = strlen(got);
+    (void)user;
+    ck_assert_uint_gt(n, 0);
+    ck_assert_uint_lt(at + n + 8, sizeof got);
+    if (last != (int)kind) at += (size_t)sprintf(got + at, kind == ANSWER_TEXT ? "|T:" : "|R:");
+    memcpy(got + at, text, n);
+    got[at + n] = 0;
+    last = (int)kind;
+}
+
+static void on_call(void *user, const char *name, const char *arguments)
+{
+    (void)user;
+    size_t at = strlen(got);
+    snprintf(got + at, sizeof got - at, "|C:%s%s", name, arguments);
+    last = -1;
+}
+
+static const char *read_in(answer_format f, const json_t *tools, bool thinks, const char *text, size_t piece)
+{
+    tawny_error e;
+    answer_events on = {NULL, on_text, on_call};
+    answer *a = answer_new(f, tools, thinks, &on);
+    size_t n = strlen(text);
+    got[0] = 0;
+    last = -1;
+    for (size_t i = 0; i < n; i += piece) ck_assert_int_eq(answer_push(a, text + i, n - i < piece ? n - i : piece, &e), TAWNY_OK);
+    ck_assert_int_eq(answer_end(a, &e), TAWNY_OK);
+    answer_free(a);
+    return got;
+}
+
+static const char tools_json[] =
+    "[{\"type\":\"function\",\"function\":{\"name\":\"f\",\"parameters\":{\"properties\":{\"s\":{\"type\":\"string\"},"
+    "\"n\":{\"type\":\"integer\"},\"o\":{\"type\":\"object\"}}}}}]";
+
+static const struct { answer_format f; int thinks; const char *text, *wanted; } cases[] = {
+    {ANSWER_PLAIN, 0, "Hello", "|T:Hello"},
+    {ANSWER_PLAIN, 0, " \n<thin", "|T: \n<thin"},
+    {ANSWER_PLAIN, 0, "<think>\nwhy not\n</think>\n\nHi", "|R:why not|T:Hi"},
+    {ANSWER_PLAIN, 1, "why not\n</think>\n\nHi </think>", "|R:why not|T:Hi </think>"},
+    {ANSWER_PLAIN, 1, "still at it\n", "|R:still at it"},
+    {ANSWER_PLAIN, 0, "<think></think>", ""},
+    {ANSWER_PLAIN, 0, "a <think>b</think>", "|T:a <think>b</think>"},
+    {ANSWER_PLAIN, 0, "<tool_call>{\"name\":\"f\"}</tool_call>", "|T:<tool_call>{\"name\":\"f\"}</tool_call>"},
+    {ANSWER_MISTRAL, 0, "[THINK]x[/THINK]y", "|R:x|T:y"},
+    {ANSWER_TAGS, 0, "<tool_call>\n{\"name\": \"f\", \"arguments\": {\"n\": 1, \"s\": \"\303\251\"}}\n</tool_call>", "|C:f{\"n\":1,\"s\":\"\303\251\"}"},
+    {ANSWER_TAGS, 0, "Sure.\n<tool_call>{\"name\":\"f\",\"arguments\":{}}</tool_call>\n<tool_call>{\"name\":\"g\",\"arguments\":{\"a\":[1]}}</tool_call>\n",
+     "|T:Sure.|C:f{}|C:g{\"a\":[1]}"},
+    {ANSWER_TAGS, 0, "<think>t</think><tool_call>{\"name\":\"f\",\"arguments\":{\"s\":\"</tool_call>\"}}</tool_call>", "|R:t|C:f{\"s\":\"</tool_call>\"}"},
+    {ANSWER_TAGS, 0, "<tool_call>{\"name\":\"f\",\"arguments\":{\"n\":2}}", "|C:f{\"n\":2}"},
+    {ANSWER_TAGS, 0, "<tool_call>{\"name\":\"f\",\"arguments\":\"{\\\"n\\\":3}\"}</tool_call>", "|C:f{\"n\":3}"},
+    {ANSWER_TAGS, 0, "<tool_call>{oops}</tool_call> more", "|T:<tool_call>{oops}</tool_call> more"},
+    {ANSWER_TAGS, 0, "<tool_call>{oops", "|T:<tool_call>{oops"},
+    {ANSWER_TAGS, 0, "a < b <tool", "|T:a < b <tool"},
+    {ANSWER_TAGS, 0, "x </tool_call> y", "|T:x </tool_call> y"},
+    {ANSWER_TAGS, 0, "<tool_call>\n<function=f>\n<parameter=s>\n12\n</parameter>\n<parameter=n>\n12\n</parameter>\n<parameter=o>\n{\"k\": [1]}\n</parameter>\n"
+                     "<parameter=zz>\ntwo\nlines\n</parameter>\n</function>\n</tool_call>",
+     "|C:f{\"s\":\"12\",\"n\":12,\"o\":{\"k\":[1]},\"zz\":\"two\\nlines\"}"},
+    {ANSWER_TAGS, 0, "<tool_call>f\n<arg_key>s</arg_key>\n<arg_value>5</arg_value>\n<arg_key>n</arg_key>\n<arg_value>5</arg_value>\n</tool_call>", "|C:f{\"s\":\"5\",\"n\":5}"},
+    {ANSWER_TAGS, 0, "<tool_call>now\n</tool_call>", "|C:now{}"},
+    {ANSWER_TAGS, 0, "<tool_call>not a call at all</tool_call>", "|T:<tool_call>not a call at all</tool_call>"},
+    {ANSWER_LLAMA, 0, "{\"name\": \"f\", \"parameters\": {\"n\": 1}}", "|C:f{\"n\":1}"},
+    {ANSWER_LLAMA, 0, "<|python_tag|>{\"name\": \"f\", \"parameters\": {\"n\": 1}}; {\"name\": \"g\", \"parameters\": {}}", "|C:f{\"n\":1}|C:g{}"},
+    {ANSWER_LLAMA, 0, "{\"json\": \"asked for\"}", "|T:{\"json\": \"asked for\"}"},
+    {ANSWER_LLAMA, 0, "<b>bold</b> {\"name\":1}", "|T:<b>bold</b> {\"name\":1}"},
+    {ANSWER_MISTRAL, 0, "[TOOL_CALLS] [{\"name\": \"f\", \"arguments\": {\"n\": 1}}, {\"name\": \"g\", \"arguments\": {}}]", "|C:f{\"n\":1}|C:g{}"},
+    {ANSWER_MISTRAL, 0, "Ok[TOOL_CALLS]f[ARGS]{\"n\": 1}[TOOL_CALLS]g[CALL_ID]abc[ARGS]{}", "|T:Ok|C:f{\"n\":1}|C:g{}"},
+    {ANSWER_MISTRAL, 0, "[TOOL_CALLS] nothing", "|T:[TOOL_CALLS] nothing"},
+    {ANSWER_MISTRAL, 0, "an [array]", "|T:an [array]"},
+    {ANSWER_HARMONY, 0, "<|channel|>analysis<|message|>Hmm.<|end|><|start|>assistant<|channel|>final<|message|>Hi!<|return|>", "|R:Hmm.|T:Hi!"},
+    {ANSWER_HARMONY, 0, "<|channel|>analysis<|message|>a<|end|><|start|>assistant<|channel|>commentary to=functions.f <|constrain|>json<|message|>{\"n\":1}<|call|>",
+     "|R:a|C:f{\"n\":1}"},
+    {ANSWER_HARMONY, 0, "<|start|>assistant to=functions.g<|channel|>commentary json<|message|>{}<|call|>", "|C:g{}"},
+    {ANSWER_HARMONY, 0, "<|channel|>commentary<|message|>I will look.<|end|><|start|>assistant<|channel|>final<|message|>x < y", "|T:I will look.x < y"},
+    {ANSWER_HARMONY, 0, "<|channel|>commentary to=functions.f<|message|>not json<|call|>", "|T:not json"},
+    {ANSWER_HARMONY, 0, "plain words", "|T:plain words"},
+    {ANSWER_HARMONY, 0, "<|channel|>final", ""},
+};
+
+START_TEST(answers)
+{
+    json_t *tools = json_loads(tools_json, 0, NULL);
+    const char *text = cases[_i].text, *wanted = cases[_i].wanted;
+    for (size_t piece = 1; piece <= strlen(text); piece++) {
+        const char *g = read_in(cases[_i].f, tools, cases[_i].thinks, text, piece);
+        ck_assert_msg(strcmp(g, wanted) == 0, "%s (pieces of %zu)\nwanted %s\ngot    %s", text, piece, wanted, g);
+    }
+    json_decref(tools);
+}
+END_TEST
+
+START_TEST(without_tools_nothing_is_a_call)
+{
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+        ck_assert_ptr_null(strstr(read_in(cases[i].f, NULL, cases[i].thinks, cases[i].text, 3), "|C:"));
+}
+END_TEST
+
+START_TEST(formats_by_template)
+{
+    static const struct { const char *source; answer_format f; } t[] = {{"<|channel|>", ANSWER_HARMONY}, {"x[TOOL_CALLS]", ANSWER_MISTRAL},
+        {"<tool_call>", ANSWER_TAGS}, {"role == 'ipython'", ANSWER_LLAMA}, {"", ANSWER_PLAIN}, {"<|im_start|>", ANSWER_PLAIN}};
+    for (size_t i = 0; i < sizeof t / sizeof *t; i++) ck_assert_int_eq(answer_format_of(t[i].source, strlen(t[i].source)), t[i].f);
+}
+END_TEST
+
+START_TEST(text_is_not_held_back)
+{
+    tawny_error e;
+    json_t *tools = json_loads(tools_json, 0, NULL);
+    answer_events on = {NULL, on_text, on_call};
+    answer *a = answer_new(ANSWER_TAGS, tools, false, &on);
+    got[0] = 0;
+    last = -1;
+    answer_push(a, "Hello wor", 9, &e);
+    ck_assert_str_eq(got, "|T:Hello wor");
+    answer_push(a, "ld <tool", 8, &e);
+    ck_assert_str_eq(got, "|T:Hello world");
+    answer_push(a, "s", 1, &e);
+    ck_assert_str_eq(got, "|T:Hello world <tools");
+    ck_assert_uint_eq(answer_calls(a), 0);
+    answer_free(a);
+    json_decref(tools);
+}
+END_TEST
+
+Suite *suite_toolcall(void);
+Suite *suite_toolcall(void)
+{
+    Suite *s = suite_create("toolcall");
+    TCase *t = tcase_create("toolcall");
+    tcase_add_loop_test(t, answers, 0, (int)(sizeof cases / sizeof *cases));
+    tcase_add_test(t, without_tools_nothing_is_a_call);
+    tcase_add_test(t, formats_by_template);
+    tcase_add_test(t, text_is_not_held_back);
+    suite_add_tcase(s, t);
+    return s;
+}
