@@ -35,7 +35,7 @@ avx2    := -mavx2 -mfma -mf16c -mbmi2
 avx512  := $(avx2) -mavx512f -mavx512bw -mavx512dq -mavx512vl -mavx512vnni -mavx512vbmi -mprefer-vector-width=512
 
 # What was found on this machine is kept in $(B)/config.mk, and made anew when the question changes.
-NEEDED   := libxxhash libpcre2-8 libutf8proc jansson
+NEEDED   := libxxhash libutf8proc jansson
 OPTIONAL := $(filter-out $(WITHOUT),libedit)
 HAVE     := $(shell for p in $(OPTIONAL); do pkg-config --exists $$p && echo $$p; done 2>/dev/null)
 QUESTION := $(strip $(CC) $(CFLAGS) $(FLAGS) $(LDFLAGS) $(avx512) $(HAVE))
@@ -91,8 +91,12 @@ tsan: deps ## the suite under ThreadSanitizer
 lint: $(B)/libtawny.a $(B)/libtawny.so ## who includes whom, what objects export, what a library must not call
 	@tools/lint $(B)
 
-bench: deps ## build the benchmarks and run them
-	$(AGAIN) $(call exe,$(BENCH_SRC)) && for b in $(call exe,$(BENCH_SRC)); do $$b || exit 1; done
+bench: deps ## every kernel in cache and from memory, then the small model: how fast on this machine
+	$(AGAIN) all $(B)/tests/kernels $(call exe,$(BENCH_SRC))
+	@for b in $(call exe,$(BENCH_SRC)); do $$b || exit 1; done
+	$(B)/tests/kernels --bench
+	@tools/get-model >/dev/null
+	$(B)/tawny bench -m "$$(tools/get-model --path)"
 
 fuzz: deps ## replay the corpus of every fuzz target, and mutations of it
 	$(AGAIN) $(call exe,$(FUZZ_SRC)) && for f in $(call exe,$(FUZZ_SRC)); do $$f -m tests/fuzz/corpus/$${f##*/} || exit 1; done
