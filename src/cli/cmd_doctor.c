@@ -10,6 +10,7 @@
 #include "../../simd/simd.h"
 #include "../base/cpu.h"
 #include "cli.h"
+#include "doctor_kernels.h"
 
 static void show(const char *name, const char *value) { printf("%-16s %s\n", name, value); }
 
@@ -63,6 +64,22 @@ static void show_formats(void)
     }
 }
 
+/* Whether the kernels compute what they should, here; the number of those that do not. */
+static int show_examination(tawny_error *err)
+{
+    bool wrong[QUANT_FORMATS] = {0};
+    int n = 0;
+    if (doctor_kernels(wrong, err)) return cli_fail_err(err);
+    for (int f = 0; f < QUANT_FORMATS; f++) {
+        if (!wrong[f]) continue;
+        n++;
+        printf("! %s kernels for %s are WRONG on this CPU: do not trust their results\n",
+               simd_tier_name(simd_tile_tier((quant_id)f)), quant_table[f].name);
+    }
+    if (!n) printf("%-16s %d formats agree with the scalar tier to the last bit\n", "examination", QUANT_FORMATS);
+    return n;
+}
+
 /* A warning for what is slower than it need be. */
 static int advise(void)
 {
@@ -96,6 +113,7 @@ int cmd_doctor(int argc, char **argv)
 #else
     show("line editing", "none (built without libedit)");
 #endif
-    if (advise() == 0) printf("all is well\n");
-    return cli_finish(0);
+    int wrong = show_examination(&err);
+    if (advise() + wrong == 0) printf("all is well\n");
+    return cli_finish(wrong > 0);
 }
