@@ -75,14 +75,38 @@ static tawny_status check_shape(const model *m, const gguf_tensor *t, const bind
     return TAWNY_OK;
 }
 
-static tawny_status bind_weight(const model *m, const gguf_tensor *t, weight *w, tawny_error *err)
+static tawny_status bind_vector(model *m, const gguf_tensor *t, const float **v, tawny_error *err);
+
+static bool ends_with(const char *s, const char *end)
+{
+    size_t n = strlen(s), e = strlen(end);
+    return n >= e && strcmp(s + n - e, end) == 0;
+}
+
+/* X.scale beside X.weight holds a factor for each matrix of the stack, unless the architecture binds it as something else. */
+static tawny_status bind_scale(model *m, const gguf_tensor *t, weight *w, tawny_error *err)
+{
+    char name[GGUF_MAX_NAME + 32];
+    if (!ends_with(t->name, ".weight")) return TAWNY_OK;
+    snprintf(name, sizeof name, "%.*s.scale", (int)(strlen(t->name) - strlen(".weight")), t->name);
+    const gguf_tensor *s = gguf_tensor_find(m->file, name);
+    if (!s) return TAWNY_OK;
+    for (const binding *b = m->arch->bindings; b->name; b++)
+        if (ends_with(name, b->name)) return TAWNY_OK;
+    if (s->ne[0] != (uint64_t)w->n || s->ne[1] * s->ne[2] * s->ne[3] != 1)
+        return err_set(err, TAWNY_E_FORMAT, "%s: tensor %s has %llu elements; %s holds %lld matrices", gguf_path(m->file), name,
+                       (unsigned long long)s->ne[0], t->name, (long long)w->n);
+    return bind_vector(m, s, &w->scale, err);
+}
+
+static tawny_status bind_weight(model *m, const gguf_tensor *t, weight *w, tawny_error *err)
 {
     int f = quant_from_ggml(t->type);
     if (f < 0) {
         return err_set(err, TAWNY_E_UNSUPPORTED, "%s: tensor %s has type %u, which is no weight format", gguf_path(m->file), t->name, t->type);
     }
-    *w = (weight){t->data, (quant_id)f, (int64_t)t->ne[0], (int64_t)t->ne[1], (int64_t)t->ne[2], quant_row_bytes((quant_id)f, t->ne[0])};
-    return TAWNY_OK;
+    *w = (weight){t->data, (quant_id)f, (int64_t)t->ne[0], (int64_t)t->ne[1], (int64_t)t->ne[2], quant_row_bytes((quant_id)f, t->ne[0]), NULL};
+    return bind_scale(m, t, w, err);
 }
 
 /* Vectors are few and small: F32 is used where it lies, other formats are converted. */

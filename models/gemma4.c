@@ -87,7 +87,6 @@ static const binding bindings[] = {
     BIND_W(down, "ffn_down.weight", 0, DIM_FF, DIM_EMBD),
     BIND_EXPERTS,
     BIND_V(router_scale, "ffn_gate_inp.scale", BIND_MOE, DIM_EMBD),
-    BIND_V(expert_out_scale, "ffn_down_exps.scale", BIND_MOE | BIND_OPTIONAL, DIM_EXPERTS),
     BIND_V(ffn_pre_norm_2, "pre_ffw_norm_2.weight", BIND_MOE, DIM_EMBD),
     BIND_V(ffn_post_norm_1, "post_ffw_norm_1.weight", BIND_MOE, DIM_EMBD),
     BIND_V(ffn_post_norm_2, "post_ffw_norm_2.weight", BIND_MOE, DIM_EMBD),

@@ -48,10 +48,10 @@ static void run_tile(run *r, const job *j, const acts *a, int64_t row, int64_t r
         .x = &a->kind[quant_table[w->format].act], .cols = r->n, .y = j->y + row, .ldy = (size_t)w->rows, .scratch = r->scratch,
     };
     simd.tile[w->format](&t);
-    if (!j->bias) return;
-    for (int c = 0; c < r->n; c++) {
+    for (int c = 0; c < r->n && (w->scale || j->bias); c++) {
         float *y = t.y + (size_t)c * t.ldy;
-        simd.add(y, y, j->bias + row, (size_t)rows);
+        if (w->scale) simd.scale(y, y, *w->scale, (size_t)rows);
+        if (j->bias) simd.add(y, y, j->bias + row, (size_t)rows);
     }
 }
 

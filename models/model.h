@@ -16,6 +16,7 @@ typedef struct weight {
     quant_id format;
     int64_t k, rows, n;
     size_t row_bytes;
+    const float *scale; /* [n]: products of each matrix are multiplied by it (NVFP4's second scale); NULL: 1 */
 } weight;
 
 enum { MODEL_MAX_LAYERS = 512, MODEL_MAX_EXPERTS = 1024, MODEL_MAX_USED = 64, MODEL_MAX_GROUP = 128 };
@@ -100,7 +101,7 @@ typedef struct layer_weights {
     weight gate_up; /* both in one: the rows of gate, then those of up */
     const float *gate_b, *up_b, *down_b;
     weight router;
-    const float *router_b, *expert_bias, *expert_out_scale;
+    const float *router_b, *expert_bias;
     weight gate_exps, up_exps, down_exps, gate_up_exps;
     const float *gate_exps_b, *up_exps_b, *down_exps_b;
     weight gate_sh, up_sh, down_sh;

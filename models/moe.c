@@ -79,7 +79,6 @@ static void route_token(const model *m, const layer_weights *L, float *logits, i
         for (size_t j = 0; j < used; j++) share[j] /= sum;
     }
     if (hp->expert_scale != 1) simd.scale(share, share, hp->expert_scale, used);
-    for (size_t j = 0; L->expert_out_scale && j < used; j++) share[j] *= L->expert_out_scale[id[j]];
 }
 
 static routes route(run *r, uint32_t il, const float *h)
@@ -155,6 +154,7 @@ static weight expert(const weight *stack, int64_t e, int64_t row, int64_t rows)
     weight w = *stack;
     w.data = stack->data + (size_t)(e * stack->rows + row) * stack->row_bytes;
     w.rows = rows;
+    if (w.scale) w.scale += e;
     return w;
 }
 
@@ -166,9 +166,10 @@ static void tile(run *r, const weight *w, const simd_act *x, const int32_t *x_in
         .cols = cols, .y = y + row, .y_index = y_index, .ldy = (size_t)w->rows, .scratch = r->scratch,
     };
     simd.tile[w->format](&t);
-    for (int c = 0; bias && c < cols; c++) {
+    for (int c = 0; (w->scale || bias) && c < cols; c++) {
         float *p = t.y + (size_t)y_index[c] * t.ldy;
-        simd.add(p, p, bias + row, (size_t)rows);
+        if (w->scale) simd.scale(p, p, *w->scale, (size_t)rows);
+        if (bias) simd.add(p, p, bias + row, (size_t)rows);
     }
 }
 
