@@ -81,13 +81,16 @@ static tawny_status load_heads(model *m, tawny_error *err)
     TRY(model_opt_per_layer(m, "feed_forward_length", 1 << 24, none, ff, err));
     TRY(model_opt_u32(m, "attention.key_length", 1, 1024, &dk, err));
     TRY(model_opt_u32(m, "attention.value_length", 1, 1024, &dv, err));
-    uint32_t most = first_nonzero(heads, hp->n_layer);
+    uint32_t most = first_nonzero(heads, hp->n_layer); /* heads are of one size, even where layers differ in their number */
+    if (!dk && most && (hp->n_embd % most || hp->n_embd / most > 1024))
+        return err_set(err, TAWNY_E_FORMAT, "%s: %s.embedding_length %u over attention.head_count %u gives no head size from 1 to 1024",
+                       gguf_path(m->file), m->arch_name, hp->n_embd, most);
     for (uint32_t i = 0; i < hp->n_layer; i++) {
         layer_hp *l = &hp->layer[i];
         l->n_head = heads[i];
         l->n_head_kv = kv[i];
         l->n_ff = ff[i];
-        l->dk = dk ? dk : most && hp->n_embd / most <= 1024 ? hp->n_embd / most : 0;
+        l->dk = dk ? dk : most ? hp->n_embd / most : 0;
         l->dv = dv ? dv : l->dk;
         if (heads[i] == 0 || kv[i] == 0) {
             TRY(no_attention(m, i, l, heads[i] == 0 ? "head_count" : "head_count_kv", err));
@@ -99,11 +102,6 @@ static tawny_status load_heads(model *m, tawny_error *err)
         if (heads[i] / kv[i] > MODEL_MAX_GROUP)
             return err_set(err, TAWNY_E_UNSUPPORTED, "%s: %s.attention.head_count %u shares head_count_kv %u in layer %u; at most %d may share one",
                            gguf_path(m->file), m->arch_name, heads[i], kv[i], i, MODEL_MAX_GROUP);
-        if (!dk && (hp->n_embd % heads[i] || hp->n_embd / heads[i] > 1024))
-            return err_set(err, TAWNY_E_FORMAT, "%s: %s.embedding_length %u over attention.head_count %u gives no head size from 1 to 1024",
-                           gguf_path(m->file), m->arch_name, hp->n_embd, heads[i]);
-        l->dk = dk ? dk : hp->n_embd / heads[i];
-        l->dv = dv ? dv : l->dk;
     }
     return TAWNY_OK;
 }
