@@ -31,6 +31,18 @@
     BIND_W(wo, "attn_output.weight", 0, DIM_O, DIM_EMBD),                                   \
     BIND_V(bo, "attn_output.bias", BIND_OPTIONAL, DIM_EMBD)
 
+/* BIND_ATTN for architectures with attention in some layers. */
+#define BIND_HYBRID_ATTN                                                                    \
+    BIND_W(wqkv, "attn_qkv.weight", BIND_ATTENTION | BIND_OPTIONAL, DIM_EMBD, DIM_QKV),     \
+    BIND_V(bqkv, "attn_qkv.bias", BIND_ATTENTION | BIND_OPTIONAL, DIM_QKV),                 \
+    BIND_W(wq, "attn_q.weight", BIND_ATTENTION | BIND_SPLIT_QKV, DIM_EMBD, DIM_Q),          \
+    BIND_W(wk, "attn_k.weight", BIND_ATTENTION | BIND_SPLIT_QKV, DIM_EMBD, DIM_K),          \
+    BIND_W(wv, "attn_v.weight", BIND_ATTENTION | BIND_SPLIT_QKV, DIM_EMBD, DIM_V),          \
+    BIND_V(bq, "attn_q.bias", BIND_ATTENTION | BIND_OPTIONAL, DIM_Q),                       \
+    BIND_V(bk, "attn_k.bias", BIND_ATTENTION | BIND_OPTIONAL, DIM_K),                       \
+    BIND_V(bv, "attn_v.bias", BIND_ATTENTION | BIND_OPTIONAL, DIM_V),                       \
+    BIND_W(wo, "attn_output.weight", BIND_ATTENTION, DIM_O, DIM_EMBD)
+
 /* One norm weight for all heads, of q and of k. */
 #define BIND_QK_NORMS(flags)                                                                \
     BIND_V(q_norm, "attn_q_norm.weight", (flags), DIM_HEAD_K),                              \

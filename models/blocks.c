@@ -190,6 +190,7 @@ void decoder_layer(run *r, decoder *d, uint32_t il, const decoder_spec *s)
     (s->mix ? s->mix : block_attention)(r, d, il, &s->attn);
     if (s->parallel && L->ffn_norm) op_norm(r, d->h, d->x, L->ffn_norm, L->ffn_norm_b);
     block_residual(r, d, d->y, L->attn_post_norm);
+    if (!r->m->hp.layer[il].moe && !r->m->hp.layer[il].n_ff) return; /* a layer of one block */
 
     if (s->post_only)
         op_copy(r, d->h, d->x, dim);

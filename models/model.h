@@ -61,6 +61,7 @@ typedef struct ssm_hp {
     uint32_t groups;   /* heads of B and C, or of queries and keys */
     uint32_t rank;     /* of the time steps' projection (Mamba 1) */
     uint32_t proj;     /* rows of the input projection */
+    bool norm_dt_b_c;  /* dt, B and C are normed without weights (Mamba 1) */
 } ssm_hp;
 
 typedef struct hparams {
