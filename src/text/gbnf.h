@@ -13,7 +13,7 @@
 typedef struct gbnf_tokens {
     void *ctx;
     int n;
-    const char *(*piece)(void *ctx, tawny_token t, size_t *n); /* the bytes it adds to the output; none: by name only */
+    const char *(*piece)(void *ctx, tawny_token t, size_t *n); /* its bytes; none: by name only */
     bool (*ends)(void *ctx, tawny_token t);                    /* ends a generation */
     tawny_token (*find)(void *ctx, const char *text, size_t n); /* "<think>": the one token, or -1 */
 } gbnf_tokens;

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../base/mathf.h"
 #include "jinja_str.h"
 
 #define FILTER(name) static value name(jinja_rt *rt, value v, value *a, const cargs *raw)
@@ -378,7 +379,7 @@ static value round_half(jinja_rt *rt, value v, int64_t digits)
     if (!isfinite(f) || digits > 300) return v;
     if (digits < 0) {
         if (digits < -308) return v_float(copysign(0, f));
-        double p = pow(10, (double)-digits);
+        double p = d_pow(10, (double)-digits);
         return v_float(nearbyint(f / p) * p);
     }
     char text[800];
@@ -396,7 +397,7 @@ FILTER(f_round)
     if (v.t == V_UNDEF) rt_undefined(rt, v);
     if (!val_number(v)) rt_type_error(rt, "type %s doesn't define __round__ method", val_type(v));
     if (!up && !down) return round_half(rt, v, digits);
-    double p = digits >= 0 ? (double)power_of_ten(rt, digits) : pow(10, (double)digits), x = val_double(v) * p;
+    double p = digits >= 0 ? (double)power_of_ten(rt, digits) : d_pow(10, (double)digits), x = val_double(v) * p;
     if (!isfinite(x)) rt_type_error(rt, "cannot convert float infinity or NaN to integer");
     return v_float((up ? ceil(x) : floor(x)) / p);
 }

@@ -2,6 +2,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "../base/mathf.h"
 #include "jinja_impl.h"
 
 /* ---- arithmetic ---- */
@@ -26,7 +27,7 @@ static value int_pow(jinja_rt *rt, int64_t a, int64_t b)
 {
     if (b < 0) {
         if (a == 0) rt_type_error(rt, "0.0 cannot be raised to a negative power");
-        return v_float(pow((double)a, (double)b));
+        return v_float(d_pow((double)a, (double)b));
     }
     int64_t r = 1;
     while (b) {
@@ -87,7 +88,7 @@ static value float_op(jinja_rt *rt, nkind op, double a, double b)
     case N_FLOORDIV: return v_float(float_floor_div(a, b));
     case N_MOD: return v_float(float_mod(a, b));
     default: {
-        double r = pow(a, b);
+        double r = d_pow(a, b);
         if (a == 0 && b < 0) rt_type_error(rt, "0.0 cannot be raised to a negative power");
         if (isnan(r) && !isnan(a) && !isnan(b)) rt_type_error(rt, "complex numbers are not supported");
         if (isinf(r) && !isinf(a) && !isinf(b)) rt_type_error(rt, "numerical result out of range");
