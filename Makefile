@@ -61,7 +61,7 @@ FORCE:
 # ---- the targets ----
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
-.PHONY: FORCE all help deps demo check suite install bench fuzz vmath-sweep asan ubsan tsan lint clean
+.PHONY: FORCE all help deps demo check suite install bench mca fuzz vmath-sweep asan ubsan tsan lint clean
 all: $(B)/tawny $(B)/tawny.1 ## build the program, build/tawny (the default)
 
 demo: deps ## install what is missing, build, fetch a small model (94 MiB) and let it answer
@@ -97,6 +97,9 @@ bench: deps ## every kernel in cache and from memory, then the small model: how 
 	$(B)/tests/kernels --bench
 	@tools/get-model >/dev/null
 	$(B)/tawny bench -m "$$(tools/get-model --path)"
+
+mca: $(B)/libtawny.a ## predict the kernels' inner loops for Zen 4 and 5 (llvm-mca-19)
+	@tools/mca $(B)
 
 fuzz: deps ## replay the corpus of every fuzz target, and mutations of it
 	$(AGAIN) $(call exe,$(FUZZ_SRC)) && for f in $(call exe,$(FUZZ_SRC)); do $$f -m tests/fuzz/corpus/$${f##*/} || exit 1; done

@@ -126,6 +126,15 @@ START_TEST(errors_say_what_and_how)
 }
 END_TEST
 
+START_TEST(a_grammar_forms_the_answer)
+{
+    ck_assert_int_eq(sh("$run -p x --temp 2 --grammar 'root ::= \"yes\" | \"no\"' | grep -qx -e yes -e no"), 0);
+    ck_assert_int_eq(sh("echo 'root ::= [0-9]+ \".\"' >$d/g; $run -p x -n 40 --grammar-file $d/g | grep -qx '[0-9]*\\.*'"), 0);
+    ck_assert_int_eq(sh("$run -p x --grammar 'root ::= nothing' 2>&1"), 1);
+    ck_assert_ptr_nonnull(strstr(out, "grammar"));
+}
+END_TEST
+
 /* A control token written out in a message is text: it takes many tokens here, one a byte. */
 START_TEST(a_message_cannot_forge_control_tokens)
 {
@@ -202,6 +211,7 @@ Suite *suite_run(void)
     tcase_add_test(t, text_alone_on_stdout);
     tcase_add_test(t, the_same_bits_in_every_way);
     tcase_add_test(t, errors_say_what_and_how);
+    tcase_add_test(t, a_grammar_forms_the_answer);
     tcase_add_test(t, a_message_cannot_forge_control_tokens);
     tcase_add_test(t, chat_on_a_terminal);
     suite_add_tcase(s, t);

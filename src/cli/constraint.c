@@ -1,18 +1,30 @@
 #include "constraint.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "../base/file.h"
+#include "../text/schema.h"
 
 enum { MAX_FILE = 4 << 20 };
 
 static tawny_status parse(constraint *c, const constraint_opts *o, const gbnf_tokens *tokens, tawny_error *err)
 {
-    if (o->grammar) return gbnf_parse(o->grammar, strlen(o->grammar), tokens, &c->grammar, err);
-    buf text = {0};
-    tawny_status st = file_read(o->file, MAX_FILE, &text, err);
-    if (st == TAWNY_OK) st = gbnf_parse(text.data ? text.data : "", text.size, tokens, &c->grammar, err);
+    const char *given = o->grammar ? o->grammar : o->schema, *file = o->file ? o->file : o->schema_file;
+    buf text = {0}, grammar = {0}, loose = {0};
+    tawny_status st = given ? TAWNY_OK : file_read(file, MAX_FILE, &text, err);
+    if (given && !buf_str(&text, given)) st = err_nomem(err);
+    buf *in = &text;
+    if (st == TAWNY_OK && (o->schema || o->schema_file)) {
+        st = schema_to_gbnf(text.data ? text.data : "", text.size, &grammar, &loose, err);
+        for (char *line = loose.data, *end; st == TAWNY_OK && line && (end = strchr(line, '\n')); line = end + 1)
+            fprintf(stderr, "schema: not enforced: %.*s\n", (int)(end - line), line);
+        in = &grammar;
+    }
+    if (st == TAWNY_OK) st = gbnf_parse(in->data ? in->data : "", in->size, tokens, &c->grammar, err);
     buf_free(&text);
+    buf_free(&grammar);
+    buf_free(&loose);
     return st;
 }
 
@@ -20,8 +32,9 @@ int constraint_open(constraint *c, const constraint_opts *o, const char *command
 {
     tawny_error err;
     *c = (constraint){0};
-    if (!o->grammar && !o->file) return -1;
-    if (o->grammar && o->file) return cli_fail(2, "%s: --grammar or --grammar-file, not both", command);
+    int n = !!o->grammar + !!o->file + !!o->schema + !!o->schema_file;
+    if (n == 0) return -1;
+    if (n > 1) return cli_fail(2, "%s: one of --grammar, --grammar-file, --json-schema, --json-schema-file", command);
     gbnf_tokens tokens = gbnf_tokens_of(tok);
     tawny_status st = parse(c, o, &tokens, &err);
     if (st == TAWNY_OK) st = gbnf_vocab_new(&tokens, &c->vocab, &err);

@@ -8,12 +8,14 @@
 #include "cli.h"
 
 typedef struct constraint_opts {
-    const char *grammar, *file;
+    const char *grammar, *file, *schema, *schema_file;
 } constraint_opts;
 
 #define CONSTRAINT_OPTS(o)                                                                                     \
     {"--grammar", CLI_STR, &(o).grammar, "GBNF", "a grammar that the answer must match", 0, 0},                \
-    {"--grammar-file", CLI_STR, &(o).file, "FILE", "the same from a file", 0, 0}
+    {"--grammar-file", CLI_STR, &(o).file, "FILE", "the same from a file", 0, 0},                              \
+    {"-j --json-schema", CLI_STR, &(o).schema, "SCHEMA", "a JSON Schema that the answer must match", 0, 0},    \
+    {"-jf --json-schema-file", CLI_STR, &(o).schema_file, "FILE", "the same from a file", 0, 0}
 
 typedef struct constraint {
     gbnf *grammar; /* NULL: none, and everything is allowed */
