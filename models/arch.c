@@ -58,6 +58,7 @@ tawny_status model_load(model *m, tawny_error *err)
     TRY(hparams_load(m, err));
     if (m->arch->load) TRY(m->arch->load(m, err));
     TRY(model_bind(m, m->arch->bindings, err));
+    TRY(model_check_known(m, err));
     if (!m->output.data) m->output = m->tok_embd; /* tied embeddings */
     count(m);
     return TAWNY_OK;

@@ -4,6 +4,8 @@
 
 #include "model.h"
 
+enum { BIND_NAME = GGUF_MAX_NAME + 32 };
+
 static uint64_t ssm_dim(const ssm_hp *s, dim_id d)
 {
     switch (d) {
@@ -77,6 +79,11 @@ static tawny_status check_shape(const model *m, const gguf_tensor *t, const bind
 
 static tawny_status bind_vector(model *m, const gguf_tensor *t, const float **v, tawny_error *err);
 
+static void mark_known(model *m, const gguf_tensor *t)
+{
+    if (m->known) m->known[t - gguf_tensor_at(m->file, 0)] = true;
+}
+
 static bool ends_with(const char *s, const char *end)
 {
     size_t n = strlen(s), e = strlen(end);
@@ -91,6 +98,7 @@ static tawny_status bind_scale(model *m, const gguf_tensor *t, weight *w, tawny_
     snprintf(name, sizeof name, "%.*s.scale", (int)(strlen(t->name) - strlen(".weight")), t->name);
     const gguf_tensor *s = gguf_tensor_find(m->file, name);
     if (!s) return TAWNY_OK;
+    mark_known(m, s);
     for (const binding *b = m->arch->bindings; b->name; b++)
         if (ends_with(name, b->name)) return TAWNY_OK;
     if (s->ne[0] != (uint64_t)w->n || s->ne[1] * s->ne[2] * s->ne[3] != 1)
@@ -126,21 +134,6 @@ static tawny_status bind_vector(model *m, const gguf_tensor *t, const float **v,
     return TAWNY_OK;
 }
 
-static tawny_status bind_one(model *m, const binding *b, uint32_t il, void *base, tawny_error *err)
-{
-    char name[GGUF_MAX_NAME + 32];
-    if (b->flags & BIND_GLOBAL)
-        snprintf(name, sizeof name, "%s", b->name);
-    else
-        snprintf(name, sizeof name, "blk.%u.%s", il, b->name);
-    const gguf_tensor *t = gguf_tensor_find(m->file, name);
-    if (!t && (b->flags & BIND_OPTIONAL)) return TAWNY_OK;
-    if (!t) return err_set(err, TAWNY_E_FORMAT, "%s: tensor %s is missing", gguf_path(m->file), name);
-    TRY(check_shape(m, t, b, il, err));
-    void *slot = (char *)base + b->offset;
-    return b->flags & BIND_VECTOR ? bind_vector(m, t, slot, err) : bind_weight(m, t, slot, err);
-}
-
 static bool applies(const model *m, const binding *b, uint32_t il)
 {
     const layer_weights *L = &m->layers[il];
@@ -159,15 +152,63 @@ static bool applies(const model *m, const binding *b, uint32_t il)
     return true;
 }
 
+/* The tensor of a binding, marked as known even where it is not needed; its name in name[]. */
+static const gguf_tensor *find(model *m, const binding *b, uint32_t il, char name[BIND_NAME])
+{
+    if (b->flags & BIND_GLOBAL)
+        snprintf(name, BIND_NAME, "%s", b->name);
+    else
+        snprintf(name, BIND_NAME, "blk.%u.%s", il, b->name);
+    const gguf_tensor *t = gguf_tensor_find(m->file, name);
+    if (t) mark_known(m, t);
+    return t;
+}
+
+static tawny_status bind_one(model *m, const binding *b, uint32_t il, void *base, tawny_error *err)
+{
+    char name[BIND_NAME];
+    const gguf_tensor *t = find(m, b, il, name);
+    if (!(b->flags & BIND_GLOBAL) && !applies(m, b, il)) return TAWNY_OK;
+    if (!t && (b->flags & BIND_OPTIONAL)) return TAWNY_OK;
+    if (!t) return err_set(err, TAWNY_E_FORMAT, "%s: tensor %s is missing", gguf_path(m->file), name);
+    TRY(check_shape(m, t, b, il, err));
+    void *slot = (char *)base + b->offset;
+    return b->flags & BIND_VECTOR ? bind_vector(m, t, slot, err) : bind_weight(m, t, slot, err);
+}
+
 tawny_status model_bind(model *m, const binding *table, tawny_error *err)
 {
+    if (!m->known) m->known = arena_array(m->mem, gguf_tensor_count(m->file), sizeof *m->known);
+    if (!m->known) return err_nomem(err);
     for (const binding *b = table; b->name; b++) {
         if (b->flags & BIND_GLOBAL) {
             TRY(bind_one(m, b, 0, m, err));
             continue;
         }
-        for (uint32_t il = 0; il < m->hp.n_layer; il++)
-            if (applies(m, b, il)) TRY(bind_one(m, b, il, &m->layers[il], err));
+        for (uint32_t il = 0; il < m->hp.n_layer; il++) TRY(bind_one(m, b, il, &m->layers[il], err));
+    }
+    return TAWNY_OK;
+}
+
+/* What a file may hold beside the tensors that are computed with: factors of RoPE that some converters always write, scales
+ * of activations, heads for other tasks, towers of other modes, layers that guess further tokens. */
+static bool may_be_left_out(const model *m, const char *name)
+{
+    static const char *const begins[] = {"rope_f", "cls.", "dense_", "v.", "mm.", "a.", NULL};
+    unsigned il = 0;
+    for (const char *const *b = begins; *b; b++)
+        if (strncmp(name, *b, strlen(*b)) == 0) return true;
+    if (ends_with(name, ".input_scale") || ends_with(name, ".attn_rot_embd.weight")) return true;
+    return sscanf(name, "blk.%9u.", &il) == 1 && il >= m->hp.n_layer;
+}
+
+tawny_status model_check_known(const model *m, tawny_error *err)
+{
+    for (size_t i = 0; i < gguf_tensor_count(m->file); i++) {
+        const gguf_tensor *t = gguf_tensor_at(m->file, i);
+        if (!m->known[i] && !may_be_left_out(m, t->name))
+            return err_set(err, TAWNY_E_UNSUPPORTED, "%s: tensor %s is not known to architecture %s, and without it the numbers would be wrong",
+                           gguf_path(m->file), t->name, m->arch_name);
     }
     return TAWNY_OK;
 }

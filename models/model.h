@@ -131,6 +131,7 @@ typedef struct model {
     const float *output_norm, *output_norm_b, *output_b;
     const float *rope_freqs[3]; /* factors: [0] always, [1] long, [2] short contexts; [n_rot / 2] each */
     layer_weights *layers;              /* [n_layer] */
+    bool *known;                /* [tensors of the file]: a binding names it */
     uint64_t weight_bytes;      /* of all tensors */
     uint64_t n_params;
 } model;
@@ -203,6 +204,9 @@ tawny_status model_load(model *m, tawny_error *err);
 
 /* Checks against the metadata and binds one table (model_load does it; architectures may bind more). */
 tawny_status model_bind(model *m, const binding *table, tawny_error *err);
+
+/* Fails by name where the file has a tensor that no table names (a file without tensors has no tables bound). */
+tawny_status model_check_known(const model *m, tawny_error *err);
 
 /* Metadata under the architecture's own prefix: key "attention.head_count" is "ARCH.attention.head_count". */
 tawny_status model_get_u32(const model *m, const char *key, uint32_t min, uint32_t max, uint32_t *out, tawny_error *err);

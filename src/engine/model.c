@@ -1,20 +1,25 @@
 /* Models as the public interface has them: opening, describing, hashing. */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "../base/hash.h"
 #include "engine.h"
 
-/* Weights that decoding a token reads: one row of the embedding (unless it is the output matrix too), of
- * stacks of experts those that are used. */
+/* Weights that decoding a token reads: one row of the embedding (unless it is the output matrix too) and of those that
+ * layers have, of stacks of experts those that are used, of layers that guess further tokens nothing. */
 static uint64_t bytes_per_token(const model *m)
 {
     uint64_t sum = 0;
     for (size_t i = 0; i < gguf_tensor_count(m->file); i++) {
         const gguf_tensor *t = gguf_tensor_at(m->file, i);
+        unsigned il = 0;
+        if (sscanf(t->name, "blk.%9u.", &il) == 1 && il >= m->hp.n_layer) continue;
         if (strcmp(t->name, "token_embd.weight") == 0 && m->output.data != m->tok_embd.data)
             sum += m->tok_embd.row_bytes;
-        else if (strstr(t->name, "_exps."))
+        else if (strcmp(t->name, "per_layer_token_embd.weight") == 0)
+            sum += m->ple_embd.row_bytes;
+        else if (m->hp.n_expert && strstr(t->name, "_exps."))
             sum += t->bytes / m->hp.n_expert * m->hp.n_expert_used;
         else
             sum += t->bytes;
