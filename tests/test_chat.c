@@ -16,7 +16,8 @@ static tawny_status render_with(const char *source, const char *request, int thi
     ck_assert_int_eq(chat_open(NULL, source, source ? strlen(source) : 0, &t, &e), TAWNY_OK);
     ck_assert(chat_is_default(t) == !source);
     chat_request q = {.messages = json_object_get(r, "messages"), .tools = json_object_get(r, "tools"),
-        .extra = json_object_get(r, "extra"), .thinking = thinking, .no_generation_prompt = json_object_get(r, "no") != NULL};
+        .extra = json_object_get(r, "extra"), .thinking = thinking,
+            .no_generation_prompt = json_object_get(r, "no") != NULL};
     tawny_status st = chat_render(t, &q, &out, &e);
     chat_close(t);
     json_decref(r);
@@ -46,24 +47,29 @@ START_TEST(messages_take_the_expected_form)
 {
     ck_assert_str_eq(render(EACH "[{{ m.content }}]" END,
         "{\"messages\":[{\"role\":\"user\",\"content\":[{\"type\":\"text\",\"text\":\"a\"},{\"type\":\"text\",\"text\":\"b\"}]},"
-        "{\"role\":\"assistant\",\"content\":null},{\"role\":\"user\"},{\"role\":\"user\",\"content\":[]}]}"), "[a\nb][][][]");
+        "{\"role\":\"assistant\",\"content\":null},{\"role\":\"user\"},{\"role\":\"user\",\"content\":[]}]}"),
+        "[a\nb][][][]");
     ck_assert_str_eq(render(EACH "{{ m.content is string }}" END,
         "{\"messages\":[{\"role\":\"user\",\"content\":[{\"type\":\"image_url\"},{\"type\":\"text\",\"text\":\"b\"}]}]}"), "False");
     ck_assert_str_eq(render(EACH "{{ m.tool_calls[0].function.arguments.a }}{{ m.tool_calls[1].function.arguments }}" END,
         "{\"messages\":[{\"role\":\"assistant\",\"tool_calls\":[{\"function\":{\"name\":\"f\",\"arguments\":\"{\\\"a\\\":5}\"}},"
         "{\"function\":{\"name\":\"f\",\"arguments\":\"not json\"}}]}]}"), "5not json");
-    ck_assert_str_eq(render(EACH "{{ m.tool_calls is defined }}" END, "{\"messages\":[{\"role\":\"assistant\",\"tool_calls\":[]}]}"), "False");
+    ck_assert_str_eq(render(EACH "{{ m.tool_calls is defined }}" END,
+        "{\"messages\":[{\"role\":\"assistant\",\"tool_calls\":[]}]}"), "False");
     ck_assert_str_eq(render(EACH "{{ m.role }}" END, "{\"messages\":[{\"role\":\"developer\"}]}"), "system");
-    ck_assert_str_eq(render(EACH "{{ m.role }}{{ m.role == 'developer' }}" END, "{\"messages\":[{\"role\":\"developer\"}]}"), "developerTrue");
+    ck_assert_str_eq(render(EACH "{{ m.role }}{{ m.role == 'developer' }}" END,
+        "{\"messages\":[{\"role\":\"developer\"}]}"), "developerTrue");
 }
 END_TEST
 
 START_TEST(system_is_folded_where_refused)
 {
     static const char refuses[] = "{% if messages[0].role == 'system' %}{{ raise_exception('no system') }}{% endif %}" EACH "<{{ m.role }}:{{ m.content }}>" END;
-    ck_assert_str_eq(render(refuses, "{\"messages\":[{\"role\":\"system\",\"content\":\"Be nice\"},{\"role\":\"user\",\"content\":\"Hi\"}]}"),
+    ck_assert_str_eq(render(refuses,
+        "{\"messages\":[{\"role\":\"system\",\"content\":\"Be nice\"},{\"role\":\"user\",\"content\":\"Hi\"}]}"),
                      "<user:Be nice\n\nHi>");
-    ck_assert_int_eq(render_with(refuses, "{\"messages\":[{\"role\":\"system\",\"content\":\"x\"}]}", -1), TAWNY_E_ARG);
+    ck_assert_int_eq(render_with(refuses, "{\"messages\":[{\"role\":\"system\",\"content\":\"x\"}]}", -1),
+        TAWNY_E_ARG);
     ck_assert_ptr_nonnull(strstr(e.message, "no system"));
 }
 END_TEST
@@ -72,7 +78,8 @@ START_TEST(variables)
 {
     static const char source[] = "{{ tools is none }}{{ enable_thinking is defined }}{{ enable_thinking }}{{ x }}{{ add_generation_prompt }}{{ bos_token }}";
     ck_assert_str_eq(render(source, "{\"messages\":[]}"), "TrueFalseTrue");
-    ck_assert_int_eq(render_with(source, "{\"messages\":[],\"no\":1,\"tools\":[{\"name\":\"f\"}],\"extra\":{\"x\":5,\"bos_token\":\"<b>\",\"messages\":7}}", 0), TAWNY_OK);
+    ck_assert_int_eq(render_with(source,
+        "{\"messages\":[],\"no\":1,\"tools\":[{\"name\":\"f\"}],\"extra\":{\"x\":5,\"bos_token\":\"<b>\",\"messages\":7}}", 0), TAWNY_OK);
     ck_assert_str_eq(out.text, "FalseTrueFalse5False<b>");
     ck_assert(!out.segments[out.n_segments - 1].trusted);
     chat_template *t;

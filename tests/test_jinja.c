@@ -1,4 +1,5 @@
-/* text/jinja: templates against recorded results (tests/golden/jinja.jsonl, the reference kit), provenance, hostile templates. */
+/* text/jinja: templates against recorded results (tests/golden/jinja.jsonl, the reference kit), provenance, hostile
+ * templates. */
 #include <check.h>
 #include <pthread.h>
 #include <stdio.h>
@@ -94,7 +95,8 @@ START_TEST(kit)
         buf_free(&source);
         ck_assert_msg((s == TAWNY_OK) == (x != NULL), "%s, %s: %s", name, which, e.message);
         if (x)
-            ck_assert_msg(out.n == json_string_length(x) && memcmp(out.text, json_string_value(x), out.n) == 0, "%s, %s", name,
+            ck_assert_msg(out.n == json_string_length(x) && memcmp(out.text, json_string_value(x), out.n) == 0,
+                "%s, %s", name,
                           which);
     }
     ck_assert_int_eq(cases, 1224);
@@ -167,7 +169,8 @@ START_TEST(provenance)
 {
     const char *context = "{\"u\":\"user\",\"q\":\"\\\"\u00e9x\",\"d\":{\"kk\":\"vvvv\"},\"n\":5,\"bos_token\":\"<s>\",\"eos_token\":\"</s>\"}";
     const char *source = provenance_cases[_i].source;
-    ck_assert_msg(strcmp(marks(source, context), provenance_cases[_i].wanted) == 0, "%s\nwanted %s\ngot    %s", source,
+    ck_assert_msg(strcmp(marks(source, context), provenance_cases[_i].wanted) == 0, "%s\nwanted %s\ngot    %s",
+        source,
                   provenance_cases[_i].wanted, marks(source, context));
 }
 END_TEST
@@ -187,7 +190,8 @@ START_TEST(trusted_by_the_caller)
     ck_assert_int_eq(jinja_render(t, c, &o, &out, &e), TAWNY_OK);
     ck_assert_str_eq(out.text, "<|user|>user<|else|>");
     ck_assert_uint_eq(out.n_segments, 5);
-    ck_assert(out.segments[0].trusted && out.segments[0].n == 8 && !out.segments[1].trusted && out.segments[2].n == 2);
+    ck_assert(out.segments[0].trusted && out.segments[0].n == 8 && !out.segments[1].trusted &&
+        out.segments[2].n == 2);
     ck_assert(jinja_mentions(t, "role") && jinja_mentions(t, "x") && !jinja_mentions(t, "user"));
     json_decref(c);
     jinja_free(t);
@@ -200,7 +204,8 @@ START_TEST(errors_name_the_line)
 {
     ck_assert_int_eq(render_c("a\nb\n{{ x.y.z }}", "{}"), TAWNY_E_FORMAT);
     ck_assert_str_eq(e.message, "template line 3: 'x' is undefined");
-    ck_assert_int_eq(render_c("{% if true %}\n{{ raise_exception('no ' ~ x) }}{% endif %}", "{\"x\":\"tools\"}"), TAWNY_E_ARG);
+    ck_assert_int_eq(render_c("{% if true %}\n{{ raise_exception('no ' ~ x) }}{% endif %}", "{\"x\":\"tools\"}"),
+        TAWNY_E_ARG);
     ck_assert_str_eq(e.message, "template line 2: no tools");
     ck_assert_int_eq(render_c("\n{% include 'x' %}", "{}"), TAWNY_E_UNSUPPORTED);
     ck_assert_int_eq(render_c("\n\n{{ 1 + }}", "{}"), TAWNY_E_FORMAT);
@@ -243,11 +248,16 @@ static const char *const hostile[] = {
     "{% set ns = namespace(s=[1],t=[1]) %}{% for i in range(99) %}{% set ns.s = [ns.s, ns.s] %}{% set ns.t = [ns.t, ns.t] %}{% endfor %}{{ ns.s == ns.t }}",
     "{% set ns = namespace(s=[1]) %}{% for i in range(99999) %}{% set ns.s = [ns.s] %}{% endfor %}{{ ns.s }}",
     "{% set ns = namespace() %}{% set ns.x = ns %}{{ ns }}",
-    "{{ 'x' * 10**12 }}", "{{ [1] * 10**12 }}", "{{ 'x'|center(10**12) }}", "{{ 'x'.ljust(10**15) }}", "{{ 'x'.zfill(10**15) }}",
-    "{{ '%1000000000d' % 1 }}", "{{ '%.1000000000f' % 1.5 }}", "{{ '{:>1000000000}'.format(1) }}", "{{ '{:.1000000000f}'.format(1.5) }}",
-    "{{ '\\t'.expandtabs(10**15) }}", "{{ 'a\\nb'|indent(10**12) }}", "{{ [1]|tojson(indent=10**12) }}", "{{ [1]|batch(10**12, 1)|list }}",
-    "{{ [1]|slice(10**12)|list }}", "{{ 9**9**9 }}", "{{ 2**63 }}", "{{ -(2**62)*4 }}", "{{ 99999999999999999999 }}", "{{ 7 // 0 }}",
-    "{{ (-9223372036854775807-1) // -1 }}", "{{ -(-9223372036854775807-1) }}", "{{ (-9223372036854775807-1)|abs }}", "{{ 1.5|round(10**9)|int // 0 }}",
+    "{{ 'x' * 10**12 }}", "{{ [1] * 10**12 }}", "{{ 'x'|center(10**12) }}", "{{ 'x'.ljust(10**15) }}",
+    "{{ 'x'.zfill(10**15) }}",
+    "{{ '%1000000000d' % 1 }}", "{{ '%.1000000000f' % 1.5 }}", "{{ '{:>1000000000}'.format(1) }}",
+    "{{ '{:.1000000000f}'.format(1.5) }}",
+    "{{ '\\t'.expandtabs(10**15) }}", "{{ 'a\\nb'|indent(10**12) }}", "{{ [1]|tojson(indent=10**12) }}",
+    "{{ [1]|batch(10**12, 1)|list }}",
+    "{{ [1]|slice(10**12)|list }}", "{{ 9**9**9 }}", "{{ 2**63 }}", "{{ -(2**62)*4 }}", "{{ 99999999999999999999 }}",
+    "{{ 7 // 0 }}",
+    "{{ (-9223372036854775807-1) // -1 }}", "{{ -(-9223372036854775807-1) }}", "{{ (-9223372036854775807-1)|abs }}",
+    "{{ 1.5|round(10**9)|int // 0 }}",
     "{% for x in [[]] recursive %}{{ loop([x]) }}{% endfor %}",
     "{% macro m() %}{{ caller() }}{% endmacro %}{% macro r() %}{% call m() %}{{ r() }}{% endcall %}{% endmacro %}{{ r() }}",
     "{% set ns = namespace(g=[1]) %}{% for i in range(50000) %}{% set ns.g = ns.g|map('string') %}{% endfor %}{{ ns.g|list }}",
@@ -312,17 +322,24 @@ static char *repeated(const char *head, const char *part, int n, const char *tai
 START_TEST(deep_nesting)
 {
     static const struct { const char *head, *part, *tail; } shapes[] = {
-        {"{{ ", "(", ""}, {"{{ ", "[", ""}, {"{{ ", "-", "1 }}"}, {"{{ ", "not ", "1 }}"}, {"{{ 1", " + 1", " + x.y }}"},
-        {"{{ x", "|upper", "|nosuch }}"}, {"{{ x", ".a", " }}"}, {"{{ x", "[0]", " }}"}, {"{{ x", "()", " }}"}, {"", "{% if 1 %}", ""},
-        {"", "{% for x in [1] %}", ""}, {"", "{% macro m() %}", ""}, {"{{ ", "1 if 1 else ", "x.y.z }}"}, {"{{ ", "{1:", ""},
-        {"{{ 1", " and 1", " and x.y.z }}"}, {"{{ x is ", "y(", ""}, {"{% set ", "(", ""}, {"{% for x in y %}", "{% if 0 %}{% elif 1 %}", ""},
-        {"{{ 1 ", "if 1 ", "}}{{ x.y.z }}"}, {"{{ x", "[", ""}, {"{{ 1 ", "== 1 ", "!= x.y.z }}"}, {"", "{% filter upper %}", ""},
-        {"", "{% set x %}", ""}, {"", "{% with %}", ""}, {"{{ '", "{", "'.format(1) }}"}, {"{{ 'a' ", "~ 'a'", "~ x.y.z }}"}};
+        {"{{ ", "(", ""}, {"{{ ", "[", ""}, {"{{ ", "-", "1 }}"}, {"{{ ", "not ", "1 }}"},
+        {"{{ 1", " + 1", " + x.y }}"},
+        {"{{ x", "|upper", "|nosuch }}"}, {"{{ x", ".a", " }}"}, {"{{ x", "[0]", " }}"}, {"{{ x", "()", " }}"},
+        {"", "{% if 1 %}", ""},
+        {"", "{% for x in [1] %}", ""}, {"", "{% macro m() %}", ""}, {"{{ ", "1 if 1 else ", "x.y.z }}"},
+        {"{{ ", "{1:", ""},
+        {"{{ 1", " and 1", " and x.y.z }}"}, {"{{ x is ", "y(", ""}, {"{% set ", "(", ""},
+        {"{% for x in y %}", "{% if 0 %}{% elif 1 %}", ""},
+        {"{{ 1 ", "if 1 ", "}}{{ x.y.z }}"}, {"{{ x", "[", ""}, {"{{ 1 ", "== 1 ", "!= x.y.z }}"},
+        {"", "{% filter upper %}", ""},
+        {"", "{% set x %}", ""}, {"", "{% with %}", ""}, {"{{ '", "{", "'.format(1) }}"},
+        {"{{ 'a' ", "~ 'a'", "~ x.y.z }}"}};
     for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
         for (int n = 50; n <= 50000; n *= 10) {
             char *source = repeated(shapes[i].head, shapes[i].part, n, shapes[i].tail);
             const char *problem = run_small(source); /* the shallow ones may render */
-            ck_assert_msg(!problem || strcmp(problem, "no error") == 0, "%s %d times: %s", shapes[i].part, n, problem);
+            ck_assert_msg(!problem || strcmp(problem, "no error") == 0, "%s %d times: %s", shapes[i].part, n,
+                problem);
             free(source);
         }
     }
@@ -338,7 +355,8 @@ START_TEST(deep_context)
         x = outer;
     }
     json_object_set_new(c, "x", x);
-    tawny_status s = render("{{ x }}{{ x|tojson }}{{ x == x[:] }}", 38, c); /* as deep as JSON may be read: rendered, or refused */
+    static const char source[] = "{{ x }}{{ x|tojson }}{{ x == x[:] }}";
+    tawny_status s = render(source, sizeof source - 1, c); /* as deep as JSON may be read: rendered, or refused */
     ck_assert(s == TAWNY_OK || s == TAWNY_E_LIMIT);
     json_decref(c);
 }
@@ -355,7 +373,8 @@ START_TEST(long_conversations)
     for (int i = 0; i < 5000; i++) {
         char text[300];
         snprintf(text, sizeof text, "Turn %d: %0200d", i, i);
-        json_array_append_new(messages, json_pack("{s:s,s:s}", "role", i % 2 ? "assistant" : "user", "content", text));
+        json_array_append_new(messages,
+            json_pack("{s:s,s:s}", "role", i % 2 ? "assistant" : "user", "content", text));
     }
     json_t *c = json_pack("{s:o}", "messages", messages);
     double start = seconds();

@@ -35,7 +35,8 @@ static const char *read_in(answer_format f, const json_t *tools, bool thinks, co
     size_t n = strlen(text);
     got[0] = 0;
     last = -1;
-    for (size_t i = 0; i < n; i += piece) ck_assert_int_eq(answer_push(a, text + i, n - i < piece ? n - i : piece, &e), TAWNY_OK);
+    for (size_t i = 0; i < n; i += piece)
+        ck_assert_int_eq(answer_push(a, text + i, n - i < piece ? n - i : piece, &e), TAWNY_OK);
     ck_assert_int_eq(answer_end(a, &e), TAWNY_OK);
     answer_free(a);
     return got;
@@ -55,10 +56,12 @@ static const struct { answer_format f; int thinks; const char *text, *wanted; } 
     {ANSWER_PLAIN, 0, "a <think>b</think>", "|T:a <think>b</think>"},
     {ANSWER_PLAIN, 0, "<tool_call>{\"name\":\"f\"}</tool_call>", "|T:<tool_call>{\"name\":\"f\"}</tool_call>"},
     {ANSWER_MISTRAL, 0, "[THINK]x[/THINK]y", "|R:x|T:y"},
-    {ANSWER_TAGS, 0, "<tool_call>\n{\"name\": \"f\", \"arguments\": {\"n\": 1, \"s\": \"\303\251\"}}\n</tool_call>", "|C:f{\"n\":1,\"s\":\"\303\251\"}"},
+    {ANSWER_TAGS, 0, "<tool_call>\n{\"name\": \"f\", \"arguments\": {\"n\": 1, \"s\": \"\303\251\"}}\n</tool_call>",
+        "|C:f{\"n\":1,\"s\":\"\303\251\"}"},
     {ANSWER_TAGS, 0, "Sure.\n<tool_call>{\"name\":\"f\",\"arguments\":{}}</tool_call>\n<tool_call>{\"name\":\"g\",\"arguments\":{\"a\":[1]}}</tool_call>\n",
      "|T:Sure.|C:f{}|C:g{\"a\":[1]}"},
-    {ANSWER_TAGS, 0, "<think>t</think><tool_call>{\"name\":\"f\",\"arguments\":{\"s\":\"</tool_call>\"}}</tool_call>", "|R:t|C:f{\"s\":\"</tool_call>\"}"},
+    {ANSWER_TAGS, 0, "<think>t</think><tool_call>{\"name\":\"f\",\"arguments\":{\"s\":\"</tool_call>\"}}</tool_call>",
+        "|R:t|C:f{\"s\":\"</tool_call>\"}"},
     {ANSWER_TAGS, 0, "<tool_call>{\"name\":\"f\",\"arguments\":{\"n\":2}}", "|C:f{\"n\":2}"},
     {ANSWER_TAGS, 0, "<tool_call>{\"name\":\"f\",\"arguments\":\"{\\\"n\\\":3}\"}</tool_call>", "|C:f{\"n\":3}"},
     {ANSWER_TAGS, 0, "<tool_call>{oops}</tool_call> more", "|T:<tool_call>{oops}</tool_call> more"},
@@ -76,7 +79,8 @@ static const struct { answer_format f; int thinks; const char *text, *wanted; } 
     {ANSWER_LLAMA, 0, "{\"json\": \"asked for\"}", "|T:{\"json\": \"asked for\"}"},
     {ANSWER_LLAMA, 0, "<b>bold</b> {\"name\":1}", "|T:<b>bold</b> {\"name\":1}"},
     {ANSWER_MISTRAL, 0, "[TOOL_CALLS] [{\"name\": \"f\", \"arguments\": {\"n\": 1}}, {\"name\": \"g\", \"arguments\": {}}]", "|C:f{\"n\":1}|C:g{}"},
-    {ANSWER_MISTRAL, 0, "Ok[TOOL_CALLS]f[ARGS]{\"n\": 1}[TOOL_CALLS]g[CALL_ID]abc[ARGS]{}", "|T:Ok|C:f{\"n\":1}|C:g{}"},
+    {ANSWER_MISTRAL, 0, "Ok[TOOL_CALLS]f[ARGS]{\"n\": 1}[TOOL_CALLS]g[CALL_ID]abc[ARGS]{}",
+        "|T:Ok|C:f{\"n\":1}|C:g{}"},
     {ANSWER_MISTRAL, 0, "[TOOL_CALLS] nothing", "|T:[TOOL_CALLS] nothing"},
     {ANSWER_MISTRAL, 0, "an [array]", "|T:an [array]"},
     {ANSWER_HARMONY, 0, "<|channel|>analysis<|message|>Hmm.<|end|><|start|>assistant<|channel|>final<|message|>Hi!<|return|>", "|R:Hmm.|T:Hi!"},
@@ -110,9 +114,12 @@ END_TEST
 
 START_TEST(formats_by_template)
 {
-    static const struct { const char *source; answer_format f; } t[] = {{"<|channel|>", ANSWER_HARMONY}, {"x[TOOL_CALLS]", ANSWER_MISTRAL},
-        {"<tool_call>", ANSWER_TAGS}, {"role == 'ipython'", ANSWER_LLAMA}, {"", ANSWER_PLAIN}, {"<|im_start|>", ANSWER_PLAIN}};
-    for (size_t i = 0; i < sizeof t / sizeof *t; i++) ck_assert_int_eq(answer_format_of(t[i].source, strlen(t[i].source)), t[i].f);
+    static const struct { const char *source; answer_format f; } t[] = {{"<|channel|>", ANSWER_HARMONY},
+        {"x[TOOL_CALLS]", ANSWER_MISTRAL},
+        {"<tool_call>", ANSWER_TAGS}, {"role == 'ipython'", ANSWER_LLAMA}, {"", ANSWER_PLAIN},
+        {"<|im_start|>", ANSWER_PLAIN}};
+    for (size_t i = 0; i < sizeof t / sizeof *t; i++)
+        ck_assert_int_eq(answer_format_of(t[i].source, strlen(t[i].source)), t[i].f);
 }
 END_TEST
 

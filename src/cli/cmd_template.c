@@ -53,7 +53,8 @@ static void print_segments(const jinja_output *out)
 {
     for (size_t i = 0; i < out->n_segments; i++) {
         const jinja_segment *s = &out->segments[i];
-        json_t *j = json_pack("{s:b,s:o}", "trusted", s->trusted, "text", json_stringn_nocheck(out->text + s->start, s->n));
+        json_t *j = json_pack("{s:b,s:o}", "trusted", s->trusted, "text",
+            json_stringn_nocheck(out->text + s->start, s->n));
         if (j) json_dumpf(j, stdout, JSON_COMPACT);
         putchar('\n');
         json_decref(j);
@@ -95,7 +96,8 @@ int cmd_template(int argc, char **argv)
     const cli_opt opts[] = {
         {"-m --model", CLI_STR, &o.model, "FILE", "the model whose template is rendered", 0, 0},
         {"--file", CLI_STR, &o.file, "FILE", "a template by itself", 0, 0},
-        {"--context", CLI_STR, &o.context, "FILE", "JSON object: messages, tools, add_generation_prompt, bos_token, ... (- is stdin)", 0, 0},
+        {"--context", CLI_STR, &o.context, "FILE",
+            "JSON object: messages, tools, add_generation_prompt, bos_token, ... (- is stdin)", 0, 0},
         {"--date", CLI_STR, &o.date, "YYYY-MM-DD", "fixes the clock of the template", 0, 0},
         {"--segments", CLI_FLAG, &o.segments, NULL, "print the text in pieces, trusted and not, as JSON lines", 0, 0},
         {0},

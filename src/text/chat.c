@@ -62,7 +62,8 @@ static bool text_parts(const json_t *list)
     for (size_t i = 0; i < json_array_size(list); i++) {
         const json_t *part = json_array_get(list, i);
         const char *type = json_string_value(json_object_get(part, "type"));
-        bool text = !type || strcmp(type, "text") == 0 || strcmp(type, "input_text") == 0 || strcmp(type, "output_text") == 0;
+        bool text = !type || strcmp(type, "text") == 0 || strcmp(type, "input_text") == 0 ||
+            strcmp(type, "output_text") == 0;
         if (!text || !json_is_string(json_object_get(part, "text"))) return false;
     }
     return true;
@@ -124,7 +125,8 @@ static json_t *normal_message(const chat_template *t, const json_t *from)
     if (ok && json_is_array(calls) && json_array_size(calls)) ok = put(m, "tool_calls", tool_calls(calls));
     if (ok && json_is_array(calls) && !json_array_size(calls)) json_object_del(m, "tool_calls");
     if (ok && json_is_null(calls)) json_object_del(m, "tool_calls");
-    if (ok && role_is(from, "developer") && !jinja_mentions(t->t, "developer")) ok = put(m, "role", json_string("system"));
+    if (ok && role_is(from, "developer") && !jinja_mentions(t->t, "developer"))
+        ok = put(m, "role", json_string("system"));
     if (ok) return m;
     json_decref(m);
     return NULL;
@@ -150,7 +152,8 @@ static tawny_status normal_messages(const chat_template *t, const json_t *from, 
     return list ? TAWNY_OK : err_nomem(err);
 }
 
-/* For templates that refuse a system message: its text goes before that of the first user message. false: nothing to do. */
+/* For templates that refuse a system message: its text goes before that of the first user message. false: nothing to
+ * do. */
 static bool fold_system(json_t *messages)
 {
     json_t *system = json_array_get(messages, 0), *user = NULL;
@@ -186,7 +189,8 @@ static json_t *make_context(const chat_template *t, const chat_request *r, json_
     bool tools = json_is_array(r->tools) && json_array_size(r->tools);
     if (ok) ok = put(c, "tools", tools ? json_incref((json_t *)(uintptr_t)r->tools) : json_null());
     if (ok) ok = put(c, "documents", json_null());
-    if (ok && r->thinking >= 0) ok = put(c, "enable_thinking", json_boolean(r->thinking)) && put(c, "thinking", json_boolean(r->thinking));
+    if (ok && r->thinking >= 0)
+        ok = put(c, "enable_thinking", json_boolean(r->thinking)) && put(c, "thinking", json_boolean(r->thinking));
     if (ok && json_is_object(r->extra)) ok = json_object_update(c, (json_t *)(uintptr_t)r->extra) == 0;
     if (ok) ok = json_object_set(c, "messages", messages) == 0;
     if (ok) return c;
@@ -196,7 +200,8 @@ static json_t *make_context(const chat_template *t, const chat_request *r, json_
 
 static bool trust(const char *key, const char *text, size_t n)
 {
-    static const char *const roles[] = {"system", "user", "assistant", "tool", "developer", "function", "ipython", "model",
+    static const char *const roles[] = {"system", "user", "assistant", "tool", "developer", "function", "ipython",
+        "model",
         "environment", "observation", "tool_response", "latest_reminder", NULL};
     if (strcmp(key, "role") != 0) return false;
     for (size_t i = 0; roles[i]; i++)
@@ -228,7 +233,8 @@ tawny_status chat_render(const chat_template *t, const chat_request *r, jinja_ou
     tawny_status st = normal_messages(t, r->messages, &messages, err);
     if (st != TAWNY_OK) return st;
     st = render_once(t, r, messages, out, err);
-    if (st == TAWNY_E_ARG && fold_system(messages) && render_once(t, r, messages, out, &second) == TAWNY_OK) st = TAWNY_OK;
+    if (st == TAWNY_E_ARG && fold_system(messages) && render_once(t, r, messages, out, &second) == TAWNY_OK)
+        st = TAWNY_OK;
     json_decref(messages);
     return st;
 }

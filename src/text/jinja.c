@@ -120,7 +120,7 @@ static vdict *import_context(jinja_rt *rt, const json_t *context, const jinja_op
     return d;
 }
 
-/* How much there is in a context: values, and bytes of text. Limits grow with it, so that long conversations render. */
+/* How much there is in a context: values, and bytes of text. Limits grow with it: long conversations render. */
 static void measure(const json_t *j, size_t *values, size_t *bytes, int depth)
 {
     json_t *o = (json_t *)(uintptr_t)j;
@@ -201,7 +201,8 @@ tawny_status jinja_render(const jinja *t, const json_t *context, const jinja_opt
     if (!mem) return err_nomem(err);
     jinja_run run = {0};
     vsb b = {0};
-    jinja_rt rt = {.mem = mem, .stack_base = __builtin_frame_address(0), .err = err, .line = 1, .out = &b, .run = &run};
+    jinja_rt rt = {.mem = mem, .stack_base = __builtin_frame_address(0), .err = err, .line = 1, .out = &b,
+        .run = &run};
     set_limits(&rt, context, opt);
     b.rt = &rt;
     int failed = setjmp(rt.escape);

@@ -36,11 +36,13 @@ value builtin_call(jinja_rt *rt, const builtin *b, value self, const cargs *a)
     bool positional = b->params[0] == '/';
     const char *params = b->params + positional;
     int count = param_count(params);
-    if (a->n > (size_t)count) rt_type_error(rt, "%s() takes at most %d argument(s) (%zu given)", b->name, count, a->n);
+    if (a->n > (size_t)count)
+        rt_type_error(rt, "%s() takes at most %d argument(s) (%zu given)", b->name, count, a->n);
     for (int i = 0; i < count; i++) out[i] = (size_t)i < a->n ? a->pos[i] : v_missing();
     for (size_t i = 0; i < a->n_kw; i++) {
         int at = positional ? -1 : param_at(params, a->kw[i]);
-        if (at < 0) rt_type_error(rt, "%s() got an unexpected keyword argument '%.100s'", b->name, vstr_cstr(rt, a->kw[i]));
+        if (at < 0)
+            rt_type_error(rt, "%s() got an unexpected keyword argument '%.100s'", b->name, vstr_cstr(rt, a->kw[i]));
         if (out[at].t != V_MISSING) rt_type_error(rt, "%s() got multiple values for an argument", b->name);
         out[at] = a->kwv[i];
     }
@@ -74,7 +76,8 @@ value arg_or(value v, value otherwise) { return v.t == V_MISSING ? otherwise : v
 const builtin *builtin_in(const builtin *table, const char *p, size_t n)
 {
     for (; table->name; table++)
-        if (table->name[0] == (n ? *p : 0) && strlen(table->name) == n && memcmp(table->name, p, n) == 0) return table;
+        if (table->name[0] == (n ? *p : 0) && strlen(table->name) == n && memcmp(table->name, p, n) == 0)
+            return table;
     return NULL;
 }
 
@@ -89,7 +92,8 @@ const builtin *find_global(const vstr *name) { return builtin_in(builtin_globals
 
 const builtin *find_method(value obj, const vstr *name)
 {
-    const builtin *table = obj.t == V_STR ? methods_str : obj.t == V_DICT ? methods_dict : obj.t == V_LIST ? methods_list
+    const builtin *table = obj.t == V_STR ? methods_str : obj.t == V_DICT ? methods_dict : obj.t == V_LIST
+        ? methods_list
         : obj.t == V_TUPLE || obj.t == V_RANGE ? methods_tuple : val_number(obj) ? methods_number
         : obj.t == V_LOOP ? methods_loop : obj.t == V_CYCLER ? methods_cycler : NULL;
     return table ? builtin_in(table, name->p, name->n) : NULL;
@@ -132,10 +136,12 @@ TYPE_TEST(is_float, v.t == V_FLOAT)
 TYPE_TEST(is_string, v.t == V_STR)
 TYPE_TEST(is_mapping, v.t == V_DICT)
 TYPE_TEST(is_number, val_number(v))
-TYPE_TEST(is_sequence, v.t == V_UNDEF || v.t == V_STR || v.t == V_LIST || v.t == V_TUPLE || v.t == V_DICT || v.t == V_RANGE)
+TYPE_TEST(is_sequence, v.t == V_UNDEF || v.t == V_STR || v.t == V_LIST || v.t == V_TUPLE || v.t == V_DICT ||
+    v.t == V_RANGE)
 TYPE_TEST(is_iterable, v.t == V_LOOP || val_try_iter(rt, v) != NULL)
 TYPE_TEST(is_escaped, v.t == V_STR && v.u.s->markup)
-TYPE_TEST(is_callable, v.t == V_UNDEF || v.t == V_FUNC || v.t == V_METHOD || v.t == V_MACRO || v.t == V_LOOP || v.t == V_JOINER || v.t == V_BLOCK)
+TYPE_TEST(is_callable, v.t == V_UNDEF || v.t == V_FUNC || v.t == V_METHOD || v.t == V_MACRO || v.t == V_LOOP ||
+    v.t == V_JOINER || v.t == V_BLOCK)
 TYPE_TEST(is_filter, v.t == V_STR && vstr_bytes(rt, v.u.s) && find_filter(v.u.s) != NULL)
 TYPE_TEST(is_test, v.t == V_STR && vstr_bytes(rt, v.u.s) && find_test(v.u.s) != NULL)
 
@@ -161,7 +167,8 @@ TYPE_TEST(is_le, op_compare(rt, N_LE, v, a[0]))
 const builtin builtin_tests[] = {
     {"odd", is_odd, "", 0}, {"even", is_even, "", 0}, {"divisibleby", is_divisible, "num", 1},
     {"defined", is_defined, "", 0}, {"undefined", is_undefined, "", 0}, {"none", is_none, "", 0},
-    {"boolean", is_boolean, "", 0}, {"false", is_false, "", 0}, {"true", is_true, "", 0}, {"integer", is_integer, "", 0},
+    {"boolean", is_boolean, "", 0}, {"false", is_false, "", 0}, {"true", is_true, "", 0},
+    {"integer", is_integer, "", 0},
     {"float", is_float, "", 0}, {"lower", is_lower, "", 0}, {"upper", is_upper, "", 0}, {"string", is_string, "", 0},
     {"mapping", is_mapping, "", 0}, {"number", is_number, "", 0}, {"sequence", is_sequence, "", 0},
     {"iterable", is_iterable, "", 0}, {"callable", is_callable, "", 0}, {"sameas", is_sameas, "other", 1},
@@ -185,7 +192,8 @@ static value global_range(jinja_rt *rt, value self, value *a, const cargs *raw)
     int64_t lo = r->step > 0 ? r->start : r->stop, hi = r->step > 0 ? r->stop : r->start;
     uint64_t n = 0, by = r->step > 0 ? (uint64_t)r->step : 0 - (uint64_t)r->step;
     if (hi > lo) n = ((uint64_t)hi - (uint64_t)lo - 1) / by + 1;
-    if (n > MAX_RANGE) rt_fail(rt, TAWNY_E_LIMIT, "range too big: the sandbox blocks ranges larger than %d", MAX_RANGE);
+    if (n > MAX_RANGE)
+        rt_fail(rt, TAWNY_E_LIMIT, "range too big: the sandbox blocks ranges larger than %d", MAX_RANGE);
     r->n = (size_t)n;
     return (value){.t = V_RANGE, .u.range = r};
 }
@@ -202,7 +210,8 @@ static vdict *dict_from(jinja_rt *rt, const cargs *raw, const char *name)
         viter *it = val_iter(rt, raw->pos[0]);
         for (value v; iter_next(rt, it, &v);) {
             vseq *q = val_list(rt, v);
-            if (q->n != 2) rt_type_error(rt, "dictionary update sequence element has length %zu; 2 is required", q->n);
+            if (q->n != 2)
+                rt_type_error(rt, "dictionary update sequence element has length %zu; 2 is required", q->n);
             dict_set(rt, d, q->v[0], q->v[1]);
         }
     }
@@ -259,7 +268,8 @@ static value global_lipsum(jinja_rt *rt, value self, value *a, const cargs *raw)
 }
 
 const builtin builtin_globals[] = {
-    {"range", global_range, "/start stop step", 1}, {"dict", global_dict, NULL, 0}, {"namespace", global_namespace, NULL, 0},
+    {"range", global_range, "/start stop step", 1}, {"dict", global_dict, NULL, 0},
+    {"namespace", global_namespace, NULL, 0},
     {"cycler", global_cycler, NULL, 0}, {"joiner", global_joiner, "sep", 0}, {"lipsum", global_lipsum, NULL, 0},
     {"raise_exception", global_raise, "message", 1}, {"strftime_now", global_strftime, "format", 1}, {0}};
 
@@ -380,7 +390,8 @@ const builtin methods_dict[] = {{"get", dict_get_method, "/key default", 1}, {"i
     {"keys", dict_keys, "", 0}, {"values", dict_values, "", 0}, {"copy", copy_method, "", 0}, {0}};
 const builtin methods_list[] = {{"count", seq_count, "/value", 1}, {"index", seq_index, "/value start stop", 1},
     {"copy", copy_method, "", 0}, {0}};
-const builtin methods_tuple[] = {{"count", seq_count, "/value", 1}, {"index", seq_index, "/value start stop", 1}, {0}};
+const builtin methods_tuple[] = {{"count", seq_count, "/value", 1}, {"index", seq_index, "/value start stop", 1},
+    {0}};
 const builtin methods_number[] = {{"bit_length", number_bits, "", 0}, {"is_integer", number_is_integer, "", 0},
     {"conjugate", copy_method, "", 0}, {0}};
 const builtin methods_loop[] = {{"cycle", loop_cycle, NULL, 0}, {"changed", loop_changed, NULL, 0}, {0}};

@@ -16,7 +16,8 @@ static bool case_ignorable(uint32_t c)
 {
     if (c < 0x80) return c == '\'' || c == '.' || c == ':' || c == '^' || c == '`';
     utf8proc_category_t k = utf8proc_category((utf8proc_int32_t)c);
-    return k == UTF8PROC_CATEGORY_MN || k == UTF8PROC_CATEGORY_ME || k == UTF8PROC_CATEGORY_CF || k == UTF8PROC_CATEGORY_LM ||
+    return k == UTF8PROC_CATEGORY_MN || k == UTF8PROC_CATEGORY_ME || k == UTF8PROC_CATEGORY_CF ||
+        k == UTF8PROC_CATEGORY_LM ||
            k == UTF8PROC_CATEGORY_SK || c == 0xb7 || c == 0x2019;
 }
 

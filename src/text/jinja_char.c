@@ -1,5 +1,5 @@
-/* Characters: classes and case, as Python's str has them. Simple mappings and classes come from utf8proc; the tables hold the
- * full mappings to several characters (Unicode, SpecialCasing.txt). */
+/* Characters: classes and case, as Python's str has them. Simple mappings and classes come from utf8proc; the tables
+ * hold the full mappings to several characters (Unicode, SpecialCasing.txt). */
 #include <utf8proc.h>
 
 #include "jinja_impl.h"
@@ -112,11 +112,15 @@ static utf8proc_category_t category(uint32_t c)
 bool jchar_space(uint32_t c)
 {
     if (c < 0x80) return c == ' ' || (c >= 9 && c <= 13) || (c >= 0x1c && c <= 0x1f);
-    return c == 0x85 || c == 0xa0 || c == 0x1680 || (c >= 0x2000 && c <= 0x200a) || c == 0x2028 || c == 0x2029 || c == 0x202f ||
+    return c == 0x85 || c == 0xa0 || c == 0x1680 || (c >= 0x2000 && c <= 0x200a) || c == 0x2028 || c == 0x2029 ||
+        c == 0x202f ||
            c == 0x205f || c == 0x3000;
 }
 
-bool jchar_line_end(uint32_t c) { return (c >= 10 && c <= 13) || (c >= 0x1c && c <= 0x1e) || c == 0x85 || c == 0x2028 || c == 0x2029; }
+bool jchar_line_end(uint32_t c)
+{
+    return (c >= 10 && c <= 13) || (c >= 0x1c && c <= 0x1e) || c == 0x85 || c == 0x2028 || c == 0x2029;
+}
 
 bool jchar_alpha(uint32_t c)
 {
@@ -129,7 +133,8 @@ bool jchar_decimal(uint32_t c) { return c < 0x80 ? c >= '0' && c <= '9' : catego
 /* Decimals, superscripts, subscripts and the circled and otherwise dressed single digits. */
 bool jchar_digit(uint32_t c)
 {
-    static const uint32_t ranges[][2] = {{0xb2, 0xb3}, {0xb9, 0xb9}, {0x1369, 0x1371}, {0x19da, 0x19da}, {0x2070, 0x2070},
+    static const uint32_t ranges[][2] = {{0xb2, 0xb3}, {0xb9, 0xb9}, {0x1369, 0x1371}, {0x19da, 0x19da},
+        {0x2070, 0x2070},
         {0x2074, 0x2079}, {0x2080, 0x2089}, {0x2460, 0x2468}, {0x2474, 0x247c}, {0x2488, 0x2490}, {0x24ea, 0x24ea},
         {0x24f5, 0x24fd}, {0x24ff, 0x24ff}, {0x2776, 0x277e}, {0x2780, 0x2788}, {0x278a, 0x2792}, {0x10a40, 0x10a43},
         {0x10e60, 0x10e68}, {0x11052, 0x1105a}, {0x1f100, 0x1f10a}};
@@ -142,10 +147,14 @@ bool jchar_digit(uint32_t c)
 bool jchar_numeric(uint32_t c)
 {
     utf8proc_category_t k = category(c);
-    static const uint16_t han[] = {0x3405, 0x3483, 0x382a, 0x3b4d, 0x4e00, 0x4e03, 0x4e07, 0x4e09, 0x4e5d, 0x4e8c, 0x4e94,
-        0x4e96, 0x4ebf, 0x4edf, 0x4ee8, 0x4f0d, 0x4f70, 0x5104, 0x5146, 0x5169, 0x516b, 0x516d, 0x5341, 0x5343, 0x5344, 0x5345,
-        0x534c, 0x53c1, 0x53c2, 0x53c3, 0x53c4, 0x56db, 0x58f1, 0x58f9, 0x5e7a, 0x5efe, 0x5eff, 0x5f0c, 0x5f0d, 0x5f0e, 0x5f10,
-        0x62fe, 0x634c, 0x67d2, 0x6f06, 0x7396, 0x767e, 0x8086, 0x842c, 0x8cae, 0x8cb3, 0x8d30, 0x9621, 0x9646, 0x964c, 0x9678,
+    static const uint16_t han[] = {0x3405, 0x3483, 0x382a, 0x3b4d, 0x4e00, 0x4e03, 0x4e07, 0x4e09, 0x4e5d, 0x4e8c,
+        0x4e94,
+        0x4e96, 0x4ebf, 0x4edf, 0x4ee8, 0x4f0d, 0x4f70, 0x5104, 0x5146, 0x5169, 0x516b, 0x516d, 0x5341, 0x5343,
+        0x5344, 0x5345,
+        0x534c, 0x53c1, 0x53c2, 0x53c3, 0x53c4, 0x56db, 0x58f1, 0x58f9, 0x5e7a, 0x5efe, 0x5eff, 0x5f0c, 0x5f0d,
+        0x5f0e, 0x5f10,
+        0x62fe, 0x634c, 0x67d2, 0x6f06, 0x7396, 0x767e, 0x8086, 0x842c, 0x8cae, 0x8cb3, 0x8d30, 0x9621, 0x9646,
+        0x964c, 0x9678,
         0x96f6};
     if (k == UTF8PROC_CATEGORY_ND || k == UTF8PROC_CATEGORY_NL || k == UTF8PROC_CATEGORY_NO) return true;
     for (size_t i = 0; i < sizeof han / sizeof *han; i++)
@@ -159,5 +168,11 @@ bool jchar_word(uint32_t c)
     return jchar_alpha(c) || jchar_numeric(c);
 }
 
-bool jchar_upper(uint32_t c) { return c < 0x80 ? c >= 'A' && c <= 'Z' : !stray(c) && utf8proc_isupper((utf8proc_int32_t)c); }
-bool jchar_lower(uint32_t c) { return c < 0x80 ? c >= 'a' && c <= 'z' : !stray(c) && utf8proc_islower((utf8proc_int32_t)c); }
+bool jchar_upper(uint32_t c)
+{
+    return c < 0x80 ? c >= 'A' && c <= 'Z' : !stray(c) && utf8proc_isupper((utf8proc_int32_t)c);
+}
+bool jchar_lower(uint32_t c)
+{
+    return c < 0x80 ? c >= 'a' && c <= 'z' : !stray(c) && utf8proc_islower((utf8proc_int32_t)c);
+}

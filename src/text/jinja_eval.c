@@ -108,7 +108,8 @@ static void push_star2(jinja_rt *rt, const nargs *a, cargs *out, frame *f, vstr 
     if (caller) add_kw(rt, out, caller, caller_value);
 }
 
-/* Evaluates arguments onto the stack; whoever calls this puts rt->sp back. caller: a further keyword argument, or NULL. */
+/* Evaluates arguments onto the stack; whoever calls this puts rt->sp back. caller: a further keyword argument, or
+ * NULL. */
 static cargs eval_args(jinja_rt *rt, const nargs *a, frame *f, vstr *caller, value caller_value)
 {
     cargs out = {.pos = rt->sp};

@@ -13,7 +13,8 @@ static value context_lookup(jinja_rt *rt, const vstr *name)
     if (run->tpl->blocks.n) { /* a block sees the top level's variables */
         const scope *sc = run->tpl->root;
         for (uint32_t i = 0; run->root && i < sc->n; i++)
-            if (sc->slots[i].stored && run->root->v[i].t != V_MISSING && vstr_eq(rt, sc->slots[i].name, (vstr *)(uintptr_t)name))
+            if (sc->slots[i].stored && run->root->v[i].t != V_MISSING &&
+                vstr_eq(rt, sc->slots[i].name, (vstr *)(uintptr_t)name))
                 return run->root->v[i];
     }
     if (name->n == 4 && memcmp(name->p, "self", 4) == 0) return (value){.t = V_BLOCKS};
@@ -68,7 +69,8 @@ static void unpack(jinja_rt *rt, node *target, value v, frame *f)
     while ((size_t)(rt->sp - sp) <= target->list.n && iter_next(rt, it, &x)) rt_push(rt, x);
     size_t n = (size_t)(rt->sp - sp);
     if (n != target->list.n)
-        rt_type_error(rt, "%s values to unpack (expected %zu)", n < target->list.n ? "not enough" : "too many", target->list.n);
+        rt_type_error(rt, "%s values to unpack (expected %zu)", n < target->list.n ? "not enough" : "too many",
+            target->list.n);
     for (size_t i = 0; i < n; i++) assign_to(rt, target->list.v[i], sp[i], f);
     rt->sp = sp;
 }
@@ -158,7 +160,8 @@ size_t loop_length(jinja_rt *rt, loop_state *l)
 
 value loop_attr(jinja_rt *rt, value loop, const vstr *name)
 {
-    static const char *const names[] = {"index", "index0", "first", "last", "length", "revindex", "revindex0", "previtem",
+    static const char *const names[] = {"index", "index0", "first", "last", "length", "revindex", "revindex0",
+        "previtem",
         "nextitem", "depth", "depth0"};
     loop_state *l = (loop_state *)(uintptr_t)loop.u.p;
     size_t i = 0, count = sizeof names / sizeof *names;
@@ -200,7 +203,8 @@ static void run_loop(jinja_rt *rt, node *n, value src, frame *f, int64_t depth0)
         if (st->uses_loop) in->v[st->loop_slot] = (value){.t = V_LOOP, .u.p = l};
         flow how = jinja_exec(rt, st->body, in);
         if (how == FLOW_BREAK) break;
-        if (how == FLOW_ON) none = false; /* as in Jinja, an iteration that ends by `continue` does not keep `else` away */
+        /* as in Jinja, an iteration that ends by `continue` does not keep `else` away */
+        if (how == FLOW_ON) none = false;
         rt->line = n->line;
     }
     if (none && st->other.n) jinja_exec(rt, st->other, frame_enter(rt, st->else_scope, f));
@@ -279,7 +283,8 @@ static void macro_specials(jinja_rt *rt, const node *def, const cargs *a, bool *
         f->v[st->caller_slot] = c;
     }
     for (size_t i = 0; i < a->n_kw && !st->kwargs; i++)
-        if (!used[i]) rt_type_error(rt, "macro '%.100s' takes no keyword argument '%.100s'", name, vstr_cstr(rt, a->kw[i]));
+        if (!used[i])
+            rt_type_error(rt, "macro '%.100s' takes no keyword argument '%.100s'", name, vstr_cstr(rt, a->kw[i]));
     if (st->kwargs) f->v[st->kwargs_slot] = rest_kw(rt, a, used);
     if (!st->varargs) {
         if (a->n > params) rt_type_error(rt, "macro '%.100s' takes not more than %zu argument(s)", name, params);
@@ -416,7 +421,8 @@ static flow exec_one(jinja_rt *rt, node *n, frame *f)
     case N_BREAK: return FLOW_BREAK;
     case N_CONTINUE: return FLOW_CONTINUE;
     default:
-        rt_fail(rt, TAWNY_E_UNSUPPORTED, "'%.100s' needs other templates, and a chat template has none", vstr_cstr(rt, n->name));
+        rt_fail(rt, TAWNY_E_UNSUPPORTED, "'%.100s' needs other templates, and a chat template has none",
+            vstr_cstr(rt, n->name));
     }
 }
 

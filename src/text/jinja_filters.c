@@ -30,7 +30,8 @@ FILTER(f_capitalize)
     return v_str(str_capitalize(rt, soft_str(rt, v)));
 }
 
-static bool word_break(uint32_t c) { return jchar_space(c) || c == '-' || c == '(' || c == '{' || c == '[' || c == '<'; }
+static bool word_break(uint32_t c) { return jchar_space(c) || c == '-' || c == '(' || c == '{' || c == '[' ||
+    c == '<'; }
 
 /* Unlike the method: words begin after blanks, dashes and opening brackets alone. */
 FILTER(f_title)
@@ -66,7 +67,8 @@ FILTER(f_replace)
 {
     UNUSED;
     int64_t count = a[2].t == V_NONE ? -1 : arg_int(rt, a[2], -1);
-    return v_str(str_replace(rt, vstr_plain(rt, val_str(rt, v)), val_str(rt, a[0]), vstr_plain(rt, val_str(rt, a[1])), count));
+    return v_str(str_replace(rt, vstr_plain(rt, val_str(rt, v)), val_str(rt, a[0]), vstr_plain(rt, val_str(rt, a[1])),
+        count));
 }
 
 FILTER(f_center)
@@ -189,7 +191,8 @@ static void quote_to(vsb *b, value v, bool query)
     static const char hex[] = "0123456789ABCDEF";
     for (size_t i = 0; i < s->n; i++) {
         unsigned char c = (unsigned char)p[i];
-        bool plain = (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c && strchr("_.-~", c));
+        bool plain = (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
+            (c && strchr("_.-~", c));
         if (plain || (c == '/' && !query)) {
             vsb_sub(b, s, i, i + 1);
         } else if (c == ' ' && query) {
@@ -238,7 +241,8 @@ FILTER(f_xmlattr)
         if (d->vals[i].t == V_NONE || d->vals[i].t == V_UNDEF) continue;
         vstr *key = arg_str(rt, d->keys[i]);
         for (size_t k = 0; k < key->n; k++)
-            if (strchr(" \t\n\r\f\v/>=", vstr_bytes(rt, key)[k] ? key->p[k] : 'x')) rt_type_error(rt, "invalid character in attribute name");
+            if (strchr(" \t\n\r\f\v/>=", vstr_bytes(rt, key)[k] ? key->p[k] : 'x'))
+                rt_type_error(rt, "invalid character in attribute name");
         if (b.n || space) vsb_c(&b, " ");
         vsb_str(&b, html_escape(rt, d->keys[i]));
         vsb_c(&b, "=\"");
@@ -274,7 +278,8 @@ FILTER(f_striptags)
         vsb_str(&joined, words->v[i].u.s);
     }
     text = vsb_done(&joined);
-    static const char *const entities[][2] = {{"&lt;", "<"}, {"&gt;", ">"}, {"&#34;", "\""}, {"&quot;", "\""}, {"&#39;", "'"},
+    static const char *const entities[][2] = {{"&lt;", "<"}, {"&gt;", ">"}, {"&#34;", "\""}, {"&quot;", "\""},
+        {"&#39;", "'"},
         {"&nbsp;", "\xc2\xa0"}, {"&amp;", "&"}};
     for (size_t i = 0; i < sizeof entities / sizeof *entities; i++)
         text = str_replace(rt, text, vstr_c(rt, entities[i][0]), vstr_c(rt, entities[i][1]), -1);
@@ -336,7 +341,8 @@ static bool text_to_int(jinja_rt *rt, vstr *text, int64_t base, int64_t *out)
         digit = true;
     }
     if (!digit) return false;
-    if (!negative && __builtin_sub_overflow((int64_t)0, v, &v)) rt_fail(rt, TAWNY_E_LIMIT, "an integer beyond 64 bits");
+    if (!negative && __builtin_sub_overflow((int64_t)0, v, &v))
+        rt_fail(rt, TAWNY_E_LIMIT, "an integer beyond 64 bits");
     *out = v;
     return true;
 }
@@ -351,7 +357,8 @@ FILTER(f_int)
     if (v.t == V_STR && text_to_int(rt, v.u.s, base, &i)) return v_int(i);
     if (!double_of(rt, v, &d) || isnan(d) || (v.t == V_STR && isinf(d))) return arg_or(a[0], v_int(0));
     if (isinf(d)) rt_type_error(rt, "cannot convert float infinity to integer");
-    if (!(d > -9.2233720368547758e18 && d < 9.2233720368547758e18)) rt_fail(rt, TAWNY_E_LIMIT, "an integer beyond 64 bits");
+    if (!(d > -9.2233720368547758e18 && d < 9.2233720368547758e18))
+        rt_fail(rt, TAWNY_E_LIMIT, "an integer beyond 64 bits");
     return v_int((int64_t)d);
 }
 
@@ -442,7 +449,8 @@ FILTER(f_refused)
 }
 
 const builtin filters_text[] = {
-    {"upper", f_upper, "", 0}, {"lower", f_lower, "", 0}, {"capitalize", f_capitalize, "", 0}, {"title", f_title, "", 0},
+    {"upper", f_upper, "", 0}, {"lower", f_lower, "", 0}, {"capitalize", f_capitalize, "", 0},
+    {"title", f_title, "", 0},
     {"trim", f_trim, "chars", 0}, {"replace", f_replace, "old new count", 2}, {"center", f_center, "width", 0},
     {"string", f_string, "", 0}, {"safe", f_safe, "", 0}, {"escape", f_escape, "", 0}, {"e", f_escape, "", 0},
     {"forceescape", f_forceescape, "", 0}, {"format", f_format, NULL, 0},
@@ -450,5 +458,6 @@ const builtin filters_text[] = {
     {"truncate", f_truncate, "length killwords end leeway", 0}, {"wordcount", f_wordcount, "", 0},
     {"urlencode", f_urlencode, "", 0}, {"xmlattr", f_xmlattr, "autospace", 0}, {"striptags", f_striptags, "", 0},
     {"abs", f_abs, "", 0}, {"float", f_float, "default", 0}, {"int", f_int, "default base", 0},
-    {"round", f_round, "precision method", 0}, {"filesizeformat", f_filesizeformat, "binary", 0}, {"pprint", f_pprint, "", 0},
+    {"round", f_round, "precision method", 0}, {"filesizeformat", f_filesizeformat, "binary", 0},
+    {"pprint", f_pprint, "", 0},
     {"random", f_refused, NULL, 0}, {"urlize", f_refused, NULL, 0}, {"wordwrap", f_refused, NULL, 0}, {0}};

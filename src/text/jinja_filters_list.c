@@ -1,4 +1,4 @@
-/* Filters over sequences and mappings. Those that are generators in Jinja are here too: evaluated as they are asked. */
+/* Filters over sequences and mappings. What is a generator in Jinja is one here: evaluated as it is run over. */
 #include <string.h>
 
 #include "jinja_str.h"
@@ -39,13 +39,15 @@ value attr_path(jinja_rt *rt, value item, value path, value otherwise)
 
 value ignore_case(jinja_rt *rt, value v) { return v.t == V_STR ? v_str(str_lower(rt, v.u.s)) : v; }
 
-static void merge(jinja_rt *rt, const size_t *from, size_t *to, size_t lo, size_t mid, size_t hi, const value *keys, bool reverse)
+static void merge(jinja_rt *rt, const size_t *from, size_t *to, size_t lo, size_t mid, size_t hi, const value *keys,
+    bool reverse)
 {
     size_t i = lo, j = mid;
     for (size_t k = lo; k < hi; k++) {
         bool right = i == mid;
         if (i < mid && j < hi)
-            right = reverse ? val_cmp(rt, keys[from[i]], keys[from[j]], "<") == -1 : val_cmp(rt, keys[from[j]], keys[from[i]], "<") == -1;
+            right = reverse ? val_cmp(rt, keys[from[i]], keys[from[j]], "<") == -1
+                : val_cmp(rt, keys[from[j]], keys[from[i]], "<") == -1;
         to[k] = right ? from[j++] : from[i++];
     }
 }
@@ -220,7 +222,8 @@ FILTER(f_first)
 
 static bool reversible(value v)
 {
-    return v.t == V_LIST || v.t == V_TUPLE || v.t == V_STR || v.t == V_DICT || v.t == V_RANGE || v.t == V_VIEW || v.t == V_UNDEF;
+    return v.t == V_LIST || v.t == V_TUPLE || v.t == V_STR || v.t == V_DICT || v.t == V_RANGE || v.t == V_VIEW ||
+        v.t == V_UNDEF;
 }
 
 FILTER(f_last)

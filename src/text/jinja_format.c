@@ -69,7 +69,8 @@ static void format_int(vsb *out, const fmt *f, int64_t i)
 {
     jinja_rt *rt = out->rt;
     unsigned base = f->type == 'x' || f->type == 'X' ? 16 : f->type == 'o' ? 8 : f->type == 'b' ? 2 : 10;
-    const char *prefix = f->type == 'x' ? "0x" : f->type == 'X' ? "0X" : f->type == 'o' ? "0o" : f->type == 'b' ? "0b" : "";
+    const char *prefix = f->type == 'x' ? "0x" : f->type == 'X' ? "0X" : f->type == 'o' ? "0o" : f->type == 'b' ? "0b"
+        : "";
     vsb b = {.rt = rt};
     int_digits(&b, i < 0 ? 0 - (uint64_t)i : (uint64_t)i, base, f->type == 'X');
     vstr *body = vsb_done(&b);
@@ -101,7 +102,8 @@ static void format_float(vsb *out, const fmt *f, double d)
     vstr *body = vsb_done(&b);
     if (f->type == 'E' || f->type == 'G' || f->type == 'F') {
         char *p = rt_alloc(rt, body->n);
-        for (size_t i = 0; i < body->n; i++) p[i] = (char)(body->p[i] >= 'a' && body->p[i] <= 'z' ? body->p[i] - 32 : body->p[i]);
+        for (size_t i = 0; i < body->n; i++)
+            p[i] = (char)(body->p[i] >= 'a' && body->p[i] <= 'z' ? body->p[i] - 32 : body->p[i]);
         body = vstr_new(rt, p, body->n, true);
     }
     if (f->group) body = group_digits(rt, body, f->group);
@@ -127,7 +129,8 @@ vstr *html_escape(jinja_rt *rt, value v)
         for (k = i; k < s->n && !strchr("&<>'\"", p[k] ? p[k] : 'x'); k++) {}
         vsb_sub(&b, s, i, k);
         if (k == s->n) break;
-        const char *e = p[k] == '&' ? "&amp;" : p[k] == '<' ? "&lt;" : p[k] == '>' ? "&gt;" : p[k] == '"' ? "&#34;" : "&#39;";
+        const char *e = p[k] == '&' ? "&amp;" : p[k] == '<' ? "&lt;" : p[k] == '>' ? "&gt;" : p[k] == '"' ? "&#34;"
+            : "&#39;";
         vsb_raw(&b, e, strlen(e), vstr_trust_at(s, k));
         k++;
     }
@@ -296,7 +299,8 @@ static int64_t spec_number(jinja_rt *rt, const char *p, size_t n, size_t *at, in
     size_t start = *at;
     int64_t v = 0;
     for (; *at < n && p[*at] >= '0' && p[*at] <= '9'; ++*at)
-        if ((v = v * 10 + (p[*at] - '0')) > 100000000) rt_fail(rt, TAWNY_E_LIMIT, "too many decimal digits in format string");
+        if ((v = v * 10 + (p[*at] - '0')) > 100000000)
+            rt_fail(rt, TAWNY_E_LIMIT, "too many decimal digits in format string");
     return *at > start ? v : otherwise;
 }
 
@@ -350,7 +354,8 @@ vstr *format_spec(jinja_rt *rt, value v, const char *p, size_t n)
     if (v.t == V_STR) {
         if (f.type && f.type != 's') wrong_code(rt, &f, v);
         if (f.zero) f.align = '<';
-        if (f.sign || f.alt || f.align == '=' || f.group) rt_type_error(rt, "format specifier not allowed with string");
+        if (f.sign || f.alt || f.align == '=' || f.group)
+            rt_type_error(rt, "format specifier not allowed with string");
         format_text(&b, &f, v.u.s);
         return vsb_done(&b);
     }
@@ -524,7 +529,8 @@ value time_now(jinja_rt *rt, value format)
         if (one[0] == '%') {
             while (f[i] && strchr("-_0^#", f[i]) && k < 4) one[k++] = f[i++];
             if (f[i]) one[k++] = f[i++];
-            if (one[k - 1] == 'z' || one[k - 1] == 'Z') continue; /* a time without zone, as Python's datetime.now() */
+            /* a time without zone, as Python's datetime.now() */
+            if (one[k - 1] == 'z' || one[k - 1] == 'Z') continue;
             if (one[k - 1] == 'f') memcpy(one, "000000", 7);
         }
         n += strftime_l(text + n, 256, one, &now, c);

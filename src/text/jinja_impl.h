@@ -203,7 +203,7 @@ typedef value builtin_fn(jinja_rt *rt, value self, value *a, const cargs *raw);
 struct builtin {
     const char *name;
     builtin_fn *fn;
-    const char *params; /* names with blanks between; "/" before them: by position only; NULL: whatever comes, in raw */
+    const char *params; /* names, blanks between; "/" before them: by position only; NULL: what comes, in raw */
     int required;
 };
 
@@ -219,7 +219,8 @@ const builtin *find_filter(const vstr *name);
 const builtin *find_test(const vstr *name);
 const builtin *find_global(const vstr *name);
 const builtin *find_method(value obj, const vstr *name);
-extern const builtin filters_text[], filters_list[], builtin_tests[], builtin_globals[], methods_str[], methods_dict[],
+extern const builtin filters_text[], filters_list[], builtin_tests[], builtin_globals[], methods_str[],
+    methods_dict[],
     methods_list[], methods_tuple[], methods_number[], methods_loop[], methods_cycler[];
 const builtin *builtin_in(const builtin *table, const char *p, size_t n);
 

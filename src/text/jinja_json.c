@@ -35,7 +35,10 @@ static void dump_char(dumper *d, uint32_t c, bool trust)
     }
 }
 
-static bool plain(const dumper *d, unsigned char c) { return c >= 0x20 && c != '"' && c != '\\' && (!d->ascii || c < 0x7f); }
+static bool plain(const dumper *d, unsigned char c)
+{
+    return c >= 0x20 && c != '"' && c != '\\' && (!d->ascii || c < 0x7f);
+}
 
 static void dump_str(dumper *d, vstr *s)
 {

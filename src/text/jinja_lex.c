@@ -219,7 +219,8 @@ static void lex_number(lexer *x)
     if (base != 10) i += 2;
     end = digits(x, i, base, base != 10);
     if (base == 10 && x->p[i] == '0')
-        for (end = i + 1; end < x->n && (x->p[end] == '0' || (x->p[end] == '_' && end + 1 < x->n && x->p[end + 1] == '0'));) end++;
+        for (end = i + 1; end < x->n &&
+            (x->p[end] == '0' || (x->p[end] == '_' && end + 1 < x->n && x->p[end + 1] == '0'));) end++;
     int64_t v = 0;
     for (; i < end; i++) {
         if (x->p[i] == '_') continue;
@@ -255,7 +256,8 @@ static void escape(lexer *x, vsb *b, size_t *i, size_t end)
         vsb_char(b, hex_escape(x, i, end, c == 'x' ? 2 : c == 'u' ? 4 : 8), true);
     } else if (c >= '0' && c < '8') {
         uint32_t v = (uint32_t)(c - '0');
-        for (int k = 0; k < 2 && *i < end && x->p[*i] >= '0' && x->p[*i] < '8'; k++) v = v * 8 + (uint32_t)(x->p[(*i)++] - '0');
+        for (int k = 0; k < 2 && *i < end && x->p[*i] >= '0' && x->p[*i] < '8'; k++)
+            v = v * 8 + (uint32_t)(x->p[(*i)++] - '0');
         vsb_char(b, v, true);
     } else if (c == 'N') {
         lex_fail(x, "\\N{...} is not supported in strings");
@@ -298,8 +300,10 @@ static size_t name_end(const lexer *x, size_t i)
 static void lex_operator(lexer *x)
 {
     static const struct { char text[3]; tok t; } ops[] = {
-        {"//", T_FLOORDIV}, {"**", T_POW}, {"==", T_EQ}, {"!=", T_NE}, {">=", T_GE}, {"<=", T_LE}, {"+", T_ADD}, {"-", T_SUB},
-        {"/", T_DIV}, {"*", T_MUL}, {"%", T_MOD}, {"~", T_TILDE}, {"[", T_LBRACKET}, {"]", T_RBRACKET}, {"(", T_LPAREN},
+        {"//", T_FLOORDIV}, {"**", T_POW}, {"==", T_EQ}, {"!=", T_NE}, {">=", T_GE}, {"<=", T_LE}, {"+", T_ADD},
+        {"-", T_SUB},
+        {"/", T_DIV}, {"*", T_MUL}, {"%", T_MOD}, {"~", T_TILDE}, {"[", T_LBRACKET}, {"]", T_RBRACKET},
+        {"(", T_LPAREN},
         {")", T_RPAREN}, {"{", T_LBRACE}, {"}", T_RBRACE}, {">", T_GT}, {"<", T_LT}, {"=", T_ASSIGN}, {".", T_DOT},
         {":", T_COLON}, {"|", T_PIPE}, {",", T_COMMA}, {";", T_SEMICOLON}};
     size_t i = 0, count = sizeof ops / sizeof *ops;
@@ -389,7 +393,8 @@ tokens jinja_lex(jinja_rt *rt, const char *source, size_t n)
 const char *tok_name(tok t)
 {
     static const char *const names[] = {"end of template", "text", "{{", "end of print statement", "{%",
-        "end of statement block", "name", "string", "integer", "float", "+", "-", "*", "/", "//", "%", "**", "~", "[", "]",
+        "end of statement block", "name", "string", "integer", "float", "+", "-", "*", "/", "//", "%", "**", "~", "[",
+        "]",
         "(", ")", "{", "}", "==", "!=", ">", ">=", "<", "<=", "=", ".", ":", "|", ",", ";"};
     return names[t];
 }

@@ -111,7 +111,8 @@ static value seq_repeat(jinja_rt *rt, value a, int64_t times)
 {
     size_t n = a.u.q->n;
     if (times < 0) times = 0;
-    if (n && (size_t)times > rt->max_bytes / sizeof(value) / n) rt_fail(rt, TAWNY_E_LIMIT, "a list of %zu times %lld elements", n, (long long)times);
+    if (n && (size_t)times > rt->max_bytes / sizeof(value) / n)
+        rt_fail(rt, TAWNY_E_LIMIT, "a list of %zu times %lld elements", n, (long long)times);
     vseq *q = seq_new(rt, n * (size_t)times);
     for (size_t i = 0; i < q->n; i += n) memcpy(q->v + i, a.u.q->v, n * sizeof(value));
     rt_step(rt, q->n);
@@ -158,7 +159,8 @@ value op_binary(jinja_rt *rt, nkind op, value a, value b)
 value op_unary(jinja_rt *rt, nkind op, value a)
 {
     if (a.t == V_UNDEF) rt_undefined(rt, a);
-    if (!val_number(a)) rt_type_error(rt, "bad operand type for unary %s: '%s'", op == N_NEG ? "-" : "+", val_type(a));
+    if (!val_number(a))
+        rt_type_error(rt, "bad operand type for unary %s: '%s'", op == N_NEG ? "-" : "+", val_type(a));
     if (a.t == V_FLOAT) return v_float(op == N_NEG ? -a.u.f : a.u.f);
     int64_t i = val_int(a);
     if (op == N_NEG && __builtin_sub_overflow((int64_t)0, i, &i)) overflow(rt);
@@ -184,7 +186,8 @@ bool op_compare(jinja_rt *rt, nkind op, value a, value b)
 
 static bool refused(value obj, const vstr *name)
 {
-    static const char *const lists[] = {"append", "clear", "pop", "reverse", "insert", "sort", "extend", "remove", NULL};
+    static const char *const lists[] = {"append", "clear", "pop", "reverse", "insert", "sort", "extend", "remove",
+        NULL};
     static const char *const dicts[] = {"clear", "pop", "popitem", "setdefault", "update", NULL};
     const char *const *l = obj.t == V_LIST ? lists : obj.t == V_DICT ? dicts : NULL;
     for (; l && *l; l++)
@@ -383,7 +386,8 @@ value op_slice(jinja_rt *rt, value obj, value vstart, value vstop, value vstep)
     val_len(rt, obj, &len);
     int64_t n = (int64_t)len, step = 1;
     if (vstep.t != V_MISSING && vstep.t != V_NONE) {
-        if (!val_is_int(vstep)) rt_type_error(rt, "slice indices must be integers or None or have an __index__ method");
+        if (!val_is_int(vstep))
+            rt_type_error(rt, "slice indices must be integers or None or have an __index__ method");
         step = val_int(vstep);
     }
     if (step == 0) rt_type_error(rt, "slice step cannot be zero");
@@ -397,7 +401,8 @@ value op_slice(jinja_rt *rt, value obj, value vstart, value vstop, value vstep)
     if (obj.t == V_RANGE) { /* a range of 100000 and a step within its length: nothing here overflows */
         const vrange *from = obj.u.range;
         vrange *r = rt_alloc(rt, sizeof *r);
-        *r = (vrange){from->start + start * from->step, from->start + stop * from->step, from->step * step, (size_t)count};
+        *r = (vrange){from->start + start * from->step, from->start + stop * from->step, from->step * step,
+            (size_t)count};
         return (value){.t = V_RANGE, .u.range = r};
     }
     if (!count) start = 0;

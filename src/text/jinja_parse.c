@@ -1,5 +1,5 @@
-/* From tokens to the syntax tree: expressions. Statements are in jinja_stmt.c. Precedence and oddities follow Jinja's grammar:
- * filters bind tighter than every operator, a test's argument needs no parentheses, comparisons chain. */
+/* From tokens to the syntax tree: expressions. Statements are in jinja_stmt.c. Precedence and oddities follow Jinja's
+ * grammar: filters bind tighter than every operator, a test's argument needs no parentheses, comparisons chain. */
 #include "jinja_parse.h"
 
 #include <string.h>
@@ -422,7 +422,8 @@ static node *parse_math2(parser *x)
     node *n = parse_pow(x);
     for (;;) {
         tok t = cur(x)->t;
-        nkind k = t == T_MUL ? N_MUL : t == T_DIV ? N_DIV : t == T_FLOORDIV ? N_FLOORDIV : t == T_MOD ? N_MOD : N_CONST;
+        nkind k = t == T_MUL ? N_MUL : t == T_DIV ? N_DIV : t == T_FLOORDIV ? N_FLOORDIV : t == T_MOD ? N_MOD
+            : N_CONST;
         if (k == N_CONST) return n;
         advance(x);
         n = binary(x, k, n, parse_pow(x), line);

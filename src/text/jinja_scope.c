@@ -1,8 +1,8 @@
-/* Which variable a name means. Jinja's compiler settles this before rendering, scope by scope, and templates depend on the
- * outcome in corner cases (a name set anywhere at the top level hides the context's from every loop, for one), so the same
- * rules are kept here: a scope is first read as a whole without entering inner scopes, then the inner scopes are.
- * A name that is only read comes from the context; one that is set starts as the outer scope's variable of that name, or
- * as nothing, or, where it is set in a branch of an `if` only, as the context's. */
+/* Which variable a name means. Jinja's compiler settles this before rendering, scope by scope, and templates depend
+ * on the outcome in corner cases (a name set anywhere at the top level hides the context's from every loop, for one),
+ * so the same rules are kept here: a scope is first read as a whole without entering inner scopes, then the inner
+ * scopes are. A name that is only read comes from the context; one that is set starts as the outer scope's variable
+ * of that name, or as nothing, or, where it is set in a branch of an `if` only, as the context's. */
 #include <string.h>
 
 #include "jinja_impl.h"

@@ -12,7 +12,8 @@ static bool at_any(parser *x, const char *const *words)
     return false;
 }
 
-/* Text, print statements and blocks up to a block that starts with one of `ends`, whose word is then the current token. */
+/* Text, print statements and blocks up to a block that starts with one of `ends`, whose word is then the current
+ * token. */
 static nodes subparse(parser *x, const char *const *ends)
 {
     nodes body = {0};
@@ -283,7 +284,8 @@ static node *parse_statement(parser *x)
     uint32_t line = x->rt->line = t->line;
     static const struct { const char *word; node *(*parse)(parser *, uint32_t); } tags[] = {
         {"for", parse_for}, {"if", parse_if}, {"set", parse_set}, {"macro", parse_macro}, {"call", parse_call_block},
-        {"filter", parse_filter_block}, {"with", parse_with}, {"generation", parse_generation}, {"print", parse_print},
+        {"filter", parse_filter_block}, {"with", parse_with}, {"generation", parse_generation},
+        {"print", parse_print},
         {"autoescape", parse_autoescape}, {"block", parse_block}};
     static const char *const refused[] = {"include", "import", "from", "extends", NULL};
     const char *word = vstr_cstr(x->rt, t->s);

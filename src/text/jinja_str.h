@@ -15,7 +15,8 @@ vstr *str_capitalize(jinja_rt *rt, vstr *s);
 bool str_cased(jinja_rt *rt, vstr *s, bool upper); /* isupper, islower */
 bool char_printable(uint32_t c);
 
-builtin_fn m_upper, m_lower, m_title, m_capitalize, m_swapcase, m_casefold, m_isupper, m_islower, m_istitle, m_isalpha,
+builtin_fn m_upper, m_lower, m_title, m_capitalize, m_swapcase, m_casefold, m_isupper, m_islower, m_istitle,
+    m_isalpha,
     m_isdigit, m_isdecimal, m_isnumeric, m_isalnum, m_isspace, m_isascii, m_isidentifier, m_isprintable;
 
 #endif

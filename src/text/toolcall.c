@@ -131,7 +131,8 @@ static bool call_object(answer *a, const json_t *j)
     json_t *args = json_object_get(from, "arguments"), *parsed = NULL;
     if (!args) args = json_object_get(from, "parameters");
     if (!name || !*name) return false;
-    if (json_is_string(args)) args = parsed = json_loadb(json_string_value(args), json_string_length(args), JSON_ALLOW_NUL, NULL);
+    if (json_is_string(args))
+        args = parsed = json_loadb(json_string_value(args), json_string_length(args), JSON_ALLOW_NUL, NULL);
     bool ok = !args || json_is_null(args) || json_is_object(args);
     if (ok) call(a, name, args);
     json_decref(parsed);
@@ -145,7 +146,8 @@ static bool call_json(answer *a, const char *p, size_t n)
     bool ok = json_is_object(j) && call_object(a, j);
     if (json_is_array(j) && json_array_size(j)) {
         ok = true;
-        for (size_t i = 0; i < json_array_size(j); i++) ok &= json_string_value(json_object_get(json_array_get(j, i), "name")) != NULL;
+        for (size_t i = 0; i < json_array_size(j); i++)
+            ok &= json_string_value(json_object_get(json_array_get(j, i), "name")) != NULL;
         for (size_t i = 0; ok && i < json_array_size(j); i++) ok = call_object(a, json_array_get(j, i));
     }
     json_decref(j);
@@ -222,7 +224,8 @@ static bool call_function_tag(answer *a, span s)
 {
     char name[128], key[128];
     span part;
-    if (!take_to(&s, "<function=", &part) || !take_to(&s, ">", &part) || !copy_name(part, name, sizeof name)) return false;
+    if (!take_to(&s, "<function=", &part) || !take_to(&s, ">", &part) || !copy_name(part, name, sizeof name))
+        return false;
     json_t *args = json_object();
     while (take_to(&s, "<parameter=", &part)) {
         if (!take_to(&s, ">", &part) || !copy_name(part, key, sizeof key)) break;
@@ -250,7 +253,8 @@ static bool call_arg_tags(answer *a, span s)
     if (!copy_name(part, name, sizeof name) || strpbrk(name, " \n<>{}")) return false;
     json_t *args = json_object();
     bool more = true;
-    while (more && take_to(&s, "</arg_key>", &part) && copy_name(part, key, sizeof key) && take_to(&s, "<arg_value>", &part)) {
+    while (more && take_to(&s, "</arg_key>", &part) && copy_name(part, key, sizeof key) &&
+        take_to(&s, "<arg_value>", &part)) {
         value = s;
         if (!take_to(&s, "</arg_value>", &value)) s.n = 0;
         json_object_set_new(args, key, typed_value(a, name, key, value.p, value.n));
@@ -301,7 +305,8 @@ static bool call_llama(answer *a, span s)
 {
     static const char tag[] = "<|python_tag|>";
     s = trim(s);
-    if (s.n >= sizeof tag - 1 && memcmp(s.p, tag, sizeof tag - 1) == 0) s = trim((span){s.p + sizeof tag - 1, s.n - (sizeof tag - 1)});
+    if (s.n >= sizeof tag - 1 && memcmp(s.p, tag, sizeof tag - 1) == 0)
+        s = trim((span){s.p + sizeof tag - 1, s.n - (sizeof tag - 1)});
     bool any = false;
     while (s.n) {
         json_error_t e;
@@ -531,7 +536,8 @@ static void run(answer *a, bool final)
 
 tawny_status answer_push(answer *a, const char *text, size_t n, tawny_error *err)
 {
-    if (!buf_add(&a->held, text, n)) return err_set(err, TAWNY_E_LIMIT, "a tool call of more than %d bytes", MAX_HELD);
+    if (!buf_add(&a->held, text, n))
+        return err_set(err, TAWNY_E_LIMIT, "a tool call of more than %d bytes", MAX_HELD);
     run(a, false);
     return TAWNY_OK;
 }

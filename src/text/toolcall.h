@@ -1,10 +1,12 @@
 /* What a model's answer says: reasoning, text, and calls of tools, told apart while it streams.
  *
- * Text and reasoning are passed on as soon as they cannot be the beginning of a marker; a call is passed on when it is complete.
- * What looks like a call but is none is text. Formats, as the models' own templates and documentation give them:
+ * Text and reasoning are passed on as soon as they cannot be the beginning of a marker; a call is passed on when it
+ * is complete. What looks like a call but is none is text. Formats, as the models' own templates and documentation
+ * give them:
  *   tags     <tool_call>...</tool_call> around JSON {"name", "arguments"} (Hermes, Qwen), around <function=NAME> with
  *            <parameter=KEY> (Qwen3-Coder), or around NAME with <arg_key>, <arg_value> (GLM-4.5)
- *   llama    the whole answer is JSON {"name", "parameters"}, several apart by ";" (Llama 3.x), perhaps after <|python_tag|>
+ *   llama    the whole answer is JSON {"name", "parameters"}, several apart by ";" (Llama 3.x), perhaps after
+ *            <|python_tag|>
  *   mistral  [TOOL_CALLS] before a JSON array, or before NAME[ARGS]{...}, again for each call
  *   harmony  <|channel|>analysis|commentary|final<|message|>... with "to=functions.NAME" in a call's header (gpt-oss)
  * Except in harmony, an answer may begin with reasoning in <think>...</think> or [THINK]...[/THINK]. */
@@ -25,14 +27,15 @@ typedef enum answer_kind { ANSWER_TEXT, ANSWER_REASONING } answer_kind;
 
 typedef struct answer_events {
     void *user;
-    void (*text)(void *user, answer_kind kind, const char *text, size_t n); /* whole UTF-8 characters where the input was so */
+    /* whole UTF-8 characters where the input was so */
+    void (*text)(void *user, answer_kind kind, const char *text, size_t n);
     void (*call)(void *user, const char *name, const char *arguments);      /* arguments: a JSON object as text */
 } answer_events;
 
 typedef struct answer answer;
 
-/* tools: as offered to the model, an array, borrowed; NULL: no calls are looked for. thinks: the prompt ended inside <think>.
- * NULL when out of memory. */
+/* tools: as offered to the model, an array, borrowed; NULL: no calls are looked for. thinks: the prompt ended inside
+ * <think>. NULL when out of memory. */
 answer *answer_new(answer_format format, const json_t *tools, bool thinks, const answer_events *events);
 void answer_free(answer *a); /* NULL is fine */
 

@@ -29,7 +29,8 @@ _Noreturn void rt_type_error(jinja_rt *rt, const char *fmt, ...)
 
 _Noreturn void rt_out_of_steps(jinja_rt *rt)
 {
-    rt_fail(rt, TAWNY_E_LIMIT, "the template takes too much work (limit %llu steps)", (unsigned long long)rt->max_steps);
+    rt_fail(rt, TAWNY_E_LIMIT, "the template takes too much work (limit %llu steps)",
+        (unsigned long long)rt->max_steps);
 }
 
 _Noreturn void rt_too_deep(jinja_rt *rt) { rt_fail(rt, TAWNY_E_LIMIT, "nested too deeply"); }
@@ -85,7 +86,8 @@ static value undef_new(jinja_rt *rt, vundef u)
 
 value v_undef(jinja_rt *rt, const char *hint) { return undef_new(rt, (vundef){.hint = hint}); }
 
-value v_undef_name(jinja_rt *rt, const vstr *name) { return undef_new(rt, (vundef){.name = name->p, .n_name = name->n}); }
+value v_undef_name(jinja_rt *rt,
+    const vstr *name) { return undef_new(rt, (vundef){.name = name->p, .n_name = name->n}); }
 
 static const char *of_type(value obj)
 {
@@ -153,9 +155,11 @@ value v_iter(jinja_rt *rt, bool (*next)(jinja_rt *, viter *, value *), value src
 const char *val_type(value v)
 {
     static const char *const names[] = {"missing", "Undefined", "NoneType", "bool", "int", "float", "str", "list",
-        "tuple", "dict", "range", "dict_items", "generator", "Namespace", "Macro", "function", "builtin_function_or_method",
+        "tuple", "dict", "range", "dict_items", "generator", "Namespace", "Macro", "function",
+        "builtin_function_or_method",
         "LoopContext", "Cycler", "Joiner", "TemplateReference", "BlockReference"};
-    if (v.t == V_VIEW) return v.u.view->kind == 'k' ? "dict_keys" : v.u.view->kind == 'v' ? "dict_values" : "dict_items";
+    if (v.t == V_VIEW)
+        return v.u.view->kind == 'k' ? "dict_keys" : v.u.view->kind == 'v' ? "dict_values" : "dict_items";
     if (v.t == V_STR && v.u.s->markup) return "Markup";
     return names[v.t];
 }
@@ -305,7 +309,8 @@ static uint64_t val_hash(jinja_rt *rt, value v)
     case V_BOOL:
     case V_INT: return mix(7, (uint64_t)val_int(v));
     case V_FLOAT:
-        if (v.u.f >= -9e18 && v.u.f <= 9e18 && (double)(int64_t)v.u.f == v.u.f) return mix(7, (uint64_t)(int64_t)v.u.f);
+        if (v.u.f >= -9e18 && v.u.f <= 9e18 && (double)(int64_t)v.u.f == v.u.f)
+            return mix(7, (uint64_t)(int64_t)v.u.f);
         memcpy(&bits, &v.u.f, sizeof bits);
         return mix(8, bits);
     case V_TUPLE: {

@@ -1,8 +1,8 @@
-/* Values of the template interpreter: Python's None, bool, int (64 bits, overflow is an error), float, str, list, tuple,
- * dict and what Jinja adds. All live in one arena a render and are immutable (namespaces and iterators apart).
+/* Values of the template interpreter: Python's None, bool, int (64 bits, overflow is an error), float, str, list,
+ * tuple, dict and what Jinja adds. All live in one arena a render and are immutable (namespaces and iterators apart).
  *
- * Errors leave by longjmp (rt_fail) to the one setjmp of a parse or render; nothing but the arena and the output is owned
- * meanwhile, so nothing can leak. */
+ * Errors leave by longjmp (rt_fail) to the one setjmp of a parse or render; nothing but the arena and the output is
+ * owned meanwhile, so nothing can leak. */
 #ifndef TEXT_VALUE_H
 #define TEXT_VALUE_H
 
@@ -199,7 +199,8 @@ value v_iter(jinja_rt *rt, bool (*next)(jinja_rt *, viter *, value *), value src
 /* Strings. */
 vstr *vstr_new(jinja_rt *rt, const char *p, size_t n, bool trust);    /* borrows p */
 vstr *vstr_copy(jinja_rt *rt, const char *p, size_t n, bool trust);   /* copies p */
-vstr *vstr_c(jinja_rt *rt, const char *text);                         /* a literal of this program: borrowed, trusted */
+/* a literal of this program: borrowed, trusted */
+vstr *vstr_c(jinja_rt *rt, const char *text);
 const char *vstr_bytes(jinja_rt *rt, vstr *s);                        /* flattens */
 const char *vstr_cstr(jinja_rt *rt, vstr *s);                         /* a copy with a NUL after it, for messages */
 size_t vstr_chars(jinja_rt *rt, vstr *s);
@@ -215,7 +216,8 @@ int vstr_cmp(jinja_rt *rt, vstr *a, vstr *b);                         /* by code
 size_t vstr_find(jinja_rt *rt, vstr *s, vstr *sub, size_t from, size_t to);  /* byte offset, or SIZE_MAX */
 size_t vstr_rfind(jinja_rt *rt, vstr *s, vstr *sub, size_t from, size_t to);
 
-/* One code point at p of n > 0 bytes: its length, the code point in *c; a byte that is no UTF-8 is U+DC80 + (byte - 0x80). */
+/* One code point at p of n > 0 bytes: its length, the code point in *c; a byte that is no UTF-8 is U+DC80 + (byte -
+ * 0x80). */
 size_t utf8_next(const char *p, size_t n, uint32_t *c);
 
 /* A growing string with marks. */
@@ -268,7 +270,8 @@ void val_str_to(vsb *b, value v);
 void val_repr_to(vsb *b, value v);
 void vstr_repr_to(vsb *b, vstr *s);
 void float_repr_to(vsb *b, double f);
-/* f with prec digits after the point ('f'), in exponential notation ('e'), or general ('g'); alt keeps trailing zeros and points. */
+/* f with prec digits after the point ('f'), in exponential notation ('e'), or general ('g'); alt keeps trailing zeros
+ * and points. */
 void float_fixed_to(vsb *b, double f, int prec, char kind, bool alt);
 bool text_to_double(const char *p, size_t n, double *out); /* a whole, plain number; no locale */
 

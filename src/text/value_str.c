@@ -152,7 +152,8 @@ size_t utf8_next(const char *p, size_t n, uint32_t *c)
         }
         v = v << 6 | (s[i] & 0x3f);
     }
-    if (len == 0 || (len == 3 && (v < 0x800 || (v >= 0xd800 && v < 0xe000))) || (len == 4 && (v < 0x10000 || v > 0x10ffff))) {
+    if (len == 0 || (len == 3 && (v < 0x800 || (v >= 0xd800 && v < 0xe000))) ||
+        (len == 4 && (v < 0x10000 || v > 0x10ffff))) {
         *c = 0xdc80u + (s[0] - 0x80u);
         return 1;
     }
@@ -196,7 +197,8 @@ vstr *vstr_sub(jinja_rt *rt, vstr *s, size_t from, size_t to)
     if (to > s->n) to = s->n;
     if (from > to) from = to;
     if (from == 0 && to == s->n) return s;
-    vstr *r = new_str(rt, (vstr){.p = p + from, .n = to - from, .chars = SIZE_MAX, .trust = s->trust, .markup = s->markup});
+    vstr *r = new_str(rt,
+        (vstr){.p = p + from, .n = to - from, .chars = SIZE_MAX, .trust = s->trust, .markup = s->markup});
     if (s->chars == s->n) r->chars = r->n;
     if (s->marks) {
         vsb b = {.rt = rt};
@@ -305,7 +307,8 @@ static void vsb_room(vsb *b, size_t extra)
     size_t cap = b->cap ? b->cap * 2 : 64;
     if (cap < b->n + extra) cap = b->n + extra;
     cap = (cap + 15) / 16 * 16;
-    if (b->cap && b->p + b->cap == rt->at && cap - b->cap <= (size_t)(rt->end - rt->at)) { /* the newest block: it grows */
+    /* the newest block: it grows */
+    if (b->cap && b->p + b->cap == rt->at && cap - b->cap <= (size_t)(rt->end - rt->at)) {
         rt_alloc(rt, cap - b->cap);
     } else {
         char *p = rt_alloc(rt, cap);
