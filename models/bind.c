@@ -57,6 +57,13 @@ static uint64_t dim_value(const model *m, uint32_t il, dim_id d)
     case DIM_2Q: return 2ull * l->n_head * l->dk;
     case DIM_2QKV: return 2ull * l->n_head * l->dk + (uint64_t)l->n_head_kv * (l->dk + l->dv);
     case DIM_3EMBD: return 3ull * hp->n_embd;
+    case DIM_LATENT: return hp->n_latent;
+    case DIM_MLA_LORA: return hp->mla.lora;
+    case DIM_MLA_NOPE: return hp->mla.nope;
+    case DIM_MLA_V: return hp->mla.v;
+    case DIM_MLA_KV: return (uint64_t)hp->mla.lora + hp->mla.rope;
+    case DIM_MLA_Q: return (uint64_t)l->n_head * (hp->mla.nope + hp->mla.rope);
+    case DIM_MLA_O: return (uint64_t)l->n_head * hp->mla.v;
     default: return ssm_dim(&hp->ssm, d);
     }
 }

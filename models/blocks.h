@@ -66,7 +66,8 @@ void decoder_layer(run *r, decoder *d, uint32_t il, const decoder_spec *s);
 
 enum { MOE_GATING_SOFTMAX, MOE_GATING_SIGMOID, MOE_GATING_SOFTMAX_CHOSEN };
 
-/* y (a token buffer [n][n_embd], may be h) = the chosen experts' weighted sum over d->h, in the order of their ids. */
+/* y (a token buffer [n][n_embd], may be h) = the chosen experts' weighted sum over h, in the order of their ids. Experts
+ * without a gate: down(act(up h)). Widths are those of the experts' matrices. */
 void block_moe(run *r, uint32_t il, float *y, const float *h, glu act);
 /* With the router over an input of its own. */
 void block_moe_routed(run *r, uint32_t il, float *y, const float *h, const float *router_in, glu act);

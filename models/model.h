@@ -64,6 +64,14 @@ typedef struct ssm_hp {
     bool norm_dt_b_c;  /* dt, B and C are normed without weights (Mamba 1) */
 } ssm_hp;
 
+/* Sizes of latent attention; 0 where an architecture has no use for one. */
+typedef struct mla_hp {
+    uint32_t lora; /* width of the latent row that is all heads' keys and values */
+    uint32_t nope; /* of a head's queries and keys, the part without positions */
+    uint32_t rope; /* the rest */
+    uint32_t v;    /* of a head's values */
+} mla_hp;
+
 typedef struct hparams {
     uint32_t n_vocab, n_embd, n_layer, n_ctx_train;
     uint32_t n_expert, n_expert_used, n_ff_exp, n_ff_shexp;
@@ -88,6 +96,8 @@ typedef struct hparams {
     char rope_type[16]; /* general scaling type: none, linear, yarn, longrope */
     bool causal;
     ssm_hp ssm;
+    mla_hp mla;
+    uint32_t n_latent; /* width of what experts work on, where it is not n_embd */
     layer_hp *layer; /* [n_layer] */
 } hparams;
 
@@ -112,6 +122,11 @@ typedef struct layer_weights {
     weight ple_gate, ple_proj, laurel_l, laurel_r;
     const float *ple_post_norm, *laurel_post_norm;
     const float *altup_router, *altup_router_norm, *altup_predict_coef, *altup_correct_coef, *altup_correct_scale;
+    weight latent_down, latent_up; /* before and after the experts */
+    weight wkv_a, wk_b, wv_b;
+    const float *kv_a_norm;
+    weight ssm_f_a, ssm_f_b, ssm_g_a, ssm_g_b; /* decay and gate by way of a narrow row */
+    const float *ssm_conv_k, *ssm_conv_v;
     weight ssm_in, ssm_gate, ssm_x, ssm_dt, ssm_out, ssm_beta, ssm_alpha;
     const float *ssm_conv, *ssm_conv_b; /* [channels][taps], oldest first; [channels] */
     const float *ssm_dt_b, *ssm_a, *ssm_d, *ssm_norm, *ssm_dt_norm, *ssm_b_norm, *ssm_c_norm;
@@ -153,7 +168,11 @@ typedef enum dim_id {
     DIM_SSM_PROJ,
     DIM_SSM_X,    /* rank + 2 state */
     DIM_SSM_HEAD, /* inner / heads */
-    DIM_SSM_GROUP /* inner / groups */
+    DIM_SSM_GROUP, /* inner / groups */
+    DIM_LATENT, DIM_MLA_LORA, DIM_MLA_NOPE, DIM_MLA_V,
+    DIM_MLA_KV, /* lora + rope */
+    DIM_MLA_Q,  /* n_head * (nope + rope) */
+    DIM_MLA_O   /* n_head * v */
 } dim_id;
 
 typedef enum bind_flag {

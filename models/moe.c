@@ -174,7 +174,8 @@ static void tile(run *r, const weight *w, const simd_act *x, const int32_t *x_in
 }
 
 typedef struct product {
-    const weight *gate, *up, *down; /* stacks; up NULL: gate holds both halves */
+    const weight *gate, *up, *down; /* stacks; up NULL: gate holds both halves, or is all there is */
+    bool ungated;                   /* the latter: down(act(gate x)) */
     const float *gate_b, *up_b, *down_b;
     glu act;
 } product;
@@ -190,15 +191,19 @@ static void expand(run *r, const product *p, const groups *g, const simd_act *xg
         int cols = g->first[e + 1] - g->first[e];
         if (!cols) continue;
         const int32_t *slot = g->slot + g->first[e], *token = g->token + g->first[e];
-        weight wg = expert(p->gate, e, 0, ff), wu = p->up ? expert(p->up, e, 0, ff) : expert(p->gate, e, ff, ff);
+        weight wg = expert(p->gate, e, 0, ff), wu = {0};
+        if (!p->ungated) wu = p->up ? expert(p->up, e, 0, ff) : expert(p->gate, e, ff, ff);
         int64_t step = run_unit_rows(r, &wg, cols), units = (ff + step - 1) / step;
         for (; u < first + units; u = team_take(work)) {
             int64_t row = (u - first) * step, rows = row + step > ff ? ff - row : step;
             tile(r, &wg, xg, token, slot, cols, gate, row, rows, p->gate_b ? p->gate_b + e * ff : NULL);
-            tile(r, &wu, xu, token, slot, cols, up, row, rows, p->up_b ? p->up_b + e * ff : NULL);
+            if (!p->ungated) tile(r, &wu, xu, token, slot, cols, up, row, rows, p->up_b ? p->up_b + e * ff : NULL);
             for (int c = 0; c < cols; c++) {
                 size_t at = (size_t)slot[c] * (size_t)ff + (size_t)row;
-                glu_apply(p->act, gate + at, gate + at, up + at, (size_t)rows);
+                if (p->ungated)
+                    act_apply(p->act, gate + at, gate + at, (size_t)rows);
+                else
+                    glu_apply(p->act, gate + at, gate + at, up + at, (size_t)rows);
             }
         }
         first += units;
@@ -208,7 +213,7 @@ static void expand(run *r, const product *p, const groups *g, const simd_act *xg
 static void contract(run *r, const product *p, const groups *g, const simd_act *x, float *y)
 {
     const hparams *hp = &r->m->hp;
-    int64_t dim = hp->n_embd, first = 0;
+    int64_t dim = p->down->rows, first = 0;
     _Atomic int64_t *work = team_work(r->sh->team, r->tid);
     int64_t u = team_take(work);
     for (int64_t e = 0; e < hp->n_expert; e++) {
@@ -225,9 +230,8 @@ static void contract(run *r, const product *p, const groups *g, const simd_act *
     }
 }
 
-static void combine(run *r, const routes *rt, const float *slots, float *y)
+static void combine(run *r, const routes *rt, const float *slots, float *y, size_t dim)
 {
-    size_t dim = r->m->hp.n_embd;
     int from, to;
     run_share(r, r->n, &from, &to);
     for (int t = from; t < to; t++) {
@@ -245,13 +249,25 @@ static quant_act act_of(const weight *w) { return quant_table[w->format].act; }
 
 void block_moe(run *r, uint32_t il, float *y, const float *h, glu act) { block_moe_routed(r, il, y, h, h, act); }
 
+static product product_of(const layer_weights *L, glu act)
+{
+    product p = {.gate = &L->gate_exps, .up = &L->up_exps, .down = &L->down_exps, .gate_b = L->gate_exps_b, .up_b = L->up_exps_b,
+                 .down_b = L->down_exps_b, .act = act};
+    if (L->gate_exps.data) return p;
+    p.up = NULL;
+    p.ungated = !L->gate_up_exps.data;
+    p.gate = p.ungated ? &L->up_exps : &L->gate_up_exps;
+    if (p.ungated) p.gate_b = L->up_exps_b;
+    return p;
+}
+
 void block_moe_routed(run *r, uint32_t il, float *y, const float *h, const float *router_in, glu act)
 {
     const hparams *hp = &r->m->hp;
     const layer_weights *L = &r->m->layers[il];
     run_mark mark = run_mark_at(r);
-    product p = {.gate = L->gate_up_exps.data ? &L->gate_up_exps : &L->gate_exps, .up = L->gate_up_exps.data ? NULL : &L->up_exps,
-                 .down = &L->down_exps, .gate_b = L->gate_exps_b, .up_b = L->up_exps_b, .down_b = L->down_exps_b, .act = act};
+    product p = product_of(L, act);
+    int64_t dim = p.gate->k, dim_out = p.down->rows;
     int slots = r->n * (int)hp->n_expert_used;
     routes rt = route(r, il, router_in);
     groups g = group(r, &rt, hp->expert_weigh_input);
@@ -259,12 +275,12 @@ void block_moe_routed(run *r, uint32_t il, float *y, const float *h, const float
     int columns = hp->expert_weigh_input ? slots : r->n;
     float *gate = run_shared_bytes(r, (size_t)slots * hp->n_ff_exp * sizeof(float));
     float *up = run_shared_bytes(r, (size_t)slots * hp->n_ff_exp * sizeof(float));
-    float *down = run_shared_bytes(r, (size_t)slots * hp->n_embd * sizeof(float));
+    float *down = run_shared_bytes(r, (size_t)slots * (size_t)dim_out * sizeof(float));
 
     simd_act xg, xu, xd;
-    run_quantize(r, &xg, act_of(p.gate), x, hp->n_embd, columns);
+    run_quantize(r, &xg, act_of(p.gate), x, dim, columns);
     xu = xg;
-    if (p.up && act_of(p.up) != act_of(p.gate)) run_quantize(r, &xu, act_of(p.up), x, hp->n_embd, columns);
+    if (p.up && act_of(p.up) != act_of(p.gate)) run_quantize(r, &xu, act_of(p.up), x, dim, columns);
     run_tokens_done(r);
     if (!r->plan) expand(r, &p, &g, &xg, &xu, gate, up);
     run_barrier(r);
@@ -273,7 +289,7 @@ void block_moe_routed(run *r, uint32_t il, float *y, const float *h, const float
     run_tokens_done(r);
     if (!r->plan) contract(r, &p, &g, &xd, down);
     run_barrier(r);
-    combine(r, &rt, down, y);
-    run_probe_at(r, "ffn_moe_out", (int)il, y, r->n, hp->n_embd);
+    combine(r, &rt, down, y, (size_t)dim_out);
+    run_probe_at(r, "ffn_moe_out", (int)il, y, r->n, dim_out);
     run_release(r, mark);
 }

@@ -100,6 +100,9 @@ int64_t run_unit_rows(const run *r, const weight *w, int cols);
 /* y[n][w->rows] = W x (+ bias). x is any buffer [n][w->k]; y a row buffer. Ends with a barrier. */
 void op_matmul(run *r, float *y, const weight *w, const float *bias, const float *x);
 
+/* y[n][heads][w->rows] = W[head] x[n][heads][w->k]: a matrix a head, w is their stack. y a row buffer. Ends with a barrier. */
+void op_matmul_heads(run *r, float *y, const weight *w, const float *x);
+
 /* Several matrices over the same x in one pass, or gate and up with their product: */
 typedef struct job {
     const weight *w;
