@@ -197,18 +197,30 @@ static bool grow_symbols(tok_work *w, size_t n)
     return true;
 }
 
+static uint32_t count_symbols(const tokenizer *t, const char *p, size_t n)
+{
+    uint32_t count = 0;
+    if (t->kind == TOK_BPE && !(t->pre_flags & PRE_RAW)) return (uint32_t)n;
+    for (size_t i = 0; i < n; i += uni_lead(p[i])) count++;
+    return count;
+}
+
 static bool merge_long(tok_work *w, const char *p, size_t n, tok_vec *out)
 {
-    if (n > w->cap_symbols && !grow_symbols(w, n)) return false;
-    tok_symbols all = {w->t, p, (uint32_t)n, w->guarded, w->symbols};
+    uint32_t count = count_symbols(w->t, p, n), at = 0;
+    if (count >= w->cap_symbols && !grow_symbols(w, count + 1)) return false;
+    tok_symbols all = {w->t, p, w->guarded, count, w->symbols};
     tok_symbol *s = all.s;
-    for (uint32_t i = 0, last = 0; i < n; last = i, i = s[i].next) {
-        s[i].prev = last;
-        s[i].next = i + first_symbol(w->t, p + i, n - i, &s[i].id);
+    for (uint32_t i = 0; i < count; i++) {
+        s[i].at = at;
+        s[i].prev = i - 1;
+        s[i].next = i + 1;
+        at += first_symbol(w->t, p + at, n - at, &s[i].id);
     }
+    s[count].at = (uint32_t)n;
     if (!tok_merge_long(&all)) return false;
-    for (uint32_t i = 0; i < n; i = s[i].next)
-        if (!add_symbol(w->t, s[i].id, p + i, s[i].next - i, out)) return false;
+    for (uint32_t i = 0; i < count; i = s[i].next)
+        if (!add_symbol(w->t, s[i].id, p + s[i].at, s[s[i].next].at - s[i].at, out)) return false;
     return true;
 }
 

@@ -204,7 +204,7 @@ static uint32_t pair_at(const tok_symbols *a, uint32_t i, int32_t *id)
     const tok_symbol *s = a->s;
     uint32_t k = s[i].next;
     if (k >= a->n) return TOK_NO_RANK;
-    return tok_pair(a->t, a->guarded, a->p, i, s[k].next, s[i].id, s[k].id, id);
+    return tok_pair(a->t, a->guarded, a->p, s[i].at, s[s[k].next].at, s[i].id, s[k].id, id);
 }
 
 static bool rank_at(tok_symbols *a, queue *q, uint32_t i)

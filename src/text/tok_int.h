@@ -155,20 +155,21 @@ size_t tok_next_cut(const tokenizer *t, const char *p,
 enum { TOK_NEIGHBOUR_BITS = 21 };
 bool tok_find_neighbours(tokenizer *t);
 
-/* merge_long.c: the symbols of a long piece, each at the byte where it starts. */
+/* merge_long.c: the symbols of a long piece. */
 enum { TOK_NO_RANK = UINT32_MAX };
 typedef struct tok_symbol {
     int32_t id;          /* TOK_NONE: no token */
-    uint32_t next, prev; /* where the neighbours start; next is the length of the piece at the end */
+    uint32_t at;         /* where it starts */
+    uint32_t next, prev; /* its neighbours' numbers; the last one's next is the number of symbols */
     uint32_t rank;       /* of the pair that starts here */
 } tok_symbol;
 
 typedef struct tok_symbols {
     const tokenizer *t;
     const char *p;
-    uint32_t n;
     bool guarded;
-    tok_symbol *s;
+    uint32_t n;
+    tok_symbol *s; /* n, and one more that starts at the end */
 } tok_symbols;
 bool tok_merge_long(tok_symbols *s);
 
