@@ -93,6 +93,33 @@ static void rms_norm(float *y, const float *x, const float *w, size_t n, float e
     else MAP(_mm256_mul_ps(V(x), r8), x[i] * r);
 }
 
+/* The sum of n values by sixteen partials. */
+static float sum(const float *x, size_t n)
+{
+    __m256 p[2] = {_mm256_setzero_ps(), _mm256_setzero_ps()};
+    size_t i = 0;
+    for (; n - i >= 16; i += 16)
+        for (int h = 0; h < 2; h++) p[h] = _mm256_add_ps(p[h], _mm256_loadu_ps(x + i + 8 * h));
+    for (int h = 0; h < 2 && i < n; h++) {
+        size_t m = n - i < 8 ? n - i : 8;
+        p[h] = _mm256_add_ps(p[h], v_load_n(x + i, m));
+        i += m;
+    }
+    return avx2_fold16(p[0], p[1]);
+}
+
+static void layer_norm(float *y, const float *x, const float *w, const float *b, size_t n, float eps)
+{
+    float mean = sum(x, n) / (float)n;
+    __m256 mean8 = _mm256_set1_ps(mean);
+    MAP(_mm256_sub_ps(V(x), mean8), x[i] - mean);
+    float r = 1.0f / sqrtf(dot(y, y, n) / (float)n + eps);
+    __m256 r8 = _mm256_set1_ps(r);
+    MAP(_mm256_mul_ps(V(y), r8), y[i] * r);
+    if (w) MAP(_mm256_mul_ps(V(y), V(w)), y[i] * w[i]);
+    if (b) MAP(_mm256_add_ps(V(y), V(b)), y[i] + b[i]);
+}
+
 static void add(float *y, const float *a, const float *b, size_t n) { MAP(_mm256_add_ps(V(a), V(b)), a[i] + b[i]); }
 static void mul(float *y, const float *a, const float *b, size_t n) { MAP(_mm256_mul_ps(V(a), V(b)), a[i] * b[i]); }
 
@@ -191,7 +218,7 @@ static void to_f16(uint16_t *y, const float *x, size_t n)
 }
 
 const simd_part simd_float_avx2 = {.t = {
-    .quantize = quantize, .rms_norm = rms_norm, .add = add, .mul = mul, .scale = scale, .madd = madd,
+    .quantize = quantize, .rms_norm = rms_norm, .layer_norm = layer_norm, .add = add, .mul = mul, .scale = scale, .madd = madd,
     .dot = dot, .max = max, .exp_sum = exp_sum, .rope_norm = rope_norm, .rope_neox = rope_neox,
     .f16_to_f32 = from_f16, .f32_to_f16 = to_f16,
 }};

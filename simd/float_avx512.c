@@ -94,6 +94,25 @@ static void rms_norm(float *y, const float *x, const float *w, size_t n, float e
     }
 }
 
+static void layer_norm(float *y, const float *x, const float *w, const float *b, size_t n, float eps)
+{
+    __m512 p = _mm512_setzero_ps();
+    for (size_t i = 0; i < n; i += 16) p = _mm512_add_ps(p, _mm512_maskz_loadu_ps(lanes(n - i), x + i));
+    __m512 mean = _mm512_set1_ps(fold16(p) / (float)n);
+    for (size_t i = 0; i < n; i += 16) {
+        __mmask16 m = lanes(n - i);
+        _mm512_mask_storeu_ps(y + i, m, _mm512_sub_ps(_mm512_maskz_loadu_ps(m, x + i), mean));
+    }
+    __m512 r = _mm512_set1_ps(1.0f / sqrtf(dot(y, y, n) / (float)n + eps));
+    for (size_t i = 0; i < n; i += 16) {
+        __mmask16 m = lanes(n - i);
+        __m512 v = _mm512_mul_ps(_mm512_maskz_loadu_ps(m, y + i), r);
+        if (w) v = _mm512_mul_ps(v, _mm512_maskz_loadu_ps(m, w + i));
+        if (b) v = _mm512_add_ps(v, _mm512_maskz_loadu_ps(m, b + i));
+        _mm512_mask_storeu_ps(y + i, m, v);
+    }
+}
+
 /* y[i] = expression of the vectors at i, m the lanes that there are */
 #define EACH(expression)                                 \
     for (size_t i = 0; i < n; i += 16) {                 \
@@ -192,7 +211,7 @@ static void to_f16(uint16_t *y, const float *x, size_t n)
 }
 
 const simd_part simd_float_avx512 = {.t = {
-    .quantize = quantize, .rms_norm = rms_norm, .add = add, .mul = mul, .scale = scale, .madd = madd,
+    .quantize = quantize, .rms_norm = rms_norm, .layer_norm = layer_norm, .add = add, .mul = mul, .scale = scale, .madd = madd,
     .dot = dot, .max = max, .exp_sum = exp_sum, .rope_norm = rope_norm, .rope_neox = rope_neox,
     .attn_merge = attn_merge, .f16_to_f32 = from_f16, .f32_to_f16 = to_f16,
 }};

@@ -135,6 +135,12 @@ static void call_rms_norm(void *p) /* without w where n is a multiple of 5 */
     CALL(void (*)(float *, const float *, const float *, size_t, float))
     (c->y, c->a, c->n % 5 ? c->b : NULL, c->n, fabsf(c->s) * 1e-5f);
 }
+static void call_layer_norm(void *p) /* without w where n is a multiple of 5, without b where it is even */
+{
+    vector_call *c = p;
+    CALL(void (*)(float *, const float *, const float *, const float *, size_t, float))
+    (c->y, c->a, c->n % 5 ? c->b : NULL, c->n % 2 ? c->b : NULL, c->n, fabsf(c->s) * 1e-5f);
+}
 static void call_rope(void *p) /* y in place, angles in a */
 {
     vector_call *c = p;
@@ -157,6 +163,7 @@ static const vector_kernel kernels[] = {
     {"dot", SLOT(dot), call_dot, false, false},
     {"max", SLOT(max), call_max, false, false},
     {"rms_norm", SLOT(rms_norm), call_rms_norm, true, false},
+    {"layer_norm", SLOT(layer_norm), call_layer_norm, true, false},
     {"exp", SLOT(exp), call_unary, true, true},
     {"exp_sum", SLOT(exp_sum), call_exp_sum, true, true},
     {"tanh", SLOT(tanh), call_unary, true, true},
