@@ -2,57 +2,99 @@
  * common counter in address order, so that a slow core takes fewer and memory is read as it lies. */
 #include "glu.h"
 
-enum { UNIT_BYTES = 64 * 1024, FEW_COLUMNS = 8, PANEL = 32, ROWS = 16 };
+enum { UNIT_BYTES = 64 * 1024, FEW_COLUMNS = 8, PANEL = 32, ROWS = 16, MOST_ROWS = 1024 };
 
-typedef struct acts {
-    simd_act kind[QUANT_ACTS];
-} acts;
+static int planes_for(const run *r, const weight *w) { return w == &r->m->output ? 2 : r->sh->planes; }
 
-void run_quantize(run *r, simd_act *a, quant_act kind, const float *x, int64_t k, int n)
+void run_quantize(run *r, run_acts *a, const weight *w, const float *x, int n)
 {
+    quant_act kind = quant_table[w->format].act;
+    int64_t k = w->k;
     if (kind == QUANT_ACT_F32) {
-        *a = (simd_act){.kind = kind, .k = k, .stride = (size_t)k * sizeof(float), .data = (uint8_t *)(uintptr_t)x};
+        a->planes = 1;
+        a->plane[0] = (simd_act){.kind = kind, .k = k, .stride = (size_t)k * sizeof(float), .data = (uint8_t *)(uintptr_t)x};
         return;
     }
-    simd_act_layout(a, kind, k);
-    a->data = run_token_bytes(r, (size_t)n * a->stride);
+    a->planes = planes_for(r, w);
+    for (int i = 0; i < a->planes; i++) {
+        simd_act_layout(&a->plane[i], kind, k);
+        a->plane[i].data = run_token_bytes(r, (size_t)n * a->plane[i].stride);
+    }
+    run_mark mark = run_mark_at(r);
+    float *rest = run_own_bytes(r, (size_t)k * sizeof *rest);
     int from, to;
     run_share(r, n, &from, &to);
-    for (int t = from; t < to; t++) simd.quantize(a, x + (size_t)t * (size_t)k, a->data + (size_t)t * a->stride);
+    for (int t = from; t < to; t++) {
+        const float *row = x + (size_t)t * (size_t)k;
+        uint8_t *column = a->plane[0].data + (size_t)t * a->plane[0].stride;
+        simd.quantize(&a->plane[0], row, column);
+        if (a->planes == 1) continue;
+        simd.residual(&a->plane[0], row, column, rest);
+        simd.quantize(&a->plane[1], rest, a->plane[1].data + (size_t)t * a->plane[1].stride);
+    }
+    run_release(r, mark);
 }
 
-/* The activations of x in every kind that the jobs' formats ask for. */
-static void prepare(run *r, acts *a, const job *jobs, int n_jobs, const float *x)
+float *run_product_space(run *r, int n)
 {
-    bool need[QUANT_ACTS] = {0};
-    for (int i = 0; i < n_jobs; i++) need[quant_table[jobs[i].w->format].act] = true;
-    for (quant_act kind = QUANT_ACT_F32; kind < QUANT_ACTS; kind++)
-        if (need[kind]) run_quantize(r, &a->kind[kind], kind, x, jobs[0].w->k, r->n);
-    if (need[QUANT_ACT_Q32] || need[QUANT_ACT_Q256]) run_tokens_done(r);
+    size_t panel = (size_t)PANEL * (size_t)n, few = (size_t)MOST_ROWS * FEW_COLUMNS;
+    return run_own_bytes(r, (panel > few ? panel : few) * sizeof(float));
 }
 
-/* Rows a unit: in prefill a panel, in decode as many as make up UNIT_BYTES, but at least four units a thread. */
+void run_product(run *r, const weight *w, int64_t row, int64_t rows, const run_acts *x, const int32_t *x_index, int cols,
+                 float *y, const int32_t *y_index, const float *bias, float *space)
+{
+    simd_tile t = {
+        .w = w->data + (size_t)row * w->row_bytes, .row_bytes = w->row_bytes, .k = w->k, .rows = rows,
+        .x = &x->plane[0], .x_index = x_index, .cols = cols,
+        .y = y + row, .y_index = y_index, .ldy = (size_t)w->rows, .scratch = r->scratch,
+    };
+    simd.tile[w->format](&t);
+    if (x->planes == 2) { /* the same weights, in cache by now, times what the first plane left over */
+        simd_tile rest = t;
+        rest.x = &x->plane[1];
+        rest.y = space;
+        rest.y_index = NULL;
+        rest.ldy = (size_t)rows;
+        simd.tile[w->format](&rest);
+    }
+    for (int c = 0; c < cols; c++) {
+        float *out = t.y + (size_t)(y_index ? y_index[c] : c) * t.ldy;
+        if (x->planes == 2) simd.add(out, out, space + (size_t)c * (size_t)rows, (size_t)rows);
+        if (w->scale) simd.scale(out, out, *w->scale, (size_t)rows);
+        if (bias) simd.add(out, out, bias + row, (size_t)rows);
+    }
+}
+
+/* In prefill a panel; in decode as many as make up UNIT_BYTES, but at least four units a thread. */
 int64_t run_unit_rows(const run *r, const weight *w, int cols)
 {
     if (cols > FEW_COLUMNS) return PANEL;
     int64_t by_bytes = (int64_t)(UNIT_BYTES / (w->row_bytes ? w->row_bytes : 1)), by_share = w->rows / (4 * r->threads);
     int64_t rows = by_bytes < by_share ? by_bytes : by_share;
+    if (rows > MOST_ROWS) rows = MOST_ROWS;
     return rows < ROWS ? ROWS : rows / ROWS * ROWS;
 }
 
-static void run_tile(run *r, const job *j, const acts *a, int64_t row, int64_t rows)
+/* The activations of x in every kind that the jobs' formats ask for. */
+typedef struct acts {
+    run_acts kind[QUANT_ACTS];
+} acts;
+
+static void prepare(run *r, acts *a, const job *jobs, int n_jobs, const float *x)
 {
-    const weight *w = j->w;
-    simd_tile t = {
-        .w = w->data + (size_t)row * w->row_bytes, .row_bytes = w->row_bytes, .k = w->k, .rows = rows,
-        .x = &a->kind[quant_table[w->format].act], .cols = r->n, .y = j->y + row, .ldy = (size_t)w->rows, .scratch = r->scratch,
-    };
-    simd.tile[w->format](&t);
-    for (int c = 0; c < r->n && (w->scale || j->bias); c++) {
-        float *y = t.y + (size_t)c * t.ldy;
-        if (w->scale) simd.scale(y, y, *w->scale, (size_t)rows);
-        if (j->bias) simd.add(y, y, j->bias + row, (size_t)rows);
+    bool have[QUANT_ACTS] = {0};
+    for (int i = 0; i < n_jobs; i++) {
+        quant_act kind = quant_table[jobs[i].w->format].act;
+        if (!have[kind]) run_quantize(r, &a->kind[kind], jobs[i].w, x, r->n);
+        have[kind] = true;
     }
+    if (have[QUANT_ACT_Q32] || have[QUANT_ACT_Q256]) run_tokens_done(r);
+}
+
+static void job_unit(run *r, const job *j, const acts *a, int64_t row, int64_t rows, float *space)
+{
+    run_product(r, j->w, row, rows, &a->kind[quant_table[j->w->format].act], NULL, r->n, j->y, NULL, j->bias, space);
 }
 
 void op_matmul_jobs(run *r, const job *jobs, int n_jobs, const float *x)
@@ -60,6 +102,7 @@ void op_matmul_jobs(run *r, const job *jobs, int n_jobs, const float *x)
     run_mark mark = run_mark_at(r);
     acts a;
     prepare(r, &a, jobs, n_jobs, x);
+    float *space = run_product_space(r, r->n);
     if (!r->plan) {
         _Atomic int64_t *work = team_work(r->sh->team, r->tid);
         int64_t first = 0, u = team_take(work);
@@ -67,7 +110,7 @@ void op_matmul_jobs(run *r, const job *jobs, int n_jobs, const float *x)
             int64_t step = run_unit_rows(r, jobs[i].w, r->n), rows = jobs[i].w->rows, units = (rows + step - 1) / step;
             for (; u < first + units; u = team_take(work)) {
                 int64_t row = (u - first) * step;
-                run_tile(r, &jobs[i], &a, row, row + step > rows ? rows - row : step);
+                job_unit(r, &jobs[i], &a, row, row + step > rows ? rows - row : step, space);
             }
             first += units;
         }
@@ -118,13 +161,14 @@ void op_matmul_glu(run *r, const job *gate, const job *up, glu act, const float 
     acts a;
     if (up) jobs[1] = *up;
     prepare(r, &a, jobs, up ? 2 : 1, x);
+    float *space = run_product_space(r, r->n);
     if (!r->plan) {
         _Atomic int64_t *work = team_work(r->sh->team, r->tid);
         int64_t step = run_unit_rows(r, gate->w, r->n), rows = gate->w->rows;
         for (int64_t row; (row = team_take(work) * step) < rows;) {
             int64_t n = row + step > rows ? rows - row : step;
-            run_tile(r, gate, &a, row, n);
-            if (up) run_tile(r, up, &a, row, n);
+            job_unit(r, gate, &a, row, n, space);
+            if (up) job_unit(r, up, &a, row, n, space);
             for (int c = 0; c < r->n; c++) {
                 size_t at = (size_t)c * (size_t)rows + (size_t)row;
                 if (up)

@@ -158,30 +158,16 @@ static weight expert(const weight *stack, int64_t e, int64_t row, int64_t rows)
     return w;
 }
 
-static void tile(run *r, const weight *w, const simd_act *x, const int32_t *x_index, const int32_t *y_index, int cols, float *y,
-                 int64_t row, int64_t rows, const float *bias)
-{
-    simd_tile t = {
-        .w = w->data + (size_t)row * w->row_bytes, .row_bytes = w->row_bytes, .k = w->k, .rows = rows, .x = x, .x_index = x_index,
-        .cols = cols, .y = y + row, .y_index = y_index, .ldy = (size_t)w->rows, .scratch = r->scratch,
-    };
-    simd.tile[w->format](&t);
-    for (int c = 0; (w->scale || bias) && c < cols; c++) {
-        float *p = t.y + (size_t)y_index[c] * t.ldy;
-        if (w->scale) simd.scale(p, p, *w->scale, (size_t)rows);
-        if (bias) simd.add(p, p, bias + row, (size_t)rows);
-    }
-}
-
 typedef struct product {
     const weight *gate, *up, *down; /* stacks; up NULL: gate holds both halves, or is all there is */
     bool ungated;                   /* the latter: down(act(gate x)) */
     const float *gate_b, *up_b, *down_b;
     glu act;
+    float *space; /* of run_product */
 } product;
 
 /* gate and up for all slots, activated, into g [slots][n_ff_exp]. */
-static void expand(run *r, const product *p, const groups *g, const simd_act *xg, const simd_act *xu, float *gate, float *up)
+static void expand(run *r, const product *p, const groups *g, const run_acts *xg, const run_acts *xu, float *gate, float *up)
 {
     const hparams *hp = &r->m->hp;
     int64_t ff = hp->n_ff_exp, first = 0;
@@ -196,8 +182,8 @@ static void expand(run *r, const product *p, const groups *g, const simd_act *xg
         int64_t step = run_unit_rows(r, &wg, cols), units = (ff + step - 1) / step;
         for (; u < first + units; u = team_take(work)) {
             int64_t row = (u - first) * step, rows = row + step > ff ? ff - row : step;
-            tile(r, &wg, xg, token, slot, cols, gate, row, rows, p->gate_b ? p->gate_b + e * ff : NULL);
-            if (!p->ungated) tile(r, &wu, xu, token, slot, cols, up, row, rows, p->up_b ? p->up_b + e * ff : NULL);
+            run_product(r, &wg, row, rows, xg, token, cols, gate, slot, p->gate_b ? p->gate_b + e * ff : NULL, p->space);
+            if (!p->ungated) run_product(r, &wu, row, rows, xu, token, cols, up, slot, p->up_b ? p->up_b + e * ff : NULL, p->space);
             for (int c = 0; c < cols; c++) {
                 size_t at = (size_t)slot[c] * (size_t)ff + (size_t)row;
                 if (p->ungated)
@@ -210,7 +196,7 @@ static void expand(run *r, const product *p, const groups *g, const simd_act *xg
     }
 }
 
-static void contract(run *r, const product *p, const groups *g, const simd_act *x, float *y)
+static void contract(run *r, const product *p, const groups *g, const run_acts *x, float *y)
 {
     const hparams *hp = &r->m->hp;
     int64_t dim = p->down->rows, first = 0;
@@ -224,7 +210,8 @@ static void contract(run *r, const product *p, const groups *g, const simd_act *
         int64_t step = run_unit_rows(r, &w, cols), units = (dim + step - 1) / step;
         for (; u < first + units; u = team_take(work)) {
             int64_t row = (u - first) * step;
-            tile(r, &w, x, slot, slot, cols, y, row, row + step > dim ? dim - row : step, p->down_b ? p->down_b + e * dim : NULL);
+            int64_t rows = row + step > dim ? dim - row : step;
+            run_product(r, &w, row, rows, x, slot, cols, y, slot, p->down_b ? p->down_b + e * dim : NULL, p->space);
         }
         first += units;
     }
@@ -277,15 +264,17 @@ void block_moe_routed(run *r, uint32_t il, float *y, const float *h, const float
     float *up = run_shared_bytes(r, (size_t)slots * hp->n_ff_exp * sizeof(float));
     float *down = run_shared_bytes(r, (size_t)slots * (size_t)dim_out * sizeof(float));
 
-    simd_act xg, xu, xd;
-    run_quantize(r, &xg, act_of(p.gate), x, dim, columns);
+    p.space = run_product_space(r, columns);
+
+    run_acts xg, xu, xd;
+    run_quantize(r, &xg, p.gate, x, columns);
     xu = xg;
-    if (p.up && act_of(p.up) != act_of(p.gate)) run_quantize(r, &xu, act_of(p.up), x, dim, columns);
+    if (p.up && act_of(p.up) != act_of(p.gate)) run_quantize(r, &xu, p.up, x, columns);
     run_tokens_done(r);
     if (!r->plan) expand(r, &p, &g, &xg, &xu, gate, up);
     run_barrier(r);
 
-    run_quantize(r, &xd, act_of(p.down), gate, hp->n_ff_exp, slots);
+    run_quantize(r, &xd, p.down, gate, slots);
     run_tokens_done(r);
     if (!r->plan) contract(r, &p, &g, &xd, down);
     run_barrier(r);

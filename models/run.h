@@ -51,6 +51,7 @@ typedef struct run_shared {
     size_t buffers_size;
     float *logits;            /* [n_out][n_vocab] */
     int32_t n_ctx;            /* positions a sequence can have */
+    int planes;               /* of activations: 1 (8 bits) or 2 (16 bits); the output matrix always has 2 */
     const double *rope_freq[2]; /* [n_rot / 2] */
     float rope_mag[2];
     run_probe probe;
@@ -91,9 +92,20 @@ void run_share(const run *r, int n, int *from, int *to);
 void run_tokens_done(run *r);
 void run_probe_at(run *r, const char *name, int layer, const float *values, int n, int64_t dim);
 
-/* x [n][k] in the kind that a format's kernels read; token bytes unless F32, where x itself serves. The caller
- * calls run_tokens_done before the values are used. */
-void run_quantize(run *r, simd_act *a, quant_act kind, const float *x, int64_t k, int n);
+/* Activations as kernels read them: one plane of int8, or two, the second of what the first left over
+ * (16 bits); F32 formats read the floats themselves. */
+typedef struct run_acts {
+    int planes;
+    simd_act plane[2];
+} run_acts;
+
+/* Quantizes x [n][k] for the weight w (token bytes). The caller calls run_tokens_done before they are used. */
+void run_quantize(run *r, run_acts *a, const weight *w, const float *x, int n);
+/* Memory for run_product with up to n columns; this thread's. */
+float *run_product_space(run *r, int n);
+/* y[y_index[c]][row .. row + rows) = rows of w times columns x_index[c] (NULL: c itself), plus bias. */
+void run_product(run *r, const weight *w, int64_t row, int64_t rows, const run_acts *x, const int32_t *x_index, int cols,
+                 float *y, const int32_t *y_index, const float *bias, float *space);
 /* Rows a unit of work, for products with so many columns. */
 int64_t run_unit_rows(const run *r, const weight *w, int cols);
 

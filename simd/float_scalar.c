@@ -42,6 +42,15 @@ static void quantize(const simd_act *a, const float *x, uint8_t *column)
     for (int64_t k = 0; k < a->k / 32; k++) s32[k] = (int16_t)(s16[2 * k] + s16[2 * k + 1]);
 }
 
+static void residual(const simd_act *a, const float *x, const uint8_t *column, float *rest)
+{
+    int len = a->kind == QUANT_ACT_Q32 ? 32 : 256;
+    const int8_t *q = (const int8_t *)column;
+    const float *d = (const float *)(const void *)(column + a->off_d);
+    for (int64_t k = 0; k < a->k; k += len)
+        for (int i = 0; i < len; i++) rest[k + i] = x[k + i] - (float)q[k + i] * d[k / len];
+}
+
 static float dot(const float *a, const float *b, size_t n)
 {
     float p[16] = {0};
@@ -186,7 +195,8 @@ static void to_f16(uint16_t *y, const float *x, size_t n)
 }
 
 const simd_part simd_float_scalar = {.t = {
-    .quantize = quantize, .rms_norm = rms_norm, .layer_norm = layer_norm, .add = add, .mul = mul, .scale = scale, .madd = madd,
+    .quantize = quantize, .residual = residual, .rms_norm = rms_norm, .layer_norm = layer_norm, .add = add, .mul = mul,
+    .scale = scale, .madd = madd,
     .dot = dot, .max = max, .exp_sum = exp_sum, .rope_norm = rope_norm, .rope_neox = rope_neox,
     .attn = attn, .attn_f16 = attn_f16, .attn_merge = attn_merge,
     .f16_to_f32 = from_f16, .f32_to_f16 = to_f16,

@@ -87,6 +87,8 @@ typedef struct simd_table {
 
     /* x[k] to column data (laid out by simd_act_layout) of kind Q32 or Q256. */
     void (*quantize)(const simd_act *a, const float *x, uint8_t *column);
+    /* rest[k] = x - q * d: what the quantized column leaves over; product and difference rounded. */
+    void (*residual)(const simd_act *a, const float *x, const uint8_t *column, float *rest);
 
     /* y = x * (1 / sqrt(mean(x^2) + eps)) * w; the sum by sixteen partials, the mean by one division,
      * then (x * r) * w. w may be NULL. y may be x. */

@@ -75,6 +75,10 @@ typedef struct tawny_engine_params {
     int32_t n_sessions; /* at most so many at once; 0: 1 */
     int32_t n_ubatch;   /* tokens computed together in prefill; 0: 512 */
     tawny_kv_type type_k, type_v;
+    /* Bits of the activations that quantized weights are multiplied with: 8, or 16 (two planes of 8), which is
+     * as good as F32 and doubles the arithmetic. 0: 16 for models of up to 1 GiB of weights, where arithmetic is
+     * cheap and errors show most, else 8. Part of what makes the bits of a result. */
+    int32_t act_bits;
     bool no_pin;        /* leave the threads to the scheduler */
 } tawny_engine_params;
 
@@ -83,6 +87,7 @@ void tawny_engine_free(tawny_engine *e); /* after its sessions */
 int32_t tawny_engine_n_threads(const tawny_engine *e);
 int32_t tawny_engine_n_ctx(const tawny_engine *e);
 uint64_t tawny_engine_kv_bytes(const tawny_engine *e, int32_t n_tokens); /* of the cache that so many positions fill */
+int32_t tawny_engine_act_bits(const tawny_engine *e);                   /* 8 or 16 */
 const char *tawny_engine_tier(const tawny_engine *e);                    /* "scalar", "avx2", "avx512" */
 
 /* ---- Sessions: one timeline of tokens. ---- */

@@ -73,7 +73,7 @@ static tawny_status run(const char *model, const tawny_token *token, int32_t n, 
     tawny_session *s = NULL;
     tawny_fingerprint *f = NULL;
     float *own = NULL;
-    tawny_engine_params p = {.n_threads = h.threads, .n_ctx = 2 * n, .n_ubatch = h.chunk > n / 2 ? h.chunk : n, .type_k = h.kv, .type_v = h.kv};
+    tawny_engine_params p = {.n_threads = h.threads, .n_ctx = 2 * n, .n_ubatch = h.chunk > n / 2 ? h.chunk : n, .act_bits = h.act_bits, .type_k = h.kv, .type_v = h.kv};
     if (h.tier) setenv("TAWNY_CPU", h.tier, 1);
     tawny_status st = tawny_model_open(model, &m, err);
     if (h.tier) unsetenv("TAWNY_CPU");

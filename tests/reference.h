@@ -21,6 +21,7 @@ typedef struct how {
     const char *tier; /* NULL: the best */
     int threads, chunk;
     tawny_kv_type kv;
+    int act_bits; /* 0: the model's default */
     bool reuse; /* first another timeline that shares a prefix, then this one by sync */
 } how;
 

@@ -34,7 +34,7 @@ static void same(const char *model, const tawny_token *token, how h, char first[
 static const int threads[] = {1, 2, 4, 8}, chunks[] = {1, 7, 64, 512};
 
 /* Every combination of threads, chunks, fresh and reused prefix on the tiers from `full` up, one on those below. */
-static void matrix(const char *model, int n_vocab, simd_tier full)
+static void matrix(const char *model, int n_vocab, simd_tier full, int bits)
 {
     tawny_token token[N];
     char first[33] = "";
@@ -44,7 +44,7 @@ static void matrix(const char *model, int n_vocab, simd_tier full)
         for (int i = 0; i < 16; i++)
             for (int reuse = 0; reuse < 2; reuse++)
                 if (t >= (int)full || (i == 7 && !reuse))
-                    same(model, token, (how){simd_tier_name((simd_tier)t), threads[i / 4], chunks[i % 4], TAWNY_KV_F16, reuse}, first);
+                    same(model, token, (how){simd_tier_name((simd_tier)t), threads[i / 4], chunks[i % 4], TAWNY_KV_F16, bits, reuse}, first);
     }
     printf("contract: %s: %s\n", strrchr(model, '/') + 1, first);
 }
@@ -55,22 +55,23 @@ static void cross(const char *model, int n_vocab)
     tawny_token token[N];
     char first[33] = "";
     make_tokens(token, N, n_vocab);
-    for (int i = 0; i < 4; i++) same(model, token, (how){NULL, threads[i], 64, TAWNY_KV_F16, false}, first);
-    for (int i = 0; i < 4; i++) same(model, token, (how){NULL, 2, chunks[i], TAWNY_KV_F16, i % 2}, first);
+    for (int i = 0; i < 4; i++) same(model, token, (how){NULL, threads[i], 64, TAWNY_KV_F16, 0, false}, first);
+    for (int i = 0; i < 4; i++) same(model, token, (how){NULL, 2, chunks[i], TAWNY_KV_F16, 0, i % 2}, first);
     for (int t = 0; t < SIMD_TIERS; t++)
-        if (simd_available((simd_tier)t)) same(model, token, (how){simd_tier_name((simd_tier)t), 2, 512, TAWNY_KV_F16, true}, first);
+        if (simd_available((simd_tier)t)) same(model, token, (how){simd_tier_name((simd_tier)t), 2, 512, TAWNY_KV_F16, 0, true}, first);
     printf("contract: %s: %s\n", strrchr(model, '/') + 1, first);
 }
 
 START_TEST(quantized)
 {
-    matrix("tests/golden/quant/llama-Q4_K_M.gguf", 64, SIMD_SCALAR);
-    matrix("tests/golden/quant/llama-Q8_0.gguf", 64, SIMD_SCALAR);
-    matrix("tests/golden/quant/qwen3-Q4_K_M.gguf", 64, SIMD_AVX2);
+    matrix("tests/golden/quant/llama-Q4_K_M.gguf", 64, SIMD_SCALAR, 8);
+    matrix("tests/golden/quant/llama-Q4_K_M.gguf", 64, SIMD_SCALAR, 16);
+    matrix("tests/golden/quant/llama-Q8_0.gguf", 64, SIMD_SCALAR, 8);
+    matrix("tests/golden/quant/qwen3-Q4_K_M.gguf", 64, SIMD_AVX2, 8);
 }
 END_TEST
 
-START_TEST(experts) { matrix("tests/golden/archs/llama-moe.gguf", 64, SIMD_SCALAR); }
+START_TEST(experts) { matrix("tests/golden/archs/llama-moe.gguf", 64, SIMD_SCALAR, 0); }
 END_TEST
 
 START_TEST(recurrent) { matrix("tests/golden/archs/qwen35.gguf", 64, SIMD_AVX2); }

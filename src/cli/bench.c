@@ -95,6 +95,7 @@ static json_t *row(const char *path, const tawny_model *m, const bench_test *t)
     json_object_set_new(j, "samples_ns", samples(ns, t->n, true));
     json_object_set_new(j, "samples_ts", samples(ts, t->n, false));
     json_object_set_new(j, "tier", json_string(simd_tier_name(simd_current())));
+    json_object_set_new(j, "act_bits", json_integer(t->act_bits));
     json_object_set_new(j, "contract", json_integer(TAWNY_CONTRACT));
     json_object_set_new(j, "bytes_per_token", json_integer((json_int_t)bytes));
     json_object_set_new(j, "gb_per_s", json_real(t->n_prompt ? 0 : s_ts.mean * (double)bytes / 1e9));

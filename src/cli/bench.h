@@ -5,7 +5,7 @@
 #include "../tawny.h"
 
 typedef struct bench_test {
-    int n_prompt, n_gen, depth, threads, n_ubatch;
+    int n_prompt, n_gen, depth, threads, n_ubatch, act_bits;
     const char *type_k, *type_v;
     int n;                 /* samples */
     double seconds[1000];

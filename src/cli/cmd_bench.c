@@ -73,6 +73,7 @@ static tawny_status run_test(tawny_model *m, engine_opts *o, bench_test *t, int 
     if (st == TAWNY_OK) {
         fill(tokens, total, tawny_model_n_vocab(m));
         t->threads = tawny_engine_n_threads(e);
+        t->act_bits = tawny_engine_act_bits(e);
         if (t->depth) st = tawny_session_sync(s, tokens, t->depth, NULL, NULL, err);
         bench_test warm = *t; /* as llama-bench: one run that does not count */
         warm.n_gen = t->n_gen ? 1 : 0;
@@ -143,6 +144,7 @@ int cmd_bench(int argc, char **argv)
         {"-ctv --cache-type-v", CLI_STR, &o.type_v, "TYPE", "f16 or f32", 0, 0},
         {"-r --repetitions", CLI_INT, &repeat, "N", "runs of each test (default: 5)", 1, MAX_REPEAT},
         {"-o --output", CLI_STR, &format, "FORMAT", "md, json, jsonl, csv or sql (default: md)", 0, 0},
+        {"--act-bits", CLI_INT, &o.params.act_bits, "N", "bits of activations: 8 or 16 (default: as the model asks)", 0, 16},
         {"--no-pin", CLI_FLAG, &o.params.no_pin, NULL, "leave the placing of threads to the scheduler", 0, 0},
         {0},
     };

@@ -18,6 +18,7 @@ typedef struct engine_opts {
     {"-ub --ubatch-size", CLI_INT, &(o).params.n_ubatch, "N", "tokens computed together in prefill (default: 512)", 0, 65536}, \
     {"-ctk --cache-type-k", CLI_STR, &(o).type_k, "TYPE", "type of the cache's keys: f16 (default) or f32", 0, 0},           \
     {"-ctv --cache-type-v", CLI_STR, &(o).type_v, "TYPE", "type of the cache's values: f16 (default) or f32", 0, 0},         \
+    {"--act-bits", CLI_INT, &(o).params.act_bits, "N", "bits of activations: 8 or 16 (default: 16 up to 1 GiB of weights, else 8)", 0, 16}, \
     {"--no-pin", CLI_FLAG, &(o).params.no_pin, NULL, "leave the placing of threads to the scheduler", 0, 0}
 
 /* Resolves names and the default model's path (into path[], at least 4096 bytes); -1 or an exit code. */

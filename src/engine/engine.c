@@ -5,7 +5,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
-enum { LINE = 64, MAX_CTX = 1 << 27 };
+enum { LINE = 64, MAX_CTX = 1 << 27, FINE_BYTES = 1 << 30 };
 
 static size_t round_up(size_t n, size_t to) { return (n + to - 1) / to * to; }
 
@@ -78,6 +78,8 @@ static tawny_status check_params(const tawny_engine_params *p, tawny_error *err)
     if (p->n_ctx < 0 || p->n_ctx > MAX_CTX) return err_set(err, TAWNY_E_ARG, "context: %d is not from 0 to %d", p->n_ctx, MAX_CTX);
     if (p->n_ubatch < 0 || p->n_ubatch > 65536) return err_set(err, TAWNY_E_ARG, "batch: %d is not from 0 to 65536", p->n_ubatch);
     if (p->n_sessions < 0 || p->n_sessions > 4096) return err_set(err, TAWNY_E_ARG, "sessions: %d is not from 0 to 4096", p->n_sessions);
+    if (p->act_bits != 0 && p->act_bits != 8 && p->act_bits != 16)
+        return err_set(err, TAWNY_E_ARG, "activation bits: %d is neither 8 nor 16", p->act_bits);
     return TAWNY_OK;
 }
 
@@ -94,6 +96,8 @@ static tawny_status build(tawny_engine *e, const tawny_engine_params *p, tawny_e
     e->n_ubatch = p->n_ubatch ? p->n_ubatch : 512;
     if (e->n_ubatch > e->n_ctx) e->n_ubatch = e->n_ctx;
     e->shared = (run_shared){.model = m, .kv = &e->layout, .team = e->team, .n_ctx = e->n_ctx};
+    int bits = p->act_bits ? p->act_bits : m->weight_bytes <= FINE_BYTES ? 16 : 8;
+    e->shared.planes = bits / 8;
     tawny_status st = make_rope(e, err);
     if (st == TAWNY_OK) st = kv_layout_make(&e->layout, m, kv_type(p->type_k), kv_type(p->type_v), e->mem, err);
     if (st == TAWNY_OK) st = kv_pool_init(&e->pool, e->layout.page_bytes, engine_seq_pages(e) * e->n_sessions, e->mem, err);
@@ -132,6 +136,7 @@ void tawny_engine_free(tawny_engine *e)
 
 int32_t tawny_engine_n_threads(const tawny_engine *e) { return team_size(e->team); }
 int32_t tawny_engine_n_ctx(const tawny_engine *e) { return e->n_ctx; }
+int32_t tawny_engine_act_bits(const tawny_engine *e) { return 8 * e->shared.planes; }
 const char *tawny_engine_tier(const tawny_engine *e) { return (void)e, simd_tier_name(simd_current()); }
 
 uint64_t tawny_engine_kv_bytes(const tawny_engine *e, int32_t n_tokens)
