@@ -74,7 +74,7 @@ END_TEST
 START_TEST(experts) { matrix("tests/golden/archs/llama-moe.gguf", 64, SIMD_SCALAR, 0); }
 END_TEST
 
-START_TEST(recurrent) { matrix("tests/golden/archs/qwen35.gguf", 64, SIMD_AVX2); }
+START_TEST(recurrent) { matrix("tests/golden/archs/qwen35.gguf", 64, SIMD_AVX2, 0); }
 END_TEST
 
 START_TEST(default_model)
