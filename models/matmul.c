@@ -128,9 +128,10 @@ void op_matmul_heads(run *r, float *y, const weight *w, const float *x)
 {
     run_mark mark = run_mark_at(r);
     int heads = (int)w->n;
-    simd_act a;
-    run_quantize(r, &a, quant_table[w->format].act, x, w->k, r->n * heads);
+    run_acts a;
+    run_quantize(r, &a, w, x, r->n * heads);
     run_tokens_done(r);
+    float *space = run_product_space(r, r->n);
     int32_t *column = run_own_bytes(r, (size_t)r->n * sizeof *column);
     if (!r->plan) {
         _Atomic int64_t *work = team_work(r->sh->team, r->tid);
@@ -138,16 +139,10 @@ void op_matmul_heads(run *r, float *y, const weight *w, const float *x)
         for (int64_t u; (u = team_take(work)) < units * heads;) {
             int64_t h = u / units, row = u % units * step;
             for (int t = 0; t < r->n; t++) column[t] = t * heads + (int32_t)h;
-            int64_t n = row + step > rows ? rows - row : step;
-            simd.tile[w->format](&(simd_tile){
-                .w = w->data + (size_t)(h * rows + row) * w->row_bytes, .row_bytes = w->row_bytes, .k = w->k,
-                .rows = n, .x = &a, .x_index = column, .cols = r->n, .y = y + row, .y_index = column,
-                .ldy = (size_t)rows, .scratch = r->scratch,
-            });
-            for (int t = 0; t < r->n && w->scale; t++) {
-                float *part = y + (size_t)column[t] * (size_t)rows + row;
-                simd.scale(part, part, w->scale[h], (size_t)n);
-            }
+            weight one = *w;
+            one.data += (size_t)(h * rows) * w->row_bytes;
+            one.scale = w->scale ? &w->scale[h] : NULL;
+            run_product(r, &one, row, row + step > rows ? rows - row : step, &a, column, r->n, y, column, NULL, space);
         }
     }
     run_barrier(r);

@@ -254,7 +254,7 @@ void block_moe_routed(run *r, uint32_t il, float *y, const float *h, const float
     const layer_weights *L = &r->m->layers[il];
     run_mark mark = run_mark_at(r);
     product p = product_of(L, act);
-    int64_t dim = p.gate->k, dim_out = p.down->rows;
+    int64_t dim_out = p.down->rows;
     int slots = r->n * (int)hp->n_expert_used;
     routes rt = route(r, il, router_in);
     groups g = group(r, &rt, hp->expert_weigh_input);
