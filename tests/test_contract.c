@@ -179,7 +179,8 @@ START_TEST(recurrent_state_goes_back)
     ck_assert_int_eq(tawny_engine_new(m, &p, &e, &err), TAWNY_OK);
     ck_assert_int_eq(tawny_session_new(e, &s, &err), TAWNY_OK);
     ck_assert_int_eq(tawny_session_new(e, &fresh, &err), TAWNY_OK);
-    static const int32_t to[][2] = {{100, 0}, {100, 99}, {101, 100}, {130, 99}, {120, 110}, {90, 50}, {90, 88}, {1, 0}, {200, 0}, {200, 200}};
+    static const int32_t to[][2] = {{100, 0}, {100, 99}, {101, 100}, {130, 99}, {120, 110}, {90, 50}, {90, 88}, {1, 0}, {200, 0}, {200, 200}, {100, 200},
+                                    {180, 100}, {100, 180}, {180, 100}, {60, 180}, {64, 60}, {200, 64}};
     for (size_t i = 0; i < sizeof to / sizeof *to; i++) sync_equals(s, fresh, token, to[i][0], to[i][1], 64);
     tawny_session_free(fresh);
     tawny_session_free(s);
@@ -198,6 +199,9 @@ Suite *suite_contract(void)
     tcase_add_test(t, default_model);
     tcase_add_test(t, recurrent);
     tcase_add_test(t, decoding_allocates_nothing);
+    suite_add_tcase(s, t);
+    t = tcase_create("recurrent");
+    tcase_set_timeout(t, 600);
     tcase_add_test(t, recurrent_state_goes_back);
     suite_add_tcase(s, t);
     return s;

@@ -26,19 +26,35 @@ struct tawny_engine {
     const void *logits_of; /* the session whose logits the buffer holds */
 };
 
+/* A recurrent state at the end of a prompt, with the logits there. */
+enum { SESSION_SAVED = 2 };
+typedef struct saved_state {
+    float *state, *logits;
+    int32_t n; /* tokens that it has seen; 0: none */
+} saved_state;
+
 struct tawny_session {
     tawny_engine *engine;
     kv_seq kv;
     tawny_token *tokens; /* [n_ctx] */
     int32_t n;           /* tokens, all of them in the cache */
-    float *logits;       /* the row after the last token, in the engine's buffer */
-    float *saved;        /* the recurrent state before the last token of a prompt, to go back to */
-    int32_t n_saved;     /* tokens that it had seen; 0: none */
+    const float *logits; /* the row after the last token, in the engine's buffer or in a saved state */
+    saved_state saved[SESSION_SAVED];
 };
 
 /* Runs the batch; logits of batch->out are in e->shared.logits afterwards. The spans' pages must be prepared. */
 tawny_status engine_forward(tawny_engine *e, const batch *b, tawny_error *err);
 
 int32_t engine_seq_pages(const tawny_engine *e);
+
+/* Recurrent states (state.c); all do nothing where a model has none. A state cannot go back: where tokens are dropped it
+ * is taken from a saved one, or made anew. Pages are used only where they are written. */
+bool state_new(tawny_session *s);
+void state_free(tawny_session *s);
+void state_copy(tawny_session *to, const tawny_session *from);
+void state_save(tawny_session *s);                                 /* at s->n, whose logits are there; the oldest gives way */
+const saved_state *state_find(const tawny_session *s, int32_t n);  /* the last one of at most n tokens, or NULL */
+int32_t state_go_back(tawny_session *s);                           /* to the last one of at most s->n tokens, or the start: its n */
+void state_truncate(tawny_session *s, int32_t n);                  /* forgets those of more than n tokens */
 
 #endif

@@ -1,25 +1,12 @@
 /* Sessions: a timeline of tokens, its pages of the KV cache, and how prompts become batches. */
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 
 #include "engine.h"
 
-/* A recurrent state, and room for one of an earlier position. Pages are used only where they are written. */
-static bool make_state(tawny_session *s)
-{
-    size_t n = s->engine->layout.state_floats;
-    if (!n) return true;
-    void *p = mmap(NULL, 2 * n * sizeof(float), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (p == MAP_FAILED) return false;
-    s->kv.state = p;
-    s->saved = s->kv.state + n;
-    return true;
-}
-
 static void free_parts(tawny_session *s)
 {
-    if (s->kv.state) munmap(s->kv.state, 2 * s->engine->layout.state_floats * sizeof(float));
+    state_free(s);
     free(s->kv.page);
     free(s->tokens);
     free(s);
@@ -34,7 +21,7 @@ tawny_status tawny_session_new(tawny_engine *e, tawny_session **out, tawny_error
     s->engine = e;
     s->tokens = malloc((size_t)e->n_ctx * sizeof *s->tokens);
     s->kv.page = calloc((size_t)engine_seq_pages(e), sizeof *s->kv.page);
-    if (!s->tokens || !s->kv.page || !make_state(s)) {
+    if (!s->tokens || !s->kv.page || !state_new(s)) {
         free_parts(s);
         return err_nomem(err);
     }
@@ -60,8 +47,7 @@ tawny_status tawny_session_fork(const tawny_session *s, tawny_session **out, taw
     memcpy(f->tokens, s->tokens, (size_t)s->n * sizeof *s->tokens);
     f->n = s->n;
     kv_seq_share(&s->engine->pool, &f->kv, &s->kv);
-    if (s->kv.state) memcpy(f->kv.state, s->kv.state, s->engine->layout.state_floats * sizeof(float));
-    f->kv.n_state = s->kv.n_state;
+    state_copy(f, s);
     return TAWNY_OK;
 }
 
@@ -129,18 +115,12 @@ static tawny_status advance(tawny_session *s, const tawny_token *tokens, int32_t
     return TAWNY_OK;
 }
 
-/* A recurrent state cannot go back: where tokens were dropped it is taken from the saved one, or made anew, and the
- * tokens since then are computed again. */
+/* Brings a recurrent state to where the session stands: tokens since a saved one are computed again. */
 static tawny_status catch_up(tawny_session *s, const listener *l, tawny_error *err)
 {
-    size_t bytes = s->engine->layout.state_floats * sizeof(float);
     int32_t want = s->n;
     if (!s->kv.state || s->kv.n_state == want) return TAWNY_OK;
-    if (s->n_saved)
-        memcpy(s->kv.state, s->saved, bytes);
-    else
-        memset(s->kv.state, 0, bytes);
-    s->n = s->kv.n_state = s->n_saved;
+    s->n = state_go_back(s);
     kv_seq_truncate(&s->engine->pool, &s->kv, s->n);
     return advance(s, s->tokens + s->n, want - s->n, false, NULL, l, err);
 }
@@ -153,31 +133,34 @@ tawny_status tawny_session_append(tawny_session *s, const tawny_token *tokens, i
     return st == TAWNY_OK ? advance(s, tokens, n, true, all, &l, err) : st;
 }
 
-/* A prompt's last token goes alone after a recurrent state is saved: its logits may be asked for again, and the
- * next turn of a chat often differs from here on. */
-static tawny_status advance_prompt(tawny_session *s, const tawny_token *tokens, int32_t n, const listener *l, tawny_error *err)
+/* The end of a prompt that was computed before, its logits with it. */
+static bool go_back(tawny_session *s, int32_t n)
 {
-    if (!s->kv.state || n == 0) return advance(s, tokens, n, true, NULL, l, err);
-    tawny_status st = advance(s, tokens, n - 1, false, NULL, l, err);
-    if (st != TAWNY_OK) return st;
-    memcpy(s->saved, s->kv.state, s->engine->layout.state_floats * sizeof(float));
-    s->n_saved = s->n;
-    return advance(s, tokens + n - 1, 1, true, NULL, l, err);
+    const saved_state *to = s->kv.state ? state_find(s, n) : NULL;
+    if (!to || to->n != n) return false;
+    tawny_session_truncate(s, n);
+    if (s->kv.n_state != n) state_go_back(s);
+    s->logits = to->logits;
+    s->engine->logits_of = s;
+    return true;
 }
 
 tawny_status tawny_session_sync(tawny_session *s, const tawny_token *tokens, int32_t n, tawny_progress progress, void *user, tawny_error *err)
 {
+    enum { WORTH_SAVING = 16 };
     tawny_status st = check_tokens(s, tokens, n, n, err);
     if (st != TAWNY_OK) return st;
     int32_t same = 0;
     while (same < n && same < s->n && tokens[same] == s->tokens[same]) same++;
-    bool have = same == n && s->n == n && s->engine->logits_of == s;
-    if (same == n && n > 0 && !have) same--; /* the last token again, for its logits */
+    if (same == n && s->n == n && s->engine->logits_of == s) return TAWNY_OK;
+    if (same == n && go_back(s, n)) return TAWNY_OK;
+    if (same == n && n > 0) same--; /* the last token again, for its logits */
     tawny_session_truncate(s, same);
-    if (have) return TAWNY_OK;
     listener l = {progress, user, n};
     st = catch_up(s, &l, err);
-    return st == TAWNY_OK ? advance_prompt(s, tokens + same, n - same, &l, err) : st;
+    if (st == TAWNY_OK) st = advance(s, tokens + same, n - same, true, NULL, &l, err);
+    if (st == TAWNY_OK && s->kv.state && n - same >= WORTH_SAVING) state_save(s);
+    return st;
 }
 
 void tawny_session_truncate(tawny_session *s, int32_t n)
@@ -186,7 +169,7 @@ void tawny_session_truncate(tawny_session *s, int32_t n)
     if (n >= s->n) return;
     kv_seq_truncate(&s->engine->pool, &s->kv, n);
     s->n = n;
-    if (s->n_saved > n) s->n_saved = 0;
+    state_truncate(s, n);
     if (s->engine->logits_of == s) s->engine->logits_of = NULL;
 }
 
