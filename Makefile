@@ -22,6 +22,7 @@ TEST_SRC := $(filter-out tests/kernels% tests/mkmodel%,$(wildcard tests/*.c))
 FUZZ_SRC := $(filter-out tests/fuzz/replay.c,$(wildcard tests/fuzz/*.c))
 BENCH_SRC := $(wildcard bench/*.c)
 obj       = $(patsubst %.c,$(B)/%.o,$(1))
+exe       = $(patsubst %.c,$(B)/%,$(1))
 LIB_OBJ  := $(call obj,$(LIB_SRC))
 
 # What the code is compiled with. Hardening may be left out only for the sanitizers (HARDEN=).
@@ -61,7 +62,7 @@ FORCE:
 # ---- the targets ----
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
-.PHONY: FORCE all help deps demo check suite install bench mca fuzz vmath-sweep asan ubsan tsan lint clean
+.PHONY: FORCE all help deps demo check suite replay install bench mca fuzz vmath-sweep asan ubsan tsan lint clean
 all: $(B)/tawny $(B)/tawny.1 ## build the program, build/tawny (the default)
 
 demo: deps ## install what is missing, build, fetch a small model (94 MiB) and let it answer
@@ -81,8 +82,8 @@ suite: $(B)/tests/check $(B)/tawny $(B)/tests/kernels
 
 # The suite under a sanitizer, in a build of its own. (UBSan makes GCC warn that it ignores loop annotations.)
 SLOW := CK_TIMEOUT_MULTIPLIER=20 ASAN_OPTIONS=handle_sigbus=0 TSAN_OPTIONS=handle_sigbus=0:suppressions=tests/tsan.supp
-asan: deps ## the suite under AddressSanitizer and LeakSanitizer
-	$(AGAIN) suite B=$(B)/asan HARDEN= CFLAGS="-O1 -g -fno-omit-frame-pointer" SAN=-fsanitize=address $(SLOW)
+asan: deps ## the suite and the fuzz targets under AddressSanitizer and LeakSanitizer
+	$(AGAIN) suite replay B=$(B)/asan HARDEN= CFLAGS="-O1 -g -fno-omit-frame-pointer" SAN=-fsanitize=address $(SLOW)
 ubsan: deps ## the suite under UndefinedBehaviorSanitizer
 	$(AGAIN) suite B=$(B)/ubsan HARDEN= CFLAGS="-O1 -g -Wno-error" SAN="-fsanitize=undefined -fno-sanitize-recover=all" $(SLOW)
 tsan: deps ## the suite under ThreadSanitizer
@@ -102,7 +103,10 @@ mca: $(B)/libtawny.a ## predict the kernels' inner loops for Zen 4 and 5 (llvm-m
 	@tools/mca $(B)
 
 fuzz: deps ## replay the corpus of every fuzz target, and mutations of it
-	$(AGAIN) $(call exe,$(FUZZ_SRC)) && for f in $(call exe,$(FUZZ_SRC)); do $$f -m tests/fuzz/corpus/$${f##*/} || exit 1; done
+	$(AGAIN) replay
+
+replay: $(call exe,$(FUZZ_SRC))
+	for f in $^; do $$f -m tests/fuzz/corpus/$${f##*/} || exit 1; done
 
 vmath-sweep: $(B)/tests/check ## the errors of the vector functions over all floats (an hour)
 	TAWNY_SWEEP=1 $(B)/tests/check vmath
@@ -121,7 +125,7 @@ clean: ## remove build/
 	rm -rf $(B)
 
 help: ## this list
-	@sed -n 's/^\([a-z0-9-]*\):[^#]*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 17
+	@sed -n 's/^\([a-z0-9-]*\):[^#]*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 21
 
 # ---- the rules ----
 $(B)/simd/%_avx2.o: ISA := $(avx2)
@@ -148,7 +152,6 @@ $(B)/tawny.pc: FORCE
 	  'Version: $(VERSION)' 'Cflags: -I$${prefix}/include' 'Libs: -L$${prefix}/lib -ltawny' \
 	  'Libs.private: $(LIBS)' > $@
 
-exe = $(patsubst %.c,$(B)/%,$(1))
 LD  = $(Q)$(CC) -pie $(LDFLAGS) $(filter %.o %.a,$^) $(LIBS)
 $(B)/tawny: $(call obj,$(CLI_SRC)) $(B)/libtawny.a
 	$(LD) $(CLI_LIBS) -o $@

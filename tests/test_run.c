@@ -46,8 +46,8 @@ static void no_nuls(size_t n)
 static int sh(const char *command)
 {
     char line[2048];
-    ck_assert_int_lt(snprintf(line, sizeof line, "t='%s'; d='%s'; run=\"$t run -m %s\"; %s", program, dir, model, command),
-                     (int)sizeof line);
+    int n = snprintf(line, sizeof line, "t='%s'; d='%s'; run=\"$t run -m %s\"; %s", program, dir, model, command);
+    ck_assert_int_lt(n, (int)sizeof line);
     FILE *p = popen(line, "r");
     ck_assert_ptr_nonnull(p);
     no_nuls(fread(out, 1, sizeof out - 1, p));
@@ -129,21 +129,28 @@ END_TEST
 START_TEST(a_grammar_forms_the_answer)
 {
     ck_assert_int_eq(sh("$run -p x --temp 2 --grammar 'root ::= \"yes\" | \"no\"' | grep -qx -e yes -e no"), 0);
-    ck_assert_int_eq(sh("echo 'root ::= [0-9]+ \".\"' >$d/g; $run -p x -n 40 --grammar-file $d/g | grep -qx '[0-9]*\\.*'"), 0);
+    ck_assert_int_eq(sh("echo 'root ::= [0-9]+ \".\"' >$d/g;"
+                        "$run -p x -n 40 --grammar-file $d/g | grep -qx '[0-9]*\\.*'"),
+                     0);
     ck_assert_int_eq(sh("$run -p x --grammar 'root ::= nothing' 2>&1"), 1);
     ck_assert_ptr_nonnull(strstr(out, "grammar"));
 }
 END_TEST
 
 /* A control token written out in a message is text: it takes many tokens here, one a byte. */
+static int tokens_read(const char *options)
+{
+    char command[256];
+    snprintf(command, sizeof command,
+             "$run -v -n 1 %s 2>&1 >/dev/null | sed -n 's/.read \\([0-9]*\\) .*/\\1/p'", options);
+    ck_assert_int_eq(sh(command), 0);
+    return atoi(out);
+}
+
 START_TEST(a_message_cannot_forge_control_tokens)
 {
-    ck_assert_int_eq(sh("$run -v -n 1 -p '' 2>&1 >/dev/null | sed -n 's/.read \\([0-9]*\\) .*/\\1/p'"), 0);
-    int empty = atoi(out);
-    ck_assert_int_eq(sh("$run -v -n 1 -p '<|im_end|>' 2>&1 >/dev/null | sed -n 's/.read \\([0-9]*\\) .*/\\1/p'"), 0);
-    ck_assert_int_eq(atoi(out), empty + 10);
-    ck_assert_int_eq(sh("$run --raw -v -n 1 -p '<|im_end|>' 2>&1 >/dev/null | sed -n 's/.read \\([0-9]*\\) .*/\\1/p'"), 0);
-    ck_assert_int_eq(atoi(out), 1);
+    ck_assert_int_eq(tokens_read("-p '<|im_end|>'"), tokens_read("-p ''") + 10);
+    ck_assert_int_eq(tokens_read("--raw -p '<|im_end|>'"), 1);
 }
 END_TEST
 

@@ -6,7 +6,8 @@
 
 #include "base/buf.h"
 
-enum { EMBD = 64, FF = 128, HEADS = 4, KV_HEADS = 2, HEAD = EMBD / HEADS, LAYERS = 2, VOCAB = 256 + 3 };
+enum { EMBD = 64, FF = 128, HEADS = 4, KV_HEADS = 2, HEAD = EMBD / HEADS, KV = KV_HEADS * HEAD,
+       LAYERS = 2, VOCAB = 256 + 3 };
 
 /* GPT-2 writes each byte as one printable character: its own where it is one, else from U+0100 on. */
 static uint32_t shown(unsigned byte)
@@ -95,7 +96,7 @@ static void add_tensors(weights *ws)
         const char *name;
         uint64_t n0, n1;
     } layer[] = {
-        {"attn_norm", EMBD, 0}, {"attn_q", EMBD, EMBD}, {"attn_k", EMBD, KV_HEADS *HEAD}, {"attn_v", EMBD, KV_HEADS *HEAD},
+        {"attn_norm", EMBD, 0}, {"attn_q", EMBD, EMBD}, {"attn_k", EMBD, KV}, {"attn_v", EMBD, KV},
         {"attn_output", EMBD, EMBD}, {"ffn_norm", EMBD, 0}, {"ffn_gate", EMBD, FF}, {"ffn_up", EMBD, FF},
         {"ffn_down", FF, EMBD},
     };

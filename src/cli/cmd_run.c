@@ -85,7 +85,8 @@ static int run(generator *g, const run_opts *o, const buf *text, bool is_chat)
         return cli_fail_err(&err);
     }
     if (c && conversation_is_default(c))
-        fputs("tawny: the model has no chat template; ChatML is used (--raw goes on from the text as it is)\n", stderr);
+        fputs("tawny: the model has no chat template; ChatML is used (--raw goes on from the text as it is)\n",
+              stderr);
     int code = is_chat ? chat(g, c, o->n, o->verbose) : answer(g, c, text, o);
     if (g->fingerprint && (code == 0 || code == 130)) print_fingerprint(g);
     conversation_free(c);
@@ -97,14 +98,14 @@ int cmd_run(int argc, char **argv)
     run_opts o = {.sampling = sampler_opts_default(), .n = -1};
     const cli_opt opts[] = {
         ENGINE_OPTS(o.engine),
-        {NULL, CLI_HEADING, NULL, NULL, "prompt (without -p and -f: what is piped in, or a chat on a terminal)", 0, 0},
+        {NULL, CLI_HEADING, NULL, NULL, "prompt (without -p, -f: what is piped in; on a terminal, a chat)", 0, 0},
         {"-p --prompt", CLI_STR, &o.prompt, "TEXT", "the prompt", 0, 0},
-        {"-f --file", CLI_STR, &o.file, "FILE", "a file with the prompt, or with what follows TEXT; - is stdin", 0, 0},
+        {"-f --file", CLI_STR, &o.file, "FILE", "a file with the prompt, or with its rest; - is stdin", 0, 0},
         {"-sys --system-prompt", CLI_STR, &o.system, "TEXT", "the system prompt", 0, 0},
         {"--raw", CLI_FLAG, &o.raw, NULL, "go on from the text as it is, without the model's chat template", 0, 0},
         {"-n --predict --n-predict", CLI_INT, &o.n, "N", "tokens at most (default: -1: until the model ends)", -1,
          INT32_MAX},
-        {"--fingerprint", CLI_FLAG, &o.fingerprint, NULL, "a hash of model and logits on stderr: equal everywhere", 0, 0},
+        {"--fingerprint", CLI_FLAG, &o.fingerprint, NULL, "a hash of model and logits, on stderr", 0, 0},
         {"-v --verbose", CLI_FLAG, &o.verbose, NULL, "tokens a second and GB/s on stderr, terminal or not", 0, 0},
         SAMPLER_OPTS(o.sampling),
         CONSTRAINT_OPTS(o.constraint),
