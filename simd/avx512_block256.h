@@ -108,9 +108,8 @@ INLINE __m512i dot_chunk(const format256 *f, const head256 *h, int j, const __m5
 }
 
 /* One group of rows by n columns over `blocks` blocks. carry: the outputs hold the sums of the blocks before.
- * ahead: where the weights to be read next lie, as long as these. */
-INLINE void few256(const format256 *f, group16 g, const cols256 *x, int n, size_t blocks, bool carry,
-                   const uint8_t *ahead)
+ * next: bytes from these rows to the next group's, or 0. */
+INLINE void few256(const format256 *f, group16 g, const cols256 *x, int n, size_t blocks, bool carry, size_t next)
 {
     __m512 acc[BLOCK256_REGS];
     for (int c = 0; c < n; c++)
@@ -118,13 +117,13 @@ INLINE void few256(const format256 *f, group16 g, const cols256 *x, int n, size_
     for (size_t b = 0; b < blocks; b++) {
         head256 h;
         __m512i isum[BLOCK256_REGS];
+        size_t ahead = rows_ahead((blocks - b) * f->bytes, blocks * f->bytes, next);
         f->head(&g.r, &h);
         for (int c = 0; c < n; c++) isum[c] = _mm512_setzero_si512();
 #pragma GCC unroll 1
         for (int j = 0; j < 4; j++) {
             __m512i q[16];
-            for (size_t i = 0; i < 4 * f->bytes; i += 64) _mm_prefetch((const char *)ahead + i, _MM_HINT_T1);
-            ahead += 4 * f->bytes;
+            rows_prefetch_some(&g.r, (size_t)j, ahead, f->bytes);
             f->chunk(&g.r, &h, j, q);
             for (int c = 0; c < n; c++) isum[c] = dot_chunk(f, &h, j, q, x->p[c] + x->q + 256 * b, isum[c]);
         }
@@ -139,16 +138,16 @@ INLINE void few256(const format256 *f, group16 g, const cols256 *x, int n, size_
 }
 
 /* One group of rows by all columns. */
-INLINE void few256_cols(const simd_tile *t, const format256 *f, group16 g, int64_t b, size_t nb, const uint8_t *ahead)
+INLINE void few256_cols(const simd_tile *t, const format256 *f, group16 g, int64_t b, size_t nb, size_t next)
 {
     for (int c = 0; c < t->cols; c += BLOCK256_REGS) {
         int n = t->cols - c < BLOCK256_REGS ? t->cols - c : BLOCK256_REGS;
         cols256 x = cols256_at(t, f->group, c, n, b);
         switch (n) {
-        case 1: few256(f, g, &x, 1, nb, b > 0, ahead); break;
-        case 2: few256(f, g, &x, 2, nb, b > 0, ahead); break;
-        case 3: few256(f, g, &x, 3, nb, b > 0, ahead); break;
-        default: few256(f, g, &x, 4, nb, b > 0, ahead); break;
+        case 1: few256(f, g, &x, 1, nb, b > 0, next); break;
+        case 2: few256(f, g, &x, 2, nb, b > 0, next); break;
+        case 3: few256(f, g, &x, 3, nb, b > 0, next); break;
+        default: few256(f, g, &x, 4, nb, b > 0, next); break;
         }
     }
 }
@@ -160,7 +159,8 @@ INLINE void few256_rows(const simd_tile *t, const format256 *f)
         int64_t nb = blocks - b < chunk ? blocks - b : chunk;
         for (int64_t r = 0; r < t->rows; r += 16) {
             group16 g = group_at(t, r, (size_t)b * f->bytes, (size_t)nb * f->bytes, t->scratch);
-            few256_cols(t, f, g, b, (size_t)nb, t->rows - r >= 32 ? g.r.p[0] + 16 * t->row_bytes : g.r.p[0]);
+            if (r == 0) rows_prefetch(&g.r, 0, ROWS_AHEAD);
+            few256_cols(t, f, g, b, (size_t)nb, t->rows - r >= 32 ? 16 * t->row_bytes : 0);
         }
     }
 }

@@ -91,17 +91,17 @@ INLINE void next32(const format32 *f, rows16 *r, size_t b, block16 *w)
 }
 
 /* One group of rows by n columns over `blocks` blocks. carry: the outputs hold the sums of the blocks before.
- * ahead: where the weights to be read next lie, as long as these. */
-INLINE void few32(const format32 *f, group16 g, const cols32 *x, int n, size_t blocks, bool carry,
-                  const uint8_t *ahead)
+ * next: bytes from these rows to the next group's, or 0. */
+INLINE void few32(const format32 *f, group16 g, const cols32 *x, int n, size_t blocks, bool carry, size_t next)
 {
-    const size_t bytes = 16 * f->bytes / (size_t)f->parts;
+    const size_t bytes = f->bytes / (size_t)f->parts;
+    const size_t often = bytes > 32 ? 1 : bytes > 16 ? 2 : bytes > 8 ? 4 : 8; /* at most 64 bytes */
     __m512 acc[BLOCK32_REGS];
     for (int c = 0; c < n; c++)
         acc[c] = carry ? _mm512_maskz_loadu_ps(g.keep, x->y[c] + g.row) : _mm512_setzero_ps();
-    for (size_t b = 0; b < blocks; b++, ahead += bytes) {
+    for (size_t b = 0; b < blocks; b++) {
         block16 w;
-        for (size_t i = 0; i < bytes; i += 64) _mm_prefetch((const char *)ahead + i, _MM_HINT_T1);
+        if (b % often == 0) rows_prefetch(&g.r, rows_ahead((blocks - b) * bytes, blocks * bytes, next), 1);
         next32(f, &g.r, b, &w);
         for (int c = 0; c < n; c++) {
             const uint8_t *a = x->p[c] + x->q + 32 * b;
@@ -122,16 +122,16 @@ INLINE void few32(const format32 *f, group16 g, const cols32 *x, int n, size_t b
 }
 
 /* One group of rows by all columns. */
-INLINE void few32_cols(const simd_tile *t, const format32 *f, group16 g, int64_t b, size_t nb, const uint8_t *ahead)
+INLINE void few32_cols(const simd_tile *t, const format32 *f, group16 g, int64_t b, size_t nb, size_t next)
 {
     for (int c = 0; c < t->cols; c += BLOCK32_REGS) {
         int n = t->cols - c < BLOCK32_REGS ? t->cols - c : BLOCK32_REGS;
         cols32 x = cols32_at(t, f->kind, c, n, b);
         switch (n) {
-        case 1: few32(f, g, &x, 1, nb, b > 0, ahead); break;
-        case 2: few32(f, g, &x, 2, nb, b > 0, ahead); break;
-        case 3: few32(f, g, &x, 3, nb, b > 0, ahead); break;
-        default: few32(f, g, &x, 4, nb, b > 0, ahead); break;
+        case 1: few32(f, g, &x, 1, nb, b > 0, next); break;
+        case 2: few32(f, g, &x, 2, nb, b > 0, next); break;
+        case 3: few32(f, g, &x, 3, nb, b > 0, next); break;
+        default: few32(f, g, &x, 4, nb, b > 0, next); break;
         }
     }
 }
@@ -144,7 +144,8 @@ INLINE void few32_rows(const simd_tile *t, const format32 *f)
         size_t off = (size_t)(b / f->parts) * f->bytes, bytes = (size_t)(nb / f->parts) * f->bytes;
         for (int64_t r = 0; r < t->rows; r += 16) {
             group16 g = group_at(t, r, off, bytes, t->scratch);
-            few32_cols(t, f, g, b, (size_t)nb, t->rows - r >= 32 ? g.r.p[0] + 16 * t->row_bytes : g.r.p[0]);
+            if (r == 0) rows_prefetch(&g.r, 0, ROWS_AHEAD);
+            few32_cols(t, f, g, b, (size_t)nb, t->rows - r >= 32 ? 16 * t->row_bytes : 0);
         }
     }
 }

@@ -129,6 +129,31 @@ INLINE __m512 bcast_f32(const void *p)
     return _mm512_set1_ps(v);
 }
 
+/* ---- prefetching, for kernels that read each byte once ----
+ * Sixteen streams are more than the hardware follows: each row is fetched ROWS_AHEAD bytes before its use, and near
+ * its end the beginning of the row sixteen further on, so that a tile waits for memory once, at its start. */
+enum { ROWS_AHEAD = 576 };
+
+/* How far ahead of where a row stands to fetch, `left` bytes before the end of rows of `bytes`; next: bytes from
+ * these rows to the next sixteen, or 0. */
+INLINE size_t rows_ahead(size_t left, size_t bytes, size_t next)
+{
+    return next && left <= ROWS_AHEAD ? ROWS_AHEAD + next - bytes : ROWS_AHEAD;
+}
+
+/* `bytes` of rows e, 4 + e, 8 + e and 12 + e, `delta` on from where they stand. */
+INLINE void rows_prefetch_some(const rows16 *r, size_t e, size_t delta, size_t bytes)
+{
+    for (int l = 0; l < 4; l++)
+        for (size_t i = 0; i < bytes; i += 64)
+            _mm_prefetch((const char *)(r->p[l] + e * r->stride + delta + i), _MM_HINT_T0);
+}
+
+INLINE void rows_prefetch(const rows16 *r, size_t delta, size_t bytes)
+{
+    for (size_t e = 0; e < 4; e++) rows_prefetch_some(r, e, delta, bytes);
+}
+
 /* Columns of activations, and of outputs. */
 INLINE const uint8_t *column_of(const simd_tile *t, int c)
 {

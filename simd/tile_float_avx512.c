@@ -8,6 +8,7 @@ enum {
     ROWS = 4,           /* rows, or */
     FEW_ROWS = 8,       /* where there are at most */
     FEW_COLS = 3,       /* columns */
+    AHEAD = 1024,       /* bytes that a row is fetched before its use, where columns are few */
     CHUNK = 1024,       /* weights of a row: COLS chunks of activations stay in L1 while the rows pass */
     BLOCK = 512 * 1024, /* bytes of weights that stay in L2 while all columns pass, */
     BLOCK_ROWS = 32,    /* of so many rows at most */
@@ -63,8 +64,9 @@ INLINE void step(load_fn load, const place *p, const uint8_t *w, size_t i, int r
     }
 }
 
-/* Rows of weights at w by columns, outputs from row `row` on. ahead: bytes to what is read next, or 0. */
-INLINE void tile(load_fn load, size_t size, const place *p, const uint8_t *w, size_t ahead, int64_t row, int rows,
+/* Rows of weights at w by columns, outputs from row `row` on. next: bytes to the rows that come next, which are
+ * then fetched ahead of time; or 0. */
+INLINE void tile(load_fn load, size_t size, const place *p, const uint8_t *w, size_t next, int64_t row, int rows,
                  int cols)
 {
     __m512 acc[FEW_ROWS][COLS];
@@ -74,9 +76,11 @@ INLINE void tile(load_fn load, size_t size, const place *p, const uint8_t *w, si
         for (int c = 0; c < cols; c++) acc[r][c] = p->from ? p->sums[r * COLS + c] : _mm512_setzero_ps();
     size_t i = p->from;
     for (; p->to - i >= 16; i += 16) {
-        if (ahead) /* as many bytes as these rows take here, one row after the other */
-            for (size_t at = 0; at < (size_t)rows * 16 * size; at += 64)
-                _mm_prefetch((const char *)w + ahead + i * size * (size_t)rows + at, _MM_HINT_T1);
+        if (next && i * size % 64 == 0) {
+            size_t at = i * size + AHEAD;
+            if ((p->to - i) * size <= AHEAD) at += next - p->to * size;
+            for (int r = 0; r < rows; r++) _mm_prefetch((const char *)w + (size_t)r * p->row_bytes + at, _MM_HINT_T0);
+        }
         if (p->soon) _mm_prefetch((const char *)(p->soon + (i - p->from)), _MM_HINT_T0);
         step(load, p, w, i, rows, cols, 0xffff, acc);
     }
@@ -111,8 +115,10 @@ INLINE void few(load_fn load, size_t size, const simd_tile *t, int c, int n)
     int rows = n <= FEW_COLS ? FEW_ROWS : ROWS;
     int64_t r = 0;
     for (; t->rows - r >= rows; r += rows) {
-        size_t ahead = t->rows - r >= 2 * rows ? (size_t)rows * t->row_bytes : 0;
-        tile(load, size, &p, t->w + (size_t)r * t->row_bytes, ahead, r, rows, n);
+        const uint8_t *w = t->w + (size_t)r * t->row_bytes;
+        for (size_t i = 0; r == 0 && i < AHEAD; i += 64)
+            for (int j = 0; j < rows; j++) _mm_prefetch((const char *)w + (size_t)j * t->row_bytes + i, _MM_HINT_T0);
+        tile(load, size, &p, w, (size_t)rows * t->row_bytes, r, rows, n);
     }
     for (; r < t->rows; r++) tile(load, size, &p, t->w + (size_t)r * t->row_bytes, 0, r, 1, n);
 }
