@@ -68,7 +68,7 @@ all: $(B)/tawny $(B)/tawny.1 ## build the program, build/tawny (the default)
 demo: deps ## install what is missing, build, fetch a small model (94 MiB) and let it answer
 	$(AGAIN) all
 	@tools/get-model >/dev/null
-	$(B)/tawny run -m "$$(tools/get-model --path)" -v --temp 0 -p "What is the capital of France, and what is it known for?"
+	$(B)/tawny run -m "$$(tools/get-model --path)" -v --temp 0 -p "Explain in two sentences why the sky is blue."
 
 check: deps ## install what is missing, build and run every test
 	$(AGAIN) suite
