@@ -39,17 +39,11 @@ void frame_reset(jinja_rt *rt, frame *f)
     }
 }
 
-static frame *frame_new(jinja_rt *rt, const scope *sc, frame *up)
+frame *frame_enter(jinja_rt *rt, const scope *sc, frame *up)
 {
     frame *f = rt_alloc(rt, sizeof *f + sc->n * sizeof(value));
     f->up = up;
     f->sc = sc;
-    return f;
-}
-
-frame *frame_enter(jinja_rt *rt, const scope *sc, frame *up)
-{
-    frame *f = frame_new(rt, sc, up);
     frame_reset(rt, f);
     return f;
 }
@@ -183,20 +177,53 @@ value loop_attr(jinja_rt *rt, value loop, const vstr *name)
     }
 }
 
+/* What a loop needs, used again by the next one where nothing can have kept a part of it: templates run loops inside of
+ * loops over all messages, and memory goes back at the end of the render only. */
+typedef struct loop_room {
+    struct loop_room *next;
+    loop_state l;
+    viter it;
+    frame *f; /* with POOLED_SLOTS slots */
+} loop_room;
+
+static loop_room *loop_room_take(jinja_rt *rt, const nstmt *st)
+{
+    loop_room *r = st->plain ? rt->run->rooms : NULL;
+    if (r) {
+        rt->run->rooms = r->next;
+        return r;
+    }
+    uint32_t slots = st->plain || st->scope->n < POOLED_SLOTS ? POOLED_SLOTS : st->scope->n;
+    r = rt_alloc(rt, sizeof *r);
+    r->f = rt_alloc(rt, sizeof *r->f + slots * sizeof(value));
+    return r;
+}
+
+/* Runs over src from within r where it can: lists and ranges. */
+static viter *loop_iter(jinja_rt *rt, loop_room *r, value src)
+{
+    if (src.t != V_LIST && src.t != V_RANGE) return val_iter(rt, src);
+    iter_start(&r->it, src);
+    return &r->it;
+}
+
 static void run_loop(jinja_rt *rt, node *n, value src, frame *f, int64_t depth0)
 {
     nstmt *st = n->st;
     bool none = true;
-    viter *it = val_iter(rt, src);
+    loop_room *r = loop_room_take(rt, st);
+    viter *it = loop_iter(rt, r, src);
     if (n->d) {
         loop_test *t = rt_alloc(rt, sizeof *t);
         *t = (loop_test){n, frame_enter(rt, st->test_scope, f)};
         src = v_iter(rt, next_passing, src, it, t);
         it = src.u.iter;
     }
-    loop_state *l = rt_alloc(rt, sizeof *l);
+    loop_state *l = &r->l;
     *l = (loop_state){.it = it, .src = src, .index0 = -1, .depth0 = depth0, .length = -1, .def = n, .up = f};
-    frame *in = frame_new(rt, st->scope, f);
+    frame *in = r->f;
+    in->up = f;
+    in->sc = st->scope;
     for (value v; loop_next(rt, l, &v);) {
         frame_reset(rt, in);
         assign_to(rt, n->a, v, in);
@@ -206,6 +233,10 @@ static void run_loop(jinja_rt *rt, node *n, value src, frame *f, int64_t depth0)
         /* as in Jinja, an iteration that ends by `continue` does not keep `else` away */
         if (how == FLOW_ON) none = false;
         rt->line = n->line;
+    }
+    if (st->plain) {
+        r->next = rt->run->rooms;
+        rt->run->rooms = r;
     }
     if (none && st->other.n) jinja_exec(rt, st->other, frame_enter(rt, st->else_scope, f));
 }

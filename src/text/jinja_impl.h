@@ -63,6 +63,7 @@ typedef struct nstmt {
     node *test_target; /* the loop's target again, in test_scope */
     uint32_t loop_slot;
     bool recursive, uses_loop;
+    bool plain; /* a loop of which nothing can outlive it: no loop variable, no macros or calls in it, few names */
     bool caller, kwargs, varargs; /* a macro body that asks for them */
     uint32_t caller_slot, kwargs_slot, varargs_slot;
 } nstmt;
@@ -121,6 +122,8 @@ struct scope {
 
 void jinja_resolve(jinja_rt *rt, jinja *t);
 
+enum { POOLED_SLOTS = 16 }; /* loops with at most so many names use each other's memory */
+
 struct frame {
     frame *up;
     const scope *sc;
@@ -134,7 +137,7 @@ typedef struct jinja_run {
     vdict *context;
     frame *root;
     const struct tm *now;
-    struct tm now_copy;
+    struct loop_room *rooms; /* of loops that ended, for the next ones */
 } jinja_run;
 
 typedef enum flow { FLOW_ON, FLOW_BREAK, FLOW_CONTINUE } flow;

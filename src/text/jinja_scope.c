@@ -9,7 +9,8 @@
 
 typedef struct resolver {
     jinja_rt *rt;
-    int loops; /* loops around this place, whatever is between */
+    int loops;     /* loops around this place, whatever is between */
+    int functions; /* macros, call blocks and loops that are not plain so far: they keep frames */
 } resolver;
 
 static void resolve_body(resolver *r, scope *sc, nodes body, bool soft);
@@ -335,7 +336,10 @@ static void resolve_for(resolver *r, scope *sc, node *n)
         resolve_expr(r, test, n->d, false);
     }
     resolve_target(r, body, n->a);
+    int functions = r->functions;
     resolve_body(r, body, st->body, false);
+    st->plain = !st->uses_loop && r->functions == functions && body->n <= POOLED_SLOTS;
+    if (!st->plain) r->functions++; /* its loop variable may be kept, and leads to the frames around it */
     if (st->other.n) {
         scope *other = st->else_scope = scope_new(rt, sc);
         visit_all(r, other, st->other);
@@ -347,6 +351,7 @@ static void resolve_for(resolver *r, scope *sc, node *n)
 static void resolve_function(resolver *r, scope *sc, node *n)
 {
     nstmt *st = n->st;
+    r->functions++;
     scope *in = st->scope = scope_new(r->rt, sc);
     bool own_caller = false, own_kwargs = false, own_varargs = false;
     for (size_t i = 0; i < n->list.n; i++) {

@@ -77,62 +77,57 @@ void rt_push(jinja_rt *rt, value v)
 
 /* ---- undefined ---- */
 
-static value undef_new(jinja_rt *rt, vundef u)
+static const char *const type_names[] = {"missing", "Undefined", "NoneType", "bool", "int", "float", "str", "list",
+    "tuple", "dict", "range", "dict_items", "generator", "Namespace", "Macro", "function",
+    "builtin_function_or_method", "LoopContext", "Cycler", "Joiner", "TemplateReference", "BlockReference"};
+
+value v_undef(jinja_rt *rt, const char *hint)
 {
-    vundef *p = rt_alloc(rt, sizeof *p);
-    *p = u;
-    return (value){.t = V_UNDEF, .u.undef = p};
+    (void)rt;
+    return (value){.t = V_UNDEF, .aux = UNDEF_HINT, .u.p = hint};
 }
 
-value v_undef(jinja_rt *rt, const char *hint) { return undef_new(rt, (vundef){.hint = hint}); }
-
-value v_undef_name(jinja_rt *rt,
-    const vstr *name) { return undef_new(rt, (vundef){.name = name->p, .n_name = name->n}); }
-
-static const char *of_type(value obj)
+static value undef(unsigned kind, vtype of, const vstr *name)
 {
-    switch (obj.t) {
-    case V_NONE: return "None";
-    case V_NS: return "jinja2.utils.Namespace object";
-    case V_LIST: return "list object";
-    case V_DICT: return "dict object";
-    case V_STR: return "str object";
-    default: return val_type(obj);
-    }
+    return (value){.t = V_UNDEF, .aux = kind | (unsigned)of << 8, .u.p = name};
+}
+
+value v_undef_name(jinja_rt *rt, const vstr *name)
+{
+    (void)rt;
+    return undef(UNDEF_NAME, V_MISSING, name);
 }
 
 value v_undef_attr(jinja_rt *rt, value obj, const vstr *name)
 {
-    return undef_new(rt, (vundef){.name = name->p, .n_name = name->n, .of = of_type(obj)});
+    (void)rt;
+    return undef(UNDEF_ATTRIBUTE, obj.t, name);
 }
 
 value v_undef_denied(jinja_rt *rt, value obj, const vstr *name)
 {
-    return undef_new(rt, (vundef){.name = name->p, .n_name = name->n, .of = val_type(obj), .denied = true});
+    (void)rt;
+    return undef(UNDEF_DENIED, obj.t, name);
 }
 
 value v_undef_item(jinja_rt *rt, value obj, value key)
 {
+    if (key.t == V_STR) return undef(UNDEF_ATTRIBUTE, obj.t, key.u.s);
     vsb b = {.rt = rt};
-    bool text = key.t == V_STR;
-    if (text)
-        vsb_str(&b, key.u.s);
-    else
-        val_repr_to(&b, key);
-    vstr *s = vsb_done(&b);
-    vundef u = {.name = vstr_bytes(rt, s), .n_name = s->n, .of = of_type(obj), .element = !text};
-    return undef_new(rt, u);
+    val_repr_to(&b, key);
+    return undef(UNDEF_ELEMENT, obj.t, vsb_done(&b));
 }
 
 _Noreturn void rt_undefined(jinja_rt *rt, value v)
 {
-    const vundef *u = v.u.undef;
-    int n = u->n_name > 200 ? 200 : (int)u->n_name;
-    if (u->hint) rt_type_error(rt, "%s", u->hint);
-    if (u->denied) rt_type_error(rt, "access to attribute '%.*s' of '%s' object is unsafe", n, u->name, u->of);
-    if (u->element) rt_type_error(rt, "%s has no element %.*s", u->of, n, u->name);
-    if (u->of) rt_type_error(rt, "'%s' has no attribute '%.*s'", u->of, n, u->name);
-    rt_type_error(rt, "'%.*s' is undefined", n, u->name ? u->name : "");
+    unsigned kind = v.aux & 255, t = v.aux >> 8;
+    if (kind == UNDEF_HINT) rt_type_error(rt, "%s", (const char *)v.u.p);
+    const char *name = vstr_cstr(rt, v.u.s), *of = t == V_NONE ? "None" : type_names[t];
+    const char *object = t == V_LIST || t == V_DICT || t == V_STR ? " object" : "";
+    if (kind == UNDEF_DENIED) rt_type_error(rt, "access to attribute '%.200s' of '%s' object is unsafe", name, of);
+    if (kind == UNDEF_ELEMENT) rt_type_error(rt, "%s%s has no element %.200s", of, object, name);
+    if (kind == UNDEF_ATTRIBUTE) rt_type_error(rt, "'%s%s' has no attribute '%.200s'", of, object, name);
+    rt_type_error(rt, "'%.200s' is undefined", name);
 }
 
 vseq *seq_new(jinja_rt *rt, size_t n)
@@ -154,14 +149,10 @@ value v_iter(jinja_rt *rt, bool (*next)(jinja_rt *, viter *, value *), value src
 
 const char *val_type(value v)
 {
-    static const char *const names[] = {"missing", "Undefined", "NoneType", "bool", "int", "float", "str", "list",
-        "tuple", "dict", "range", "dict_items", "generator", "Namespace", "Macro", "function",
-        "builtin_function_or_method",
-        "LoopContext", "Cycler", "Joiner", "TemplateReference", "BlockReference"};
     if (v.t == V_VIEW)
         return v.u.view->kind == 'k' ? "dict_keys" : v.u.view->kind == 'v' ? "dict_values" : "dict_items";
     if (v.t == V_STR && v.u.s->markup) return "Markup";
-    return names[v.t];
+    return type_names[v.t];
 }
 
 bool val_number(value v) { return v.t == V_INT || v.t == V_FLOAT || v.t == V_BOOL; }

@@ -40,7 +40,6 @@ typedef enum vtype {
 typedef struct vstr vstr;
 typedef struct vseq vseq;
 typedef struct vdict vdict;
-typedef struct vundef vundef;
 typedef struct vrange vrange;
 typedef struct vview vview;
 typedef struct viter viter;
@@ -50,6 +49,7 @@ typedef struct jinja_rt jinja_rt;
 
 typedef struct value {
     vtype t;
+    uint32_t aux; /* V_UNDEF: what u holds, and the type of the object that lacks the attribute */
     union {
         bool b;
         int64_t i;
@@ -57,7 +57,6 @@ typedef struct value {
         vstr *s;
         vseq *q;
         vdict *d; /* V_DICT and V_NS */
-        vundef *undef;
         vrange *range;
         vview *view;
         viter *iter;
@@ -100,15 +99,9 @@ struct vdict {
     uint32_t n_index;
 };
 
-/* Why a value is undefined; printed when it is used. */
-struct vundef {
-    const char *hint; /* a whole message, or NULL */
-    const char *name;
-    size_t n_name;
-    const char *of; /* type of the object that lacks the attribute, or NULL */
-    bool element;   /* the name is an index or key, as text */
-    bool denied;    /* refused by the sandbox */
-};
+/* Why a value is undefined: said when it is used. Undefined values are made all the time in conditions, so they take
+ * no memory: u.s is the name (or, for UNDEF_HINT, u.p a whole message). */
+enum { UNDEF_HINT, UNDEF_NAME, UNDEF_ATTRIBUTE, UNDEF_ELEMENT, UNDEF_DENIED };
 
 struct vrange {
     int64_t start, stop, step;
@@ -259,6 +252,7 @@ int64_t val_int(value v);                       /* of a bool or int */
 bool val_is_int(value v);                       /* bool or int */
 
 /* Iteration: NULL where v cannot be iterated (val_iter fails there instead). */
+void iter_start(viter *it, value v); /* of a list or range, in memory of the caller's */
 viter *val_try_iter(jinja_rt *rt, value v);
 viter *val_iter(jinja_rt *rt, value v);
 bool iter_next(jinja_rt *rt, viter *it, value *out);

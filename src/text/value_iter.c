@@ -80,6 +80,8 @@ static bool next_nothing(jinja_rt *rt, viter *it, value *out)
     return false;
 }
 
+void iter_start(viter *it, value v) { *it = (viter){.next = v.t == V_RANGE ? next_int : next_seq, .src = v}; }
+
 viter *val_try_iter(jinja_rt *rt, value v)
 {
     switch (v.t) {
