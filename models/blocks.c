@@ -36,8 +36,7 @@ void decoder_buffers(run *r, decoder *d)
     d->up = run_rows(r, ff > shared ? ff : shared);
 }
 
-/* A part of a fused matrix: rows [row, row + n). */
-static weight rows_of(const weight *w, int64_t row, int64_t n)
+weight rows_of(const weight *w, int64_t row, int64_t n)
 {
     weight part = *w;
     part.data = w->data + (size_t)row * w->row_bytes;

@@ -16,6 +16,9 @@ typedef struct decoder {
 } decoder;
 void decoder_buffers(run *r, decoder *d);
 
+/* A part of a fused matrix: rows [row, row + n). */
+weight rows_of(const weight *w, int64_t row, int64_t n);
+
 /* The norm of q and k (where the layer has tensors for it). */
 typedef enum qk_norm {
     QK_NORM_NONE,

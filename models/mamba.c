@@ -43,7 +43,9 @@ void block_mamba(run *r, uint32_t il, float *y, const float *h)
     float *wide = run_rows(r, s->inner), *o = run_rows(r, s->inner);
     float *dt = run_tokens(r, s->rank), *bc = run_tokens(r, 2 * (int64_t)s->state);
     op_matmul(r, xz, &L->ssm_in, NULL, h);
-    op_conv(r, il, x, &(conv_spec){.x = xz, .ldx = s->proj, .w = L->ssm_conv, .b = L->ssm_conv_b, .taps = s->taps, .channels = s->inner, .silu = true});
+    op_conv(r, il, x, &(conv_spec){
+        .x = xz, .ldx = s->proj, .w = L->ssm_conv, .b = L->ssm_conv_b, .taps = s->taps, .channels = s->inner, .silu = true,
+    });
     op_matmul(r, rows, &L->ssm_x, NULL, x);
     split_projection(r, il, rows, dt, bc);
     op_matmul(r, wide, &L->ssm_dt, L->ssm_dt_b, dt);

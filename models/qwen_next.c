@@ -17,7 +17,13 @@ static void gated_attention(run *r, decoder *d, uint32_t il, const attn_block *a
     int64_t dk = l->dk, nq = (int64_t)l->n_head * dk, nk = (int64_t)l->n_head_kv * dk;
     run_mark mark = run_mark_at(r);
     float *qg = run_rows(r, 2 * nq), *gate = run_tokens(r, nq), *out = run_tokens(r, nq);
-    job jobs[3] = {{&L->wq, L->bq, qg}, {&L->wk, L->bk, d->k}, {&L->wv, L->bv, d->v}};
+    weight q = L->wq, k = L->wk, v = L->wv;
+    if (L->wqkv.data) {
+        q = rows_of(&L->wqkv, 0, 2 * nq);
+        k = rows_of(&L->wqkv, 2 * nq, nk);
+        v = rows_of(&L->wqkv, 2 * nq + nk, nk);
+    }
+    job jobs[3] = {{&q, L->bq, qg}, {&k, L->bk, d->k}, {&v, L->bv, d->v}};
     op_matmul_jobs(r, jobs, 3, d->h);
     int from, to;
     run_share(r, r->n, &from, &to);
@@ -111,7 +117,9 @@ static void linear_attention(run *r, decoder *d, uint32_t il, bool interleaved)
     float *qkv = run_rows(r, s->channels), *conv = run_rows(r, s->channels), *z = run_rows(r, s->inner), *o = run_rows(r, s->inner);
     project_qkvz(r, L, d->h, qkv, z);
     project_gates(r, L, d->h, g, beta);
-    op_conv(r, il, conv, &(conv_spec){.x = qkv, .ldx = s->channels, .w = L->ssm_conv, .taps = s->taps, .channels = s->channels, .silu = true});
+    op_conv(r, il, conv, &(conv_spec){
+        .x = qkv, .ldx = s->channels, .w = L->ssm_conv, .taps = s->taps, .channels = s->channels, .silu = true,
+    });
     size_t keys = (size_t)s->groups * s->state;
     op_delta(r, il, o, &(delta_spec){
         .heads = s->heads, .key_heads = s->groups, .dk = s->state, .dv = s->inner / s->heads, .interleaved = interleaved,
@@ -160,9 +168,10 @@ static void forward_qwen35(run *r)
     BIND_ENDS,                                                                                         \
     BIND_V(attn_norm, "attn_norm.weight", 0, DIM_EMBD),                                                \
     BIND_V(ffn_norm, "post_attention_norm.weight", 0, DIM_EMBD),                                       \
-    BIND_W(wq, "attn_q.weight", BIND_ATTENTION, DIM_EMBD, DIM_2Q),                                     \
-    BIND_W(wk, "attn_k.weight", BIND_ATTENTION, DIM_EMBD, DIM_K),                                      \
-    BIND_W(wv, "attn_v.weight", BIND_ATTENTION, DIM_EMBD, DIM_V),                                      \
+    BIND_W(wqkv, "attn_qkv.weight", BIND_ATTENTION | BIND_OPTIONAL, DIM_EMBD, DIM_2QKV),               \
+    BIND_W(wq, "attn_q.weight", BIND_ATTENTION | BIND_SPLIT_QKV, DIM_EMBD, DIM_2Q),                    \
+    BIND_W(wk, "attn_k.weight", BIND_ATTENTION | BIND_SPLIT_QKV, DIM_EMBD, DIM_K),                     \
+    BIND_W(wv, "attn_v.weight", BIND_ATTENTION | BIND_SPLIT_QKV, DIM_EMBD, DIM_V),                     \
     BIND_V(bq, "attn_q.bias", BIND_ATTENTION | BIND_OPTIONAL, DIM_2Q),                                 \
     BIND_V(bk, "attn_k.bias", BIND_ATTENTION | BIND_OPTIONAL, DIM_K),                                  \
     BIND_V(bv, "attn_v.bias", BIND_ATTENTION | BIND_OPTIONAL, DIM_V),                                  \
@@ -198,7 +207,8 @@ static tawny_status load_sizes(model *m, tawny_error *err)
     TRY(model_get_u32(m, "ssm.time_step_rank", 1, 65536, &s->heads, err));
     TRY(model_get_u32(m, "ssm.group_count", 1, s->heads, &s->groups, err));
     if (s->heads % s->groups || s->inner != (uint64_t)s->heads * s->state)
-        return err_set(err, TAWNY_E_FORMAT, "%s: %s.ssm.inner_size %u is not time_step_rank %u times state_size %u, or group_count %u does not divide the heads",
+        return err_set(err, TAWNY_E_FORMAT,
+                       "%s: %s.ssm.inner_size %u is not time_step_rank %u times state_size %u, or group_count %u does not divide it",
                        gguf_path(m->file), m->arch_name, s->inner, s->heads, s->state, s->groups);
     s->channels = s->inner + 2 * s->groups * s->state;
     s->proj = s->channels + s->inner;

@@ -19,14 +19,6 @@ void op_mul_rows(run *r, float *y, const float *a, size_t lda, const float *b, s
     run_tokens_done(r);
 }
 
-void op_take(run *r, float *y, const float *a, size_t lda, int64_t dim)
-{
-    int from, to;
-    run_share(r, r->n, &from, &to);
-    for (int t = from; t < to; t++) memcpy(y + (size_t)t * (size_t)dim, a + (size_t)t * lda, (size_t)dim * sizeof *y);
-    run_tokens_done(r);
-}
-
 /* Channels [c, c + n) of one sequence, n <= LANES. */
 static void conv_unit(const conv_spec *s, const span *sp, float *past, size_t c, size_t n, float *y)
 {

@@ -70,7 +70,5 @@ void op_mamba(run *r, uint32_t il, float *y, const mamba_spec *s);
 
 /* y[t][i] = a[t][i] * b[t][i] over rows of dim; y a token buffer [n][dim] */
 void op_mul_rows(run *r, float *y, const float *a, size_t lda, const float *b, size_t ldb, int64_t dim);
-/* Rows of dim out of wider ones; y a token buffer [n][dim]. */
-void op_take(run *r, float *y, const float *a, size_t lda, int64_t dim);
 
 #endif
