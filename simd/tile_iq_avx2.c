@@ -229,8 +229,8 @@ AVX2_INLINE void iq4_xs_unpack(const uint8_t *p, k_row *w)
         __m256i v = _mm256_srlv_epi64(avx2_both16(p + AT(IQ4_XS, qs) + 16 * g), high);
         w->q[g] = _mm256_shuffle_epi8(values, _mm256_and_si256(v, low));
     }
-    __m128i nibbles = _mm_set_epi64x((long long)(load_u16(p + AT(IQ4_XS, scales_l) + 2) * 0x0001000100010001),
-                                     (long long)(load_u16(p + AT(IQ4_XS, scales_l)) * 0x0001000100010001));
+    __m128i nibbles = _mm_set_epi64x((long long)(load_u16(p + AT(IQ4_XS, scales_l) + 2) * 0x0001000100010001u),
+                                     (long long)(load_u16(p + AT(IQ4_XS, scales_l)) * 0x0001000100010001u));
     __m128i pairs = _mm_set1_epi16((short)load_u16(p + AT(IQ4_XS, scales_h)));
     nibbles = _mm_srli_epi16(_mm_mullo_epi16(nibbles, _mm_set1_epi64x(0x0001001001001000)), 12);
     pairs = _mm_mullo_epi16(pairs, _mm_setr_epi16(1 << 14, 1 << 12, 1 << 10, 1 << 8, 1 << 6, 1 << 4, 1 << 2, 1));
