@@ -67,7 +67,8 @@ static tawny_status parameter(model *m, const char *key, int which, tawny_error 
     if (kv && kv->type == GGUF_ARR) {
         TRY(gguf_get_array(m->file, key, GGUF_F32, &a, err));
         if (a.n < hp->n_layer)
-            return err_set(err, TAWNY_E_FORMAT, "%s: %s has %llu elements for %u layers", gguf_path(m->file), key, (unsigned long long)a.n, hp->n_layer);
+            return err_set(err, TAWNY_E_FORMAT, "%s: %s has %llu elements for %u layers", gguf_path(m->file), key,
+                           (unsigned long long)a.n, hp->n_layer);
     } else {
         TRY(gguf_get_f32(m->file, key, -1e6f, 1e6f, &v, err));
     }

@@ -76,10 +76,11 @@ static tawny_status check_shape(const model *m, const gguf_tensor *t, const bind
         char shape[128] = "";
         size_t at = 0;
         for (int j = 0; j < 3 && b->dims[j] != DIM_NONE; j++)
-            at += (size_t)snprintf(shape + at, sizeof shape - at, "%s%llu", j ? " x " : "", (unsigned long long)dim_value(m, il, b->dims[j]));
-        return err_set(err, TAWNY_E_FORMAT, "%s: tensor %s is %llu x %llu x %llu x %llu; the metadata asks for %s", gguf_path(m->file),
-                       t->name, (unsigned long long)t->ne[0], (unsigned long long)t->ne[1], (unsigned long long)t->ne[2],
-                       (unsigned long long)t->ne[3], shape);
+            at += (size_t)snprintf(shape + at, sizeof shape - at, "%s%llu", j ? " x " : "",
+                                   (unsigned long long)dim_value(m, il, b->dims[j]));
+        return err_set(err, TAWNY_E_FORMAT, "%s: tensor %s is %llu x %llu x %llu x %llu; the metadata asks for %s",
+                       gguf_path(m->file), t->name, (unsigned long long)t->ne[0], (unsigned long long)t->ne[1],
+                       (unsigned long long)t->ne[2], (unsigned long long)t->ne[3], shape);
     }
     return TAWNY_OK;
 }
@@ -97,7 +98,8 @@ static bool ends_with(const char *s, const char *end)
     return n >= e && strcmp(s + n - e, end) == 0;
 }
 
-/* X.scale beside X.weight holds a factor for each matrix of the stack, unless the architecture binds it as something else. */
+/* X.scale beside X.weight holds a factor for each matrix of the stack, unless the architecture binds it as
+ * something else. */
 static tawny_status bind_scale(model *m, const gguf_tensor *t, weight *w, tawny_error *err)
 {
     char name[GGUF_MAX_NAME + 32];
@@ -109,7 +111,8 @@ static tawny_status bind_scale(model *m, const gguf_tensor *t, weight *w, tawny_
     for (const binding *b = m->arch->bindings; b->name; b++)
         if (ends_with(name, b->name)) return TAWNY_OK;
     if (s->ne[0] != (uint64_t)w->n || s->ne[1] * s->ne[2] * s->ne[3] != 1)
-        return err_set(err, TAWNY_E_FORMAT, "%s: tensor %s has %llu elements; %s holds %lld matrices", gguf_path(m->file), name,
+        return err_set(err, TAWNY_E_FORMAT, "%s: tensor %s has %llu elements; %s holds %lld matrices",
+                       gguf_path(m->file), name,
                        (unsigned long long)s->ne[0], t->name, (long long)w->n);
     return bind_vector(m, s, &w->scale, err);
 }
@@ -118,9 +121,13 @@ static tawny_status bind_weight(model *m, const gguf_tensor *t, weight *w, tawny
 {
     int f = quant_from_ggml(t->type);
     if (f < 0) {
-        return err_set(err, TAWNY_E_UNSUPPORTED, "%s: tensor %s has type %u, which is no weight format", gguf_path(m->file), t->name, t->type);
+        return err_set(err, TAWNY_E_UNSUPPORTED, "%s: tensor %s has type %u, which is no weight format",
+                       gguf_path(m->file), t->name, t->type);
     }
-    *w = (weight){t->data, (quant_id)f, (int64_t)t->ne[0], (int64_t)t->ne[1], (int64_t)t->ne[2], quant_row_bytes((quant_id)f, t->ne[0]), NULL};
+    *w = (weight){
+        .data = t->data, .format = (quant_id)f, .row_bytes = quant_row_bytes((quant_id)f, t->ne[0]),
+        .k = (int64_t)t->ne[0], .rows = (int64_t)t->ne[1], .n = (int64_t)t->ne[2],
+    };
     return bind_scale(m, t, w, err);
 }
 
@@ -129,7 +136,9 @@ static tawny_status bind_vector(model *m, const gguf_tensor *t, const float **v,
 {
     int f = quant_from_ggml(t->type);
     uint64_t n = t->ne[0] * t->ne[1] * t->ne[2];
-    if (f < 0) return err_set(err, TAWNY_E_UNSUPPORTED, "%s: tensor %s has type %u, which is no weight format", gguf_path(m->file), t->name, t->type);
+    if (f < 0)
+        return err_set(err, TAWNY_E_UNSUPPORTED, "%s: tensor %s has type %u, which is no weight format",
+                       gguf_path(m->file), t->name, t->type);
     if (f == QUANT_F32 && (uintptr_t)t->data % sizeof(float) == 0) {
         *v = (const float *)(const void *)t->data;
         return TAWNY_OK;
@@ -197,8 +206,8 @@ tawny_status model_bind(model *m, const binding *table, tawny_error *err)
     return TAWNY_OK;
 }
 
-/* What a file may hold beside the tensors that are computed with: factors of RoPE that some converters always write, scales
- * of activations, heads for other tasks, towers of other modes, layers that guess further tokens. */
+/* What a file may hold beside the tensors that are computed with: factors of RoPE that some converters always
+ * write, scales of activations, heads for other tasks, towers of other modes, layers that guess further tokens. */
 static bool may_be_left_out(const model *m, const char *name)
 {
     static const char *const begins[] = {"rope_f", "cls.", "dense_", "v.", "mm.", "a.", NULL};
@@ -214,7 +223,8 @@ tawny_status model_check_known(const model *m, tawny_error *err)
     for (size_t i = 0; i < gguf_tensor_count(m->file); i++) {
         const gguf_tensor *t = gguf_tensor_at(m->file, i);
         if (!m->known[i] && !may_be_left_out(m, t->name))
-            return err_set(err, TAWNY_E_UNSUPPORTED, "%s: tensor %s is not known to architecture %s, and without it the numbers would be wrong",
+            return err_set(err, TAWNY_E_UNSUPPORTED,
+                           "%s: tensor %s is not known to architecture %s, and without it the numbers would be wrong",
                            gguf_path(m->file), t->name, m->arch_name);
     }
     return TAWNY_OK;

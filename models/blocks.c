@@ -64,7 +64,8 @@ static void project_qkv(run *r, decoder *d, const layer_weights *L, const layer_
 }
 
 /* Queries or keys [n][heads][dk] from a row buffer to a token buffer, up to RoPE. */
-static void norm_heads(run *r, const attn_block *a, float *to, const float *from, const float *w, int64_t heads, int64_t dk)
+static void norm_heads(run *r, const attn_block *a, float *to, const float *from, const float *w, int64_t heads,
+                       int64_t dk)
 {
     float eps = r->m->hp.norm_eps;
     if (a->qk_norm == QK_NORM_HEADS && w)
@@ -79,11 +80,13 @@ static void norm_heads(run *r, const attn_block *a, float *to, const float *from
         op_copy(r, to, from, heads * dk);
 }
 
-static void rotate_heads(run *r, uint32_t il, const attn_block *a, float *x, const float *w, int64_t heads, int64_t dk)
+static void rotate_heads(run *r, uint32_t il, const attn_block *a, float *x, const float *w, int64_t heads,
+                         int64_t dk)
 {
     op_rope(r, x, il, heads, dk);
     bool plain = a->qk_norm == QK_NORM_PLAIN_AFTER && !r->m->hp.layer[il].no_rope;
-    if (plain || (a->qk_norm == QK_NORM_AFTER && w)) op_rms_norm_heads(r, x, x, plain ? NULL : w, heads, dk, r->m->hp.norm_eps);
+    if (plain || (a->qk_norm == QK_NORM_AFTER && w))
+        op_rms_norm_heads(r, x, x, plain ? NULL : w, heads, dk, r->m->hp.norm_eps);
 }
 
 /* Values, normed or limited where the block says so. */
@@ -124,7 +127,8 @@ void block_attention(run *r, decoder *d, uint32_t il, const attn_block *a)
 }
 
 /* d->y = down(act(gate h) * up h). */
-static void gated(run *r, decoder *d, const weight *gate, const float *gate_b, const weight *up, const float *up_b, const weight *down,
+static void gated(run *r, decoder *d, const weight *gate, const float *gate_b, const weight *up, const float *up_b,
+                  const weight *down,
                   const float *down_b, glu act)
 {
     job g = {gate, gate_b, d->gate}, u = {up, up_b, d->up};

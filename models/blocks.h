@@ -40,7 +40,8 @@ typedef struct attn_block {
 } attn_block;
 
 /* d->attn = attention of layer il over d->h: projections (split or fused) with biases, norms, RoPE, cache, sinks;
- * d->y = output projection. A layer that shares another's cache has queries alone; one without attn_v takes k for v. */
+ * d->y = output projection. A layer that shares another's cache has queries alone; one without attn_v takes k for
+ * v. */
 void block_attention(run *r, decoder *d, uint32_t il, const attn_block *a);
 
 /* d->y = down(act(gate h) * up h), over d->h; without a gate: down(act(up h)). */
@@ -69,8 +70,8 @@ void decoder_layer(run *r, decoder *d, uint32_t il, const decoder_spec *s);
 
 enum { MOE_GATING_SOFTMAX, MOE_GATING_SIGMOID, MOE_GATING_SOFTMAX_CHOSEN };
 
-/* y (a token buffer [n][n_embd], may be h) = the chosen experts' weighted sum over h, in the order of their ids. Experts
- * without a gate: down(act(up h)). Widths are those of the experts' matrices. */
+/* y (a token buffer [n][n_embd], may be h) = the chosen experts' weighted sum over h, in the order of their ids.
+ * Experts without a gate: down(act(up h)). Widths are those of the experts' matrices. */
 void block_moe(run *r, uint32_t il, float *y, const float *h, glu act);
 /* With the router over an input of its own. */
 void block_moe_routed(run *r, uint32_t il, float *y, const float *h, const float *router_in, glu act);

@@ -44,5 +44,6 @@ static tawny_status load_cohere2(model *m, tawny_error *err)
     return TAWNY_OK;
 }
 
-const arch arch_command_r = {.name = "command-r", .load = load_command_r, .bindings = bindings_command_r, .forward = forward};
+const arch arch_command_r = {.name = "command-r", .load = load_command_r, .bindings = bindings_command_r,
+                             .forward = forward};
 const arch arch_cohere2 = {.name = "cohere2", .load = load_cohere2, .bindings = bindings_cohere2, .forward = forward};

@@ -1,4 +1,5 @@
-/* exaone4: norms after the blocks only and of q and k; with 64 layers sliding windows, and RoPE in windowed layers alone. */
+/* exaone4: norms after the blocks only and of q and k; with 64 layers sliding windows, and RoPE in windowed layers
+ * alone. */
 #include "archs.h"
 #include "bindings.h"
 #include "blocks.h"
@@ -11,7 +12,8 @@ static void forward(run *r)
     });
 }
 
-static const binding bindings[] = {BIND_ENDS, BIND_ROPE_FACTORS, BIND_POST_NORMS, BIND_ATTN, BIND_QK_NORMS(0), BIND_FFN, {0}};
+static const binding bindings[] = {BIND_ENDS, BIND_ROPE_FACTORS, BIND_POST_NORMS, BIND_ATTN, BIND_QK_NORMS(0),
+                                   BIND_FFN, {0}};
 
 static tawny_status load(model *m, tawny_error *err)
 {

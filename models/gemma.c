@@ -1,6 +1,6 @@
 /* gemma, gemma2, gemma3: embeddings scaled by the root of their width, GELU in its tanh form, RoPE on halves.
- * gemma2 adds norms after the blocks, soft caps, and sliding windows; gemma3 trades the caps of attention for norms of
- * q and k, and turns windowed layers at a base of their own. */
+ * gemma2 adds norms after the blocks, soft caps, and sliding windows; gemma3 trades the caps of attention for
+ * norms of q and k, and turns windowed layers at a base of their own. */
 #include <math.h>
 
 #include "archs.h"
@@ -12,13 +12,15 @@ static void forward(run *r)
 {
     const hparams *hp = &r->m->hp;
     decoder_forward(r, &(decoder_spec){
-        .attn = {.scale = hp->attn_scale, .softcap = hp->attn_softcap, .qk_norm = QK_NORM_HEADS}, .act = GLU_GELU_TANH,
+        .attn = {.scale = hp->attn_scale, .softcap = hp->attn_softcap, .qk_norm = QK_NORM_HEADS},
+        .act = GLU_GELU_TANH,
     });
 }
 
 static const binding bindings_gemma[] = {BIND_ENDS, BIND_PRE_NORMS, BIND_ATTN, BIND_FFN, {0}};
 static const binding bindings_gemma2[] = {BIND_ENDS, BIND_PRE_NORMS, BIND_POST_NORMS, BIND_ATTN, BIND_FFN, {0}};
-static const binding bindings_gemma3[] = {BIND_ENDS, BIND_PRE_NORMS, BIND_POST_NORMS, BIND_ATTN, BIND_QK_NORMS(0), BIND_FFN, {0}};
+static const binding bindings_gemma3[] = {BIND_ENDS, BIND_PRE_NORMS, BIND_POST_NORMS, BIND_ATTN, BIND_QK_NORMS(0),
+                                          BIND_FFN, {0}};
 
 static tawny_status load_gemma(model *m, tawny_error *err)
 {

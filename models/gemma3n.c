@@ -1,6 +1,7 @@
-/* gemma3n: gemma3's attention inside AltUp (four streams of which a layer computes one and corrects all; Baykal et al.,
- * arXiv 2301.13310), LAuReL (a low-rank residual; arXiv 2411.07501), sparse feed-forwards in the first layers, embeddings a
- * layer, and keys and values shared by the last layers. Streams, rank and counts are the architecture's own. */
+/* gemma3n: gemma3's attention inside AltUp (four streams of which a layer computes one and corrects all; Baykal et
+ * al., arXiv 2301.13310), LAuReL (a low-rank residual; arXiv 2411.07501), sparse feed-forwards in the first
+ * layers, embeddings a layer, and keys and values shared by the last layers. Streams, rank and counts are the
+ * architecture's own. */
 #include <math.h>
 #include <string.h>
 
@@ -61,7 +62,8 @@ static void predict(run *r, buffers *b, uint32_t il)
         size_t at = (size_t)t * dim;
         float m[STREAMS], c[STREAMS * STREAMS];
         modalities(r->m, L, b->x[0] + at, b->d.t + at, m);
-        for (size_t o = 0; o < STREAMS * STREAMS; o++) c[o] = simd.dot(m, L->altup_predict_coef + o * STREAMS, STREAMS);
+        for (size_t o = 0; o < STREAMS * STREAMS; o++)
+            c[o] = simd.dot(m, L->altup_predict_coef + o * STREAMS, STREAMS);
         for (size_t j = 0; j < STREAMS; j++) {
             memcpy(b->p[j] + at, b->x[j] + at, dim * sizeof(float));
             for (size_t k = 0; k < STREAMS; k++) simd.madd(b->p[j] + at, b->x[k] + at, c[j * STREAMS + k], dim);

@@ -1,5 +1,6 @@
-/* gemma4: gemma3's blocks with heads of their own size in windowed layers, values normed, keys and values shared by the
- * last layers, experts beside the dense product in layers that have them, embeddings a layer, a scale a layer. */
+/* gemma4: gemma3's blocks with heads of their own size in windowed layers, values normed, keys and values shared
+ * by the last layers, experts beside the dense product in layers that have them, embeddings a layer, a scale a
+ * layer. */
 #include <math.h>
 #include <stdio.h>
 
@@ -104,7 +105,8 @@ static tawny_status load_heads(model *m, tawny_error *err)
     TRY(model_get_u32(m, "attention.key_length_swa", 1, 1024, &dk, err));
     TRY(model_get_u32(m, "attention.value_length_swa", 1, 1024, &dv, err));
     if (dk != dv || hp->layer[0].dk != hp->layer[0].dv)
-        return err_set(err, TAWNY_E_FORMAT, "%s: %s.attention.key_length and value_length differ", gguf_path(m->file), m->arch_name);
+        return err_set(err, TAWNY_E_FORMAT, "%s: %s.attention.key_length and value_length differ", gguf_path(m->file),
+                       m->arch_name);
     hp->rope[1].base = 10000;
     hp->rope[1].scale = 1;
     hp->rope[1].no_factors = 1;

@@ -9,7 +9,8 @@
 
 static void forward(run *r)
 {
-    decoder_forward(r, &(decoder_spec){.attn = {.scale = r->m->hp.attn_scale, .qk_norm = QK_NORM_HEADS}, .act = GLU_SILU});
+    decoder_forward(r, &(decoder_spec){.attn = {.scale = r->m->hp.attn_scale, .qk_norm = QK_NORM_HEADS},
+                                       .act = GLU_SILU});
 }
 
 static const binding bindings_glm4[] = {BIND_ENDS, BIND_PRE_NORMS, BIND_POST_NORMS, BIND_ATTN, BIND_FFN_FUSED, {0}};

@@ -10,7 +10,8 @@ static void forward(run *r)
     decoder_forward(r, &(decoder_spec){.attn = {.scale = r->m->hp.attn_scale}, .act = GLU_SILU});
 }
 
-static const binding bindings[] = {BIND_ENDS, BIND_ROPE_FACTORS, BIND_PRE_NORMS, BIND_ATTN, BIND_FFN, BIND_EXPERTS, {0}};
+static const binding bindings[] = {BIND_ENDS, BIND_ROPE_FACTORS, BIND_PRE_NORMS, BIND_ATTN, BIND_FFN, BIND_EXPERTS,
+                                   {0}};
 
 static tawny_status load_llama(model *m, tawny_error *err)
 {
@@ -19,7 +20,9 @@ static tawny_status load_llama(model *m, tawny_error *err)
     hp->expert_norm = true;
     TRY(load_rms_eps(m, err));
     if (hp->rope[0].n_rot != hp->layer[0].dk)
-        return err_set(err, TAWNY_E_FORMAT, "%s: %s.rope.dimension_count is %u; this architecture rotates whole heads of %u", gguf_path(m->file),
+        return err_set(err, TAWNY_E_FORMAT,
+                       "%s: %s.rope.dimension_count is %u; this architecture rotates whole heads of %u",
+                       gguf_path(m->file),
                        m->arch_name, hp->rope[0].n_rot, hp->layer[0].dk);
     return TAWNY_OK;
 }
@@ -58,7 +61,8 @@ static void forward_arcee(run *r)
     decoder_forward(r, &(decoder_spec){.attn = {.scale = r->m->hp.attn_scale}, .act = GLU_RELU2});
 }
 
-static const binding bindings_arcee[] = {BIND_ENDS, BIND_ROPE_FACTORS, BIND_PRE_NORMS, BIND_ATTN, BIND_FFN_UNGATED, {0}};
+static const binding bindings_arcee[] = {BIND_ENDS, BIND_ROPE_FACTORS, BIND_PRE_NORMS, BIND_ATTN, BIND_FFN_UNGATED,
+                                         {0}};
 static const binding bindings_seed_oss[] = {
     BIND_ENDS,
     BIND_V(attn_norm, "attn_norm.weight", 0, DIM_EMBD),
@@ -72,6 +76,9 @@ static const binding bindings_dense[] = {BIND_ENDS, BIND_PRE_NORMS, BIND_ATTN, B
 const arch arch_llama = {.name = "llama", .load = load_llama, .bindings = bindings, .forward = forward};
 const arch arch_mistral3 = {.name = "mistral3", .load = load_mistral3, .bindings = bindings, .forward = forward};
 const arch arch_smollm3 = {.name = "smollm3", .load = load_smollm3, .bindings = bindings_dense, .forward = forward};
-const arch arch_internlm2 = {.name = "internlm2", .load = load_internlm2, .bindings = bindings_dense, .forward = forward};
-const arch arch_seed_oss = {.name = "seed_oss", .load = load_seed_oss, .bindings = bindings_seed_oss, .forward = forward};
-const arch arch_arcee = {.name = "arcee", .load = load_internlm2, .bindings = bindings_arcee, .forward = forward_arcee};
+const arch arch_internlm2 = {.name = "internlm2", .load = load_internlm2, .bindings = bindings_dense,
+                             .forward = forward};
+const arch arch_seed_oss = {.name = "seed_oss", .load = load_seed_oss, .bindings = bindings_seed_oss,
+                            .forward = forward};
+const arch arch_arcee = {.name = "arcee", .load = load_internlm2, .bindings = bindings_arcee,
+                         .forward = forward_arcee};

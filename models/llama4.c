@@ -1,5 +1,5 @@
-/* llama4: chunked attention with RoPE, every fourth layer full without it but with a temperature that grows with the position;
- * in every n-th layer experts, weighed at their input, beside a shared one. */
+/* llama4: chunked attention with RoPE, every fourth layer full without it but with a temperature that grows with
+ * the position; in every n-th layer experts, weighed at their input, beside a shared one. */
 #include "archs.h"
 #include "bindings.h"
 #include "blocks.h"

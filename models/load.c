@@ -41,7 +41,8 @@ tawny_status load_windows(model *m, uint32_t window, uint32_t period, tawny_erro
     TRY(model_opt_f32(m, "rope.freq_base_swa", 1e-3f, 1e15f, &hp->rope[1].base, err));
     TRY(model_opt_u32(m, "rope.dimension_count_swa", 0, head, &hp->rope[1].n_rot, err));
     if (hp->rope[1].n_rot % 2)
-        return err_set(err, TAWNY_E_FORMAT, "%s: %s.rope.dimension_count_swa %u is odd", gguf_path(m->file), m->arch_name, hp->rope[1].n_rot);
+        return err_set(err, TAWNY_E_FORMAT, "%s: %s.rope.dimension_count_swa %u is odd", gguf_path(m->file),
+                       m->arch_name, hp->rope[1].n_rot);
     for (uint32_t i = 0; i < hp->n_layer; i++) {
         if (!yes[i]) continue;
         layer_hp *l = &hp->layer[i];
@@ -58,10 +59,14 @@ tawny_status load_shared_kv(model *m, uint32_t own, tawny_error *err)
     for (uint32_t i = own; i < m->hp.n_layer; i++) {
         layer_hp *l = &m->hp.layer[i];
         uint32_t back = l->rope ? 2 : 1;
-        if (own < 2) return err_set(err, TAWNY_E_FORMAT, "%s: layer %u has no layer before it to share keys and values with", gguf_path(m->file), i);
+        if (own < 2)
+            return err_set(err, TAWNY_E_FORMAT, "%s: layer %u has no layer before it to share keys and values with",
+                           gguf_path(m->file), i);
         const layer_hp *from = &m->hp.layer[own - back];
-        if (from->window != l->window || from->rope != l->rope || from->n_head_kv != l->n_head_kv || from->dk != l->dk || from->dv != l->dv)
-            return err_set(err, TAWNY_E_UNSUPPORTED, "%s: layer %u cannot share the keys and values of layer %u: their windows or heads differ",
+        if (from->window != l->window || from->rope != l->rope || from->n_head_kv != l->n_head_kv ||
+            from->dk != l->dk || from->dv != l->dv)
+            return err_set(err, TAWNY_E_UNSUPPORTED,
+                           "%s: layer %u cannot share the keys and values of layer %u: their windows or heads differ",
                            gguf_path(m->file), i, own - back);
         l->kv_shared = 1 + own - back;
     }

@@ -1,5 +1,5 @@
-/* OLMo: olmo (layer norms without weights, limited q, k and v), olmo2 (norms after the blocks only, RMS norms over all heads
- * of q and k, sliding windows in its third generation), olmoe (experts, the same norms of q and k). */
+/* OLMo: olmo (layer norms without weights, limited q, k and v), olmo2 (norms after the blocks only, RMS norms over
+ * all heads of q and k, sliding windows in its third generation), olmoe (experts, the same norms of q and k). */
 #include "archs.h"
 #include "bindings.h"
 #include "blocks.h"
@@ -20,7 +20,8 @@ static void forward_olmo2(run *r)
 
 static void forward_olmoe(run *r)
 {
-    decoder_forward(r, &(decoder_spec){.attn = {.scale = r->m->hp.attn_scale, .qk_norm = QK_NORM_ROWS}, .act = GLU_SILU});
+    decoder_forward(r, &(decoder_spec){.attn = {.scale = r->m->hp.attn_scale, .qk_norm = QK_NORM_ROWS},
+                                       .act = GLU_SILU});
 }
 
 #define ROW_NORMS BIND_V(q_norm, "attn_q_norm.weight", 0, DIM_Q), BIND_V(k_norm, "attn_k_norm.weight", 0, DIM_K)

@@ -15,7 +15,8 @@ const float *ple_inputs(run *r, const float *x)
     run_share(r, r->n, &from, &to);
     for (int t = from; t < to; t++) {
         float *row = in + (size_t)t * all, *tmp = p + (size_t)t * n_ple;
-        quant_table[m->ple_embd.format].decode(m->ple_embd.data + (size_t)r->b->token[t] * m->ple_embd.row_bytes, row, all);
+        quant_table[m->ple_embd.format].decode(m->ple_embd.data + (size_t)r->b->token[t] * m->ple_embd.row_bytes, row,
+                                               all);
         simd.scale(row, row, embd_scale, all);
         for (size_t il = 0; il < n_layer; il++) {
             simd.scale(tmp, proj + (size_t)t * all + il * n_ple, proj_scale, n_ple);
@@ -40,7 +41,8 @@ void ple_project(run *r, uint32_t il, float *y, const float *x, const float *inp
     int from, to;
     run_share(r, r->n, &from, &to);
     for (int t = from; t < to; t++)
-        simd.gelu_tanh_mul(h + (size_t)t * n_ple, gate + (size_t)t * n_ple, inputs + (size_t)t * all + il * n_ple, n_ple);
+        simd.gelu_tanh_mul(h + (size_t)t * n_ple, gate + (size_t)t * n_ple, inputs + (size_t)t * all + il * n_ple,
+                           n_ple);
     run_tokens_done(r);
     op_matmul(r, out, &L->ple_proj, NULL, h);
     op_rms_norm(r, y, out, L->ple_post_norm, m->hp.n_embd, m->hp.norm_eps);

@@ -8,7 +8,8 @@
 
 static void forward(run *r)
 {
-    decoder_forward(r, &(decoder_spec){.attn = {.scale = r->m->hp.attn_scale, .qk_norm = QK_NORM_HEADS}, .act = GLU_SILU});
+    decoder_forward(r, &(decoder_spec){.attn = {.scale = r->m->hp.attn_scale, .qk_norm = QK_NORM_HEADS},
+                                       .act = GLU_SILU});
 }
 
 #define QWEN BIND_ENDS, BIND_GV(output_b, "output.bias", BIND_OPTIONAL, DIM_VOCAB), BIND_PRE_NORMS, BIND_ATTN
@@ -74,8 +75,11 @@ static tawny_status load_qwen3vlmoe(model *m, tawny_error *err)
 
 const arch arch_qwen2 = {.name = "qwen2", .load = load, .bindings = bindings_qwen2, .forward = forward};
 const arch arch_qwen2vl = {.name = "qwen2vl", .load = load_qwen2vl, .bindings = bindings_qwen2, .forward = forward};
-const arch arch_qwen2moe = {.name = "qwen2moe", .load = load_qwen2moe, .bindings = bindings_qwen2moe, .forward = forward};
+const arch arch_qwen2moe = {.name = "qwen2moe", .load = load_qwen2moe, .bindings = bindings_qwen2moe,
+                            .forward = forward};
 const arch arch_qwen3 = {.name = "qwen3", .load = load, .bindings = bindings_qwen3, .forward = forward};
 const arch arch_qwen3vl = {.name = "qwen3vl", .load = load_qwen3vl, .bindings = bindings_qwen3, .forward = forward};
-const arch arch_qwen3moe = {.name = "qwen3moe", .load = load_qwen3moe, .bindings = bindings_qwen3moe, .forward = forward};
-const arch arch_qwen3vlmoe = {.name = "qwen3vlmoe", .load = load_qwen3vlmoe, .bindings = bindings_qwen3moe, .forward = forward};
+const arch arch_qwen3moe = {.name = "qwen3moe", .load = load_qwen3moe, .bindings = bindings_qwen3moe,
+                            .forward = forward};
+const arch arch_qwen3vlmoe = {.name = "qwen3vlmoe", .load = load_qwen3vlmoe, .bindings = bindings_qwen3moe,
+                              .forward = forward};

@@ -1,5 +1,6 @@
-/* Decoders with layer norms that have biases: stablelm (SwiGLU; its 12B has no norm before the feed-forward, which then runs
- * beside attention, but norms q and k), starcoder2 (GELU without a gate), nemotron (squared ReLU without a gate). */
+/* Decoders with layer norms that have biases: stablelm (SwiGLU; its 12B has no norm before the feed-forward, which
+ * then runs beside attention, but norms q and k), starcoder2 (GELU without a gate), nemotron (squared ReLU without
+ * a gate). */
 #include "archs.h"
 #include "bindings.h"
 #include "blocks.h"
@@ -8,7 +9,8 @@
 static void forward_stablelm(run *r)
 {
     decoder_forward(r, &(decoder_spec){
-        .attn = {.scale = r->m->hp.attn_scale, .qk_norm = QK_NORM_LAYER}, .act = GLU_SILU, .parallel = !r->m->layers[0].ffn_norm,
+        .attn = {.scale = r->m->hp.attn_scale,
+                 .qk_norm = QK_NORM_LAYER}, .act = GLU_SILU, .parallel = !r->m->layers[0].ffn_norm,
     });
 }
 
@@ -46,6 +48,9 @@ static tawny_status load(model *m, tawny_error *err)
     return load_layer_norm_eps(m, err);
 }
 
-const arch arch_stablelm = {.name = "stablelm", .load = load, .bindings = bindings_stablelm, .forward = forward_stablelm};
-const arch arch_starcoder2 = {.name = "starcoder2", .load = load, .bindings = bindings_ungated, .forward = forward_starcoder2};
-const arch arch_nemotron = {.name = "nemotron", .load = load, .bindings = bindings_ungated, .forward = forward_nemotron};
+const arch arch_stablelm = {.name = "stablelm", .load = load, .bindings = bindings_stablelm,
+                            .forward = forward_stablelm};
+const arch arch_starcoder2 = {.name = "starcoder2", .load = load, .bindings = bindings_ungated,
+                              .forward = forward_starcoder2};
+const arch arch_nemotron = {.name = "nemotron", .load = load, .bindings = bindings_ungated,
+                            .forward = forward_nemotron};
