@@ -55,6 +55,7 @@ typedef struct importer {
     jinja_rt *rt;
     const jinja_options *opt;
     bool trusted; /* the variable being imported is trusted as a whole */
+    vdict *keys[2]; /* of objects: one string for all equal ones, by trust */
 } importer;
 
 static value import(importer *x, const json_t *j, const char *key);
@@ -67,6 +68,19 @@ static value import_text(importer *x, const json_t *j, const char *key)
     return v_str(vstr_new(x->rt, p, n, trust));
 }
 
+/* A key as a string: one for all equal keys, with the template's own bytes where it has that word. */
+static value import_key(importer *x, const char *p, size_t n)
+{
+    vdict *known = x->keys[x->trusted];
+    const vstr s = {.p = p, .n = n, .chars = SIZE_MAX};
+    value *v = dict_get_str(x->rt, known, &s), *word;
+    if (v) return *v;
+    word = dict_get_str(x->rt, x->rt->run->tpl->words, &s);
+    value k = v_str(vstr_new(x->rt, word ? word->u.s->p : p, n, x->trusted));
+    dict_set(x->rt, known, k, k);
+    return k;
+}
+
 static value import_object(importer *x, const json_t *j)
 {
     jinja_rt *rt = x->rt;
@@ -74,7 +88,7 @@ static value import_object(importer *x, const json_t *j)
     json_t *o = (json_t *)(uintptr_t)j;
     for (void *it = json_object_iter(o); it; it = json_object_iter_next(o, it)) {
         const char *key = json_object_iter_key(it);
-        value k = v_str(vstr_new(rt, key, json_object_iter_key_len(it), x->trusted));
+        value k = import_key(x, key, json_object_iter_key_len(it));
         dict_set(rt, d, k, import(x, json_object_iter_value(it), key));
     }
     return v_dict(d);
@@ -108,7 +122,7 @@ static bool named(const char *const *names, const char *name)
 
 static vdict *import_context(jinja_rt *rt, const json_t *context, const jinja_options *opt)
 {
-    importer x = {.rt = rt, .opt = opt};
+    importer x = {.rt = rt, .opt = opt, .keys = {dict_new(rt, 32), dict_new(rt, 4)}};
     vdict *d = dict_new(rt, json_object_size(context));
     json_t *o = (json_t *)(uintptr_t)context;
     for (void *it = json_object_iter(o); it; it = json_object_iter_next(o, it)) {

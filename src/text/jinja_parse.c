@@ -78,7 +78,15 @@ void nodes_add(jinja_rt *rt, nodes *l, node *n)
     l->v[l->n++] = n;
 }
 
-static void word_seen(parser *x, vstr *s) { dict_set(x->rt, x->words, v_str(s), v_none()); }
+/* The one string that stands for s in this template: equal names are the same bytes, and are found by their address. */
+static vstr *word_seen(parser *x, vstr *s)
+{
+    value *v = dict_get(x->rt, x->words, v_str(s));
+    if (v) return v->u.s;
+    vstr_seal(x->rt, s);
+    dict_set(x->rt, x->words, v_str(s), v_str(s));
+    return s;
+}
 
 static node *binary(parser *x, nkind k, node *a, node *b, uint32_t line)
 {
@@ -105,12 +113,11 @@ static node *parse_name(parser *x, bool with_namespace)
     for (size_t i = 0; i < sizeof words / sizeof *words; i++)
         if (name_is(t, words[i].word)) return constant(x, words[i].v == 2 ? v_none() : v_bool(words[i].v), t->line);
     node *n = new_node(x, N_NAME, t->line);
-    n->name = t->s;
-    word_seen(x, t->s);
+    n->name = word_seen(x, t->s);
     if (with_namespace && skip_tok(x, T_DOT)) {
         node *r = new_node(x, N_NSREF, t->line);
         r->a = n;
-        r->name = expect(x, T_NAME)->s;
+        r->name = word_seen(x, expect(x, T_NAME)->s);
         return r;
     }
     return n;
@@ -122,9 +129,7 @@ static node *parse_string(parser *x)
     vstr *s = t->s;
     while (cur(x)->t == T_STRING) s = vstr_cat(x->rt, s, advance(x)->s);
     vstr_bytes(x->rt, s);
-    word_seen(x, s); /* also computes its hash */
-    vstr_chars(x->rt, s);
-    return constant(x, v_str(s), t->line);
+    return constant(x, v_str(word_seen(x, s)), t->line);
 }
 
 static node *parse_list(parser *x)
@@ -233,8 +238,7 @@ static node *parse_subscript(parser *x, node *of)
         if (name->t == T_NAME) {
             node *n = new_node(x, N_ATTR, t->line);
             n->a = of;
-            n->name = name->s;
-            word_seen(x, name->s);
+            n->name = word_seen(x, name->s);
             return n;
         }
         if (name->t != T_INT) parse_fail(x, "expected name or number after '.'");
@@ -260,7 +264,7 @@ static void add_kwarg(parser *x, nargs *a)
         if (n) memcpy(kw, a->kw, n * sizeof *kw);
         a->kw = kw;
     }
-    a->kw[n] = advance(x)->s;
+    a->kw[n] = word_seen(x, advance(x)->s);
     for (size_t i = 0; i < n; i++)
         if (a->kw[i]->n == a->kw[n]->n && memcmp(a->kw[i]->p, a->kw[n]->p, a->kw[n]->n) == 0)
             parse_fail(x, "keyword argument repeated");

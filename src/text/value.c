@@ -291,6 +291,12 @@ static uint64_t str_hash(jinja_rt *rt, vstr *s)
     return s->hash;
 }
 
+void vstr_seal(jinja_rt *rt, vstr *s)
+{
+    str_hash(rt, s);
+    vstr_chars(rt, s);
+}
+
 /* Numbers that are equal hash alike, whatever their types. */
 static uint64_t val_hash(jinja_rt *rt, value v)
 {
@@ -360,12 +366,20 @@ static void dict_grow(jinja_rt *rt, vdict *d)
     *d = *big;
 }
 
+static bool key_is(value k, const char *p, size_t n)
+{
+    const vstr *s = k.u.s;
+    return k.t == V_STR && s->n == n && s->p && (s->p == p || memcmp(s->p, p, n) == 0);
+}
+
 value *dict_get(jinja_rt *rt, const vdict *d, value key)
 {
     rt_step(rt, 1);
-    if (key.t == V_STR) vstr_bytes(rt, key.u.s);
+    const char *p = key.t == V_STR ? vstr_bytes(rt, key.u.s) : NULL;
     if (!d->index || d->n <= SMALL_DICT) {
-        for (uint32_t i = 0; i < d->n; i++)
+        for (uint32_t i = 0; p && i < d->n; i++)
+            if (key_is(d->keys[i], p, key.u.s->n)) return &d->vals[i];
+        for (uint32_t i = 0; !p && i < d->n; i++)
             if (val_eq(rt, d->keys[i], key)) return &d->vals[i];
         return NULL;
     }
@@ -375,11 +389,6 @@ value *dict_get(jinja_rt *rt, const vdict *d, value key)
         if (val_eq(rt, d->keys[at], key)) return &d->vals[at];
     }
     return NULL;
-}
-
-static bool key_is(value k, const char *p, size_t n)
-{
-    return k.t == V_STR && k.u.s->n == n && k.u.s->p && memcmp(k.u.s->p, p, n) == 0;
 }
 
 value *dict_get_str(jinja_rt *rt, const vdict *d, const vstr *key)

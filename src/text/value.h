@@ -196,6 +196,8 @@ vstr *vstr_copy(jinja_rt *rt, const char *p, size_t n, bool trust);   /* copies 
 vstr *vstr_c(jinja_rt *rt, const char *text);
 const char *vstr_bytes(jinja_rt *rt, vstr *s);                        /* flattens */
 const char *vstr_cstr(jinja_rt *rt, vstr *s);                         /* a copy with a NUL after it, for messages */
+/* Computes what is computed when first asked for: a template's strings are shared by threads and must not change. */
+void vstr_seal(jinja_rt *rt, vstr *s);
 size_t vstr_chars(jinja_rt *rt, vstr *s);
 size_t vstr_offset(jinja_rt *rt, vstr *s, size_t chars);              /* bytes before that many code points */
 vstr *vstr_sub(jinja_rt *rt, vstr *s, size_t from, size_t to);        /* bytes; keeps marks and markup */

@@ -255,6 +255,7 @@ bool vstr_eq(jinja_rt *rt, vstr *a, vstr *b)
 {
     if (a == b) return true;
     if (a->n != b->n) return false;
+    if (a->p && a->p == b->p) return true;
     rt_step(rt, a->n / 64);
     return memcmp(vstr_bytes(rt, a), vstr_bytes(rt, b), a->n) == 0;
 }
