@@ -227,7 +227,7 @@ static void bench_page(const tier *t, simd_kv type, int n)
         .ldo = DIM, .scratch = mem.scratch.base}};
     set_out(&c.a, (float *)(void *)mem.o.base);
     simd = t->t;
-    double s = best_time(call_attn, &c), bytes = 2.0 * DIM * SIMD_PAGE * (type == SIMD_KV_F32 ? 4 : 2);
+    double s = best_time(call_attn, &c), bytes = (double)(2 * DIM * SIMD_PAGE * (type == SIMD_KV_F32 ? 4 : 2));
     printf("%-16s %-8s %4d %10.2f %12.0f\n", type == SIMD_KV_F32 ? "attn" : "attn_f16", t->name, n, bytes / s * 1e-9,
            s * 1e9);
 }

@@ -64,7 +64,7 @@ static void bench_tile(const bench *b, const tier *t, quant_id id)
     simd = t->t;
     double memory = (double)all * (double)row / time_tile(b, fn, id, all, 1) * 1e-9;
     double cache = (double)near * (double)row / time_tile(b, fn, id, near, 1) * 1e-9;
-    double ops = 2.0 * BATCH_ROWS * LONG_ROW * 1e-9;
+    double ops = (double)(2 * BATCH_ROWS * LONG_ROW) * 1e-9;
     double g64 = ops * 64 / time_tile(b, fn, id, BATCH_ROWS, 64), g512 = 0;
     if (strcmp(t->name, "scalar") != 0) g512 = ops * 512 / time_tile(b, fn, id, BATCH_ROWS, 512);
     printf("%-10s %-8s %8.2f %8.2f %10.1f %10.1f\n", quant_table[id].name, t->name, cache, memory, g64, g512);
