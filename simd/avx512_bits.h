@@ -32,16 +32,6 @@ INLINE void pairs_unsigned(__m512i v, __m512i *out)
     out[1] = _mm512_shuffle_epi8(v, high);
 }
 
-INLINE void pairs_signed(__m512i v, __m512i *out)
-{
-    const __m512i low = _mm512_broadcast_i32x4(
-        _mm_setr_epi8(-1, 0, -1, 1, -1, 4, -1, 5, -1, 8, -1, 9, -1, 12, -1, 13));
-    const __m512i high = _mm512_broadcast_i32x4(
-        _mm_setr_epi8(-1, 2, -1, 3, -1, 6, -1, 7, -1, 10, -1, 11, -1, 14, -1, 15));
-    out[0] = _mm512_srai_epi16(_mm512_shuffle_epi8(v, low), 8);
-    out[1] = _mm512_srai_epi16(_mm512_shuffle_epi8(v, high), 8);
-}
-
 /* Byte i of every row's dword: its bits from `from` + step * i on (counted modulo 64 over two rows, so that only
  * bits of the dword itself are of use). */
 INLINE __m512i pick_bits(__m512i v, int from, int step)

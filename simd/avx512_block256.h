@@ -11,7 +11,7 @@
 
 typedef struct head256 {
     __m512i scale[16]; /* int32, a group */
-    __m512i pair[8];   /* int16 of two groups: minima, or scales where codes have `zero` added */
+    __m512i pair[8];   /* minima, int16 of two groups */
     __m512i extra[20]; /* what the quarters share, and the format knows */
     __m512 d, m;
 } head256;
@@ -65,6 +65,12 @@ INLINE cols256 cols256_at(const simd_tile *t, int group, int c, int n, int64_t b
     return x;
 }
 
+/* The sums of block b's activations, 16 or 32 a sum, as the groups are. */
+INLINE const uint8_t *sums256(const cols256 *x, int group, int c, size_t b)
+{
+    return x->p[c] + x->s + (group == 16 ? 32 : 16) * b;
+}
+
 /* sum of pair[g] * (sum of the activations of group g) */
 INLINE __m512i pair_sum(int group, const __m512i *pair, int step, const uint8_t *sums)
 {
@@ -74,14 +80,25 @@ INLINE __m512i pair_sum(int group, const __m512i *pair, int step, const uint8_t 
     return s;
 }
 
-/* acc = fma(isum, d * da, acc), then fma(psum, m * da, acc); or the codes' `zero` taken off with psum. */
-INLINE __m512 scale256(bool minima, int zero, __m512 acc, __m512i isum, __m512i psum, __m512 d, __m512 m,
-                       __m512 da)
+/* acc = fma(isum, d * da, acc) */
+INLINE __m512 scale256(__m512 acc, __m512i isum, __m512 d, __m512 da)
 {
-    if (!minima) isum = _mm512_sub_epi32(isum, _mm512_mullo_epi32(psum, _mm512_set1_epi32(zero)));
-    acc = _mm512_fmadd_ps(_mm512_cvtepi32_ps(isum), _mm512_mul_ps(d, da), acc);
-    if (minima) acc = _mm512_fmadd_ps(_mm512_cvtepi32_ps(psum), _mm512_mul_ps(m, da), acc);
-    return acc;
+    return _mm512_fmadd_ps(_mm512_cvtepi32_ps(isum), _mm512_mul_ps(d, da), acc);
+}
+
+/* What the products of a group start from: its activations' sum times -zero; without sub-scales that of all. */
+INLINE void starts256(int group, int zero, const uint8_t *sums, int32_t *start)
+{
+    const __m512i by = _mm512_set1_epi32(-zero);
+    if (group == 16) {
+        __m256i s = _mm256_loadu_si256((const __m256i *)(const void *)sums);
+        _mm512_store_si512(start, _mm512_mullo_epi32(_mm512_cvtepi16_epi32(s), by));
+        return;
+    }
+    __m256i s = _mm256_cvtepi16_epi32(_mm_loadu_si128((const __m128i *)(const void *)sums));
+    s = _mm256_mullo_epi32(s, _mm512_castsi512_si256(by));
+    if (group == 32) _mm256_store_si256((__m256i *)(void *)start, s);
+    else start[0] = _mm512_reduce_add_epi32(_mm512_zextsi256_si512(s));
 }
 
 INLINE __m512i dot_quad(__m512i s, const __m512i *q, const uint8_t *a)
@@ -92,11 +109,13 @@ INLINE __m512i dot_quad(__m512i s, const __m512i *q, const uint8_t *a)
 
 /* A quarter of a block against the activations a of one column. */
 INLINE __m512i dot_chunk(const format256 *f, const head256 *h, int j, const __m512i *q, const uint8_t *a,
-                         __m512i isum)
+                         const int32_t *start, __m512i isum)
 {
     for (int i = 0; i < 4; i++) {
         int at = f->quad(j, i);
-        __m512i s = dot_quad(_mm512_setzero_si512(), q + 4 * i, a + 16 * at);
+        bool from_zero = f->minima || f->group == 256;
+        __m512i s = from_zero ? _mm512_setzero_si512() : bcast_i32(start + (f->group == 16 ? at : at / 2));
+        s = dot_quad(s, q + 4 * i, a + 16 * at);
         if (f->group == 32) {
             i++;
             s = dot_quad(s, q + 4 * i, a + 16 * f->quad(j, i));
@@ -117,21 +136,27 @@ INLINE void few256(const format256 *f, group16 g, const cols256 *x, int n, size_
     for (size_t b = 0; b < blocks; b++) {
         head256 h;
         __m512i isum[BLOCK256_REGS];
+        _Alignas(64) int32_t start[BLOCK256_REGS][16];
         size_t ahead = rows_ahead((blocks - b) * f->bytes, blocks * f->bytes, next);
         f->head(&g.r, &h);
-        for (int c = 0; c < n; c++) isum[c] = _mm512_setzero_si512();
+        for (int c = 0; c < n; c++) {
+            if (!f->minima) starts256(f->group, f->zero, sums256(x, f->group, c, b), start[c]);
+            isum[c] = f->group == 256 ? _mm512_set1_epi32(start[c][0]) : _mm512_setzero_si512();
+        }
 #pragma GCC unroll 1
         for (int j = 0; j < 4; j++) {
             __m512i q[16];
             rows_prefetch_some(&g.r, (size_t)j, ahead, f->bytes);
             f->chunk(&g.r, &h, j, q);
-            for (int c = 0; c < n; c++) isum[c] = dot_chunk(f, &h, j, q, x->p[c] + x->q + 256 * b, isum[c]);
+            for (int c = 0; c < n; c++)
+                isum[c] = dot_chunk(f, &h, j, q, x->p[c] + x->q + 256 * b, start[c], isum[c]);
         }
         rows_advance(&g.r, f->bytes);
         for (int c = 0; c < n; c++) {
-            const uint8_t *sums = x->p[c] + x->s + (f->group == 16 ? 32 : 16) * b;
-            __m512i psum = pair_sum(f->group, h.pair, 1, sums);
-            acc[c] = scale256(f->minima, f->zero, acc[c], isum[c], psum, h.d, h.m, bcast_f32(x->p[c] + x->d + 4 * b));
+            __m512 da = bcast_f32(x->p[c] + x->d + 4 * b);
+            acc[c] = scale256(acc[c], isum[c], h.d, da);
+            if (!f->minima) continue;
+            acc[c] = scale256(acc[c], pair_sum(f->group, h.pair, 1, sums256(x, f->group, c, b)), h.m, da);
         }
     }
     for (int c = 0; c < n; c++) _mm512_mask_storeu_ps(x->y[c] + g.row, g.keep, acc[c]);
@@ -179,18 +204,19 @@ INLINE void panel256_fill(const format256 *f, panel256 *p, int half, rows16 r, s
         rows_advance(&r, f->bytes);
         if (f->group < 256)
             for (int i = 0; i < 256 / f->group; i++) p->scale[i][half] = h.scale[i];
-        for (int i = 0; i < (f->group == 16 ? 8 : 4); i++) p->pair[i][half] = h.pair[i];
         p->d[half] = h.d;
-        if (f->minima) p->m[half] = h.m;
+        if (!f->minima) continue;
+        for (int i = 0; i < 128 / f->group; i++) p->pair[i][half] = h.pair[i];
+        p->m[half] = h.m;
     }
 }
 
-/* One group of codes, `vectors` of them from vector v, by n columns, with its scale. */
+/* One group of codes, `vectors` of them from vector v, by n columns, with its scale (and start, [n][16]). */
 INLINE void tile256_group(const panel256 *p, const cols256 *x, int n, int v, int vectors, size_t at,
-                          const __m512i *scale, __m512i (*isum)[2])
+                          const __m512i *scale, const int32_t *start, __m512i (*isum)[2])
 {
     __m512i s[BLOCK256_TILE][2];
-    for (int c = 0; c < n; c++) s[c][0] = s[c][1] = _mm512_setzero_si512();
+    for (int c = 0; c < n; c++) s[c][0] = s[c][1] = start ? bcast_i32(start + 16 * c) : _mm512_setzero_si512();
     for (int j = v; j < v + vectors; j++) {
         __m512i w0 = p->q[j][0], w1 = p->q[j][1];
         for (int c = 0; c < n; c++) {
@@ -214,18 +240,23 @@ INLINE void tile256(const panel256 *p, const group16 *g, const cols256 *x, int n
             acc[c][i] = carry ? _mm512_maskz_loadu_ps(g[i].keep, x->y[c] + g[i].row) : _mm512_setzero_ps();
     for (size_t b = 0; b < blocks; b++, p++) {
         __m512i isum[BLOCK256_TILE][2];
-        for (int c = 0; c < n; c++) isum[c][0] = isum[c][1] = _mm512_setzero_si512();
+        _Alignas(64) int32_t start[BLOCK256_TILE][16];
+        for (int c = 0; c < n; c++) {
+            if (!minima) starts256(group, zero, sums256(x, group, c, b), start[c]);
+            isum[c][0] = isum[c][1] = group == 256 ? bcast_i32(start[c]) : _mm512_setzero_si512();
+        }
         int vectors = group == 16 ? 4 : 8;
 #pragma GCC unroll 1
         for (int i = 0; i < 64 / vectors; i++)
             tile256_group(p, x, n, i * vectors, vectors, x->q + 256 * b + 4 * (size_t)(i * vectors),
-                          group < 256 ? p->scale[i] : NULL, isum);
+                          group < 256 ? p->scale[i] : NULL, minima || group == 256 ? NULL : start[0] + i, isum);
         for (int c = 0; c < n; c++) {
-            const uint8_t *sums = x->p[c] + x->s + (group == 16 ? 32 : 16) * b;
             __m512 da = bcast_f32(x->p[c] + x->d + 4 * b);
             for (int i = 0; i < 2; i++) {
-                __m512i psum = pair_sum(group, &p->pair[0][i], 2, sums);
-                acc[c][i] = scale256(minima, zero, acc[c][i], isum[c][i], psum, p->d[i], p->m[i], da);
+                acc[c][i] = scale256(acc[c][i], isum[c][i], p->d[i], da);
+                if (!minima) continue;
+                __m512i psum = pair_sum(group, &p->pair[0][i], 2, sums256(x, group, c, b));
+                acc[c][i] = scale256(acc[c][i], psum, p->m[i], da);
             }
         }
     }

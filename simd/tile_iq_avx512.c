@@ -70,7 +70,6 @@ INLINE void nibble_scales(__m512i v0, __m512i v1, head256 *h)
         __m512i s = _mm512_and_si512(two, low4);
         s = _mm512_or_si512(_mm512_add_epi8(s, s), one);
         widen_unsigned(s, h->scale + 4 * i);
-        pairs_unsigned(s, h->pair + 2 * i);
     }
 }
 
@@ -82,15 +81,7 @@ INLINE void nibble_scales_8(__m512i v, head256 *h)
         __m512i s = _mm512_and_si512(pick_bits(v, 16 * i, 4), low4);
         s = _mm512_or_si512(_mm512_add_epi8(s, s), one);
         widen_unsigned(s, h->scale + 4 * i);
-        pairs_unsigned(s, h->pair + 2 * i);
     }
-}
-
-/* Scales of eight groups, int32 already: their pairs. */
-INLINE void pairs_of(head256 *h)
-{
-    for (int i = 0; i < 4; i++)
-        h->pair[i] = merge(h->scale[2 * i], dwords_of(0xffff), _mm512_slli_epi32(h->scale[2 * i + 1], 16));
 }
 
 INLINE __m512 scaled_f16(const rows16 *r, size_t off, float by)
@@ -106,7 +97,6 @@ INLINE void head_iq2_xxs(const rows16 *r, head256 *h)
         __m512i s = _mm512_srli_epi32(h->extra[2 * g + 1], 28);
         h->scale[g] = _mm512_add_epi32(_mm512_add_epi32(s, s), dwords_of(1));
     }
-    pairs_of(h);
     h->d = scaled_f16(r, 0, 0.125f);
 }
 
@@ -203,7 +193,6 @@ INLINE void head_iq3_xxs(const rows16 *r, head256 *h)
         __m512i s = _mm512_srli_epi32(h->extra[g], 28);
         h->scale[g] = _mm512_add_epi32(_mm512_add_epi32(s, s), dwords_of(1));
     }
-    pairs_of(h);
     h->d = scaled_f16(r, 0, 0.25f);
 }
 
@@ -281,7 +270,6 @@ INLINE void head_iq1_s(const rows16 *r, head256 *h)
         s = _mm512_and_si512(s, dwords_of(7));
         h->scale[g] = _mm512_add_epi32(_mm512_add_epi32(s, s), dwords_of(1));
     }
-    pairs_of(h);
     h->d = scaled_f16(r, 0, 0.125f);
 }
 
@@ -312,7 +300,6 @@ INLINE void head_iq1_m(const rows16 *r, head256 *h)
         __m512i s = _mm512_and_si512(pick_bits(w, 0, 3), bytes_of(7));
         s = _mm512_or_si512(_mm512_add_epi8(s, s), bytes_of(1));
         widen_unsigned(s, h->scale + 4 * i);
-        pairs_unsigned(s, h->pair + 2 * i);
         __m512i top = _mm512_and_si512(_mm512_srli_epi32(w, 12), dwords_of(15));
         d = _mm512_or_si512(d, _mm512_slli_epi32(top, 4 * (unsigned)i));
     }
@@ -346,7 +333,6 @@ INLINE void head_iq4_xs(const rows16 *r, head256 *h)
         __m512i s = merge(pick_bits(v[0], 16 + 8 * i + 60, 2), top2, low); /* two bits of scales_h to bits 4, 5 */
         s = _mm512_sub_epi8(s, bytes_of(32));
         widen_signed(s, h->scale + 4 * i);
-        pairs_signed(s, h->pair + 2 * i);
     }
     h->d = low_f16(v[0]);
 }

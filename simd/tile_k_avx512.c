@@ -65,10 +65,7 @@ INLINE void head_q6_k(const rows16 *r, head256 *h)
 {
     __m512i v[4];
     rows_piece(r, 192, v);
-    for (int i = 0; i < 4; i++) {
-        widen_signed(v[i], h->scale + 4 * i);
-        pairs_signed(v[i], h->pair + 2 * i);
-    }
+    for (int i = 0; i < 4; i++) widen_signed(v[i], h->scale + 4 * i);
     h->d = _mm512_cvtph_ps(rows_u16(r, 208));
 }
 
@@ -121,11 +118,7 @@ INLINE void head_q3_k(const rows16 *r, head256 *h)
     s[1] = merge(_mm512_slli_epi32(v[2], 2), top2, _mm512_and_si512(v[1], low4));
     s[2] = merge(v[2], top2, _mm512_and_si512(_mm512_srli_epi32(v[0], 4), low4));
     s[3] = merge(_mm512_srli_epi32(v[2], 2), top2, _mm512_and_si512(_mm512_srli_epi32(v[1], 4), low4));
-    for (int i = 0; i < 4; i++) {
-        s[i] = _mm512_sub_epi8(s[i], bias);
-        widen_signed(s[i], h->scale + 4 * i);
-        pairs_signed(s[i], h->pair + 2 * i);
-    }
+    for (int i = 0; i < 4; i++) widen_signed(_mm512_sub_epi8(s[i], bias), h->scale + 4 * i);
     h->d = low_f16(v[3]);
     rows_piece(r, 0, h->extra);
     rows_piece(r, 16, h->extra + 4);

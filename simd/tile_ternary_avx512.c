@@ -4,15 +4,8 @@
 #include "avx512_block256.h"
 #include "parts.h"
 
-/* No sub-scales: the sum of all activations takes the codes' zero off. */
-INLINE void ones(head256 *h)
-{
-    for (int i = 0; i < 4; i++) h->pair[i] = _mm512_set1_epi16(1);
-}
-
 INLINE void head_tq2_0(const rows16 *r, head256 *h)
 {
-    ones(h);
     h->d = _mm512_cvtph_ps(rows_u16(r, 64));
 }
 
@@ -28,7 +21,6 @@ INLINE void chunk_tq2_0(const rows16 *r, const head256 *h, int j, __m512i *q)
 /* extra: qs (12 dwords), qh */
 INLINE void head_tq1_0(const rows16 *r, head256 *h)
 {
-    ones(h);
     for (int i = 0; i < 3; i++) rows_piece(r, 16 * (size_t)i, h->extra + 4 * i);
     __m512i v[4];
     rows_piece(r, 38, v); /* qh and d are the last 6 of these bytes */
