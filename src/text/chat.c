@@ -186,6 +186,11 @@ static json_t *make_context(const chat_template *t, const chat_request *r, json_
     json_t *c = json_object();
     bool ok = c && put_token(c, "bos_token", t->tok, TOK_BOS) && put_token(c, "eos_token", t->tok, TOK_EOS) &&
               put(c, "add_generation_prompt", json_boolean(!r->no_generation_prompt));
+    for (size_t i = 0; ok && i < 2; i++) { /* these are not there where the model has none */
+        tok_special which = i ? TOK_UNK : TOK_PAD;
+        if (t->tok && tok_special_id(t->tok, which) != TOK_NONE)
+            ok = put_token(c, i ? "unk_token" : "pad_token", t->tok, which);
+    }
     bool tools = json_is_array(r->tools) && json_array_size(r->tools);
     if (ok) ok = put(c, "tools", tools ? json_incref((json_t *)(uintptr_t)r->tools) : json_null());
     if (ok) ok = put(c, "documents", json_null());
@@ -213,10 +218,10 @@ static tawny_status render_once(const chat_template *t, const chat_request *r, j
                                 tawny_error *err)
 {
     /* trusted unless the request brings its own */
-    const char *trusted[3] = {0};
-    size_t n = 0;
-    if (!json_object_get(r->extra, "bos_token")) trusted[n++] = "bos_token";
-    if (!json_object_get(r->extra, "eos_token")) trusted[n++] = "eos_token";
+    static const char *const names[] = {"bos_token", "eos_token", "pad_token", "unk_token"};
+    const char *trusted[5] = {0};
+    for (size_t i = 0, n = 0; i < 4; i++)
+        if (!json_object_get(r->extra, names[i])) trusted[n++] = names[i];
     jinja_options opt = {.now = r->now, .trusted = trusted, .trust = trust};
     json_t *context = make_context(t, r, messages);
     if (!context) return err_nomem(err);

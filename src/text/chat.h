@@ -7,8 +7,8 @@
  *   - arguments of tool calls that are JSON in a string become the object;
  *   - "developer" is "system" where the template does not know the former;
  *   - where the template refuses a system message (raise_exception), its text goes before the first user message's.
- * Roles that everyone uses are trusted text, since templates make control tokens of them ('<|' + role + '|>'); nothing
- * else from the messages is: see text/jinja.h on provenance. */
+ *     Roles that everyone uses are trusted text, since templates make control tokens of them ('<|' + role + '|>');
+ *     nothing else from the messages is: see text/jinja.h on provenance. */
 #ifndef TEXT_CHAT_H
 #define TEXT_CHAT_H
 

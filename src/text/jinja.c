@@ -161,7 +161,7 @@ static void set_limits(jinja_rt *rt, const json_t *context, const jinja_options 
     uint64_t pairs = values < 20000 ? 2 * (uint64_t)values * values : 800000000;
     uint64_t steps = 400000 + 1000 * (uint64_t)values + 20 * (uint64_t)bytes + pairs;
     rt->max_steps = opt && opt->max_steps ? opt->max_steps : steps;
-    rt->max_bytes = opt && opt->max_bytes ? opt->max_bytes : ((size_t)24 << 20) + 16 * some;
+    rt->max_bytes = opt && opt->max_bytes ? opt->max_bytes : ((size_t)16 << 20) + 16 * some;
     rt->max_text = ((size_t)4 << 20) + 4 * some;
     if (rt->max_text > rt->max_bytes) rt->max_text = rt->max_bytes;
 }

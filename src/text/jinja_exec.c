@@ -177,8 +177,8 @@ value loop_attr(jinja_rt *rt, value loop, const vstr *name)
     }
 }
 
-/* What a loop needs, used again by the next one where nothing can have kept a part of it: templates run loops inside of
- * loops over all messages, and memory goes back at the end of the render only. */
+/* What a loop needs, used again by the next one where nothing can have kept a part of it: templates run loops inside
+ * of loops over all messages, and memory goes back at the end of the render only. */
 typedef struct loop_room {
     struct loop_room *next;
     loop_state l;
