@@ -7,7 +7,6 @@
 sampler_opts sampler_opts_default(void)
 {
     sampler_opts o = {.p = sampler_params_default()};
-    o.p.seed = 0;
     return o;
 }
 

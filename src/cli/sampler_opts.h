@@ -15,13 +15,13 @@ typedef struct sampler_opts {
     char *breaker_texts;
 } sampler_opts;
 
-/* llama.cpp's values but for the seed: 0, so that a run repeats; -s -1 asks for a random one. */
+/* llama.cpp's names and values. */
 sampler_opts sampler_opts_default(void);
 void sampler_opts_free(sampler_opts *o);
 
 #define SAMPLER_OPTS(o)                                                                                              \
     {NULL, CLI_HEADING, NULL, NULL, "sampling (0 for --temp: always the most probable token)", 0, 0},                \
-    {"-s --seed", CLI_U64, &(o).p.seed, "N", "of the random numbers (default: 0; -1: a random one)", 0, 0},          \
+    {"-s --seed", CLI_U64, &(o).p.seed, "N", "of the random numbers (default: -1, a random one)", 0, 0},        \
     {"--temp --temperature", CLI_FLOAT, &(o).p.temp, "F", "temperature (default: 0.8)", 0, 1e6},                     \
     {"--top-k", CLI_INT, &(o).p.top_k, "N", "the N most probable (default: 40; 0: all)", 0, INT32_MAX},              \
     {"--top-p", CLI_FLOAT, &(o).p.top_p, "F", "the fewest that reach probability F (default: 0.95; 1: off)", 0, 1},  \
