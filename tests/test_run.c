@@ -46,13 +46,8 @@ static void no_nuls(size_t n)
 static int sh(const char *command)
 {
     char line[2048];
-<<<<<<< HEAD
-    int n = snprintf(line, sizeof line, "t='%s'; d='%s'; run=\"$t run -m %s\"; %s", program, dir, model, command);
+    int n = snprintf(line, sizeof line, "t='%s'; d='%s'; run=\"$t run -s 1 -m %s\"; %s", program, dir, model, command);
     ck_assert_int_lt(n, (int)sizeof line);
-=======
-    ck_assert_int_lt(snprintf(line, sizeof line, "t='%s'; d='%s'; run=\"$t run -s 1 -m %s\"; %s", program, dir, model, command),
-                     (int)sizeof line);
->>>>>>> 73da61b (cli: the seed is random unless given, as in llama.cpp; -v tells it)
     FILE *p = popen(line, "r");
     ck_assert_ptr_nonnull(p);
     no_nuls(fread(out, 1, sizeof out - 1, p));
