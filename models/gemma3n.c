@@ -195,7 +195,7 @@ static void forward(run *r)
         project_stream(r, b.p[j], &m->altup_unembd_proj, j - 1, b.x[j], b.x[0]);
         op_add(r, b.p[0], j == 1 ? b.x[0] : b.p[0], b.p[j], dim);
     }
-    op_scale(r, b.p[0], b.p[0], 1.0f / STREAMS, dim);
+    op_scale(r, b.p[0], b.p[0], 1.0f / (float)STREAMS, dim);
     op_logits(r, b.p[0]);
 }
 
