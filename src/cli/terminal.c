@@ -4,6 +4,7 @@
 #include <signal.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/time.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -61,6 +62,13 @@ void term_bar_end(term_bar *b)
 
 static volatile sig_atomic_t interrupted;
 
+/* A Ctrl-C that comes between two reads of the prompt would go unseen until the next key: ticks end the read. */
+static void nudge(long every_us)
+{
+    struct itimerval t = {{0, every_us}, {0, every_us}};
+    setitimer(ITIMER_REAL, &t, NULL);
+}
+
 static void on_interrupt(int number)
 {
     if (interrupted) {
@@ -68,17 +76,27 @@ static void on_interrupt(int number)
         raise(number);
     }
     interrupted = 1;
+    nudge(20000);
 }
+
+static void on_alarm(int number) { (void)number; }
 
 void term_catch_interrupt(void)
 {
+    struct sigaction ticks = {.sa_handler = on_alarm};
+    sigemptyset(&ticks.sa_mask);
+    sigaction(SIGALRM, &ticks, NULL);
     struct sigaction a = {.sa_handler = on_interrupt};
     sigemptyset(&a.sa_mask);
     sigaction(SIGINT, &a, NULL); /* without SA_RESTART: a read at the prompt is to end */
 }
 
 bool term_interrupted(void) { return interrupted != 0; }
-void term_interrupt_clear(void) { interrupted = 0; }
+void term_interrupt_clear(void)
+{
+    if (interrupted) nudge(0);
+    interrupted = 0;
+}
 
 term_out term_out_to(FILE *f) { return (term_out){.f = f, .tty = term_is_tty(f)}; }
 
