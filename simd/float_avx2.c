@@ -54,6 +54,16 @@ static void quantize(const simd_act *a, const float *x, uint8_t *column)
     }
 }
 
+static void residual(const simd_act *a, const float *x, const uint8_t *column, float *rest)
+{
+    const float *d = (const float *)(const void *)(column + a->off_d);
+    int64_t len = a->kind == QUANT_ACT_Q32 ? 32 : 256;
+    for (int64_t i = 0; i < a->k; i += 8) {
+        __m256 q = _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadl_epi64((const __m128i *)(const void *)(column + i))));
+        _mm256_storeu_ps(rest + i, _mm256_sub_ps(_mm256_loadu_ps(x + i), _mm256_mul_ps(q, _mm256_set1_ps(d[i / len]))));
+    }
+}
+
 /* The first n lanes of v, the others of `rest`. */
 AVX2_INLINE __m256 lanes(__m256 v, __m256 rest, size_t n)
 {
@@ -218,7 +228,7 @@ static void to_f16(uint16_t *y, const float *x, size_t n)
 }
 
 const simd_part simd_float_avx2 = {.t = {
-    .quantize = quantize, .rms_norm = rms_norm, .layer_norm = layer_norm, .add = add, .mul = mul, .scale = scale, .madd = madd,
+    .quantize = quantize, .residual = residual, .rms_norm = rms_norm, .layer_norm = layer_norm, .add = add, .mul = mul, .scale = scale, .madd = madd,
     .dot = dot, .max = max, .exp_sum = exp_sum, .rope_norm = rope_norm, .rope_neox = rope_neox,
     .f16_to_f32 = from_f16, .f32_to_f16 = to_f16,
 }};

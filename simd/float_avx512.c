@@ -71,6 +71,16 @@ static void quantize(const simd_act *a, const float *x, uint8_t *column)
     for (size_t i = 0; i < k; i += 256) sums(q + i, k - i < 256 ? k - i : 256, s16 + i / 16, s32 + i / 32);
 }
 
+static void residual(const simd_act *a, const float *x, const uint8_t *column, float *rest)
+{
+    const float *d = (const float *)(const void *)(column + a->off_d);
+    int64_t len = a->kind == QUANT_ACT_Q32 ? 32 : 256;
+    for (int64_t i = 0; i < a->k; i += 16) {
+        __m512 q = _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128((const __m128i *)(const void *)(column + i))));
+        _mm512_storeu_ps(rest + i, _mm512_sub_ps(_mm512_loadu_ps(x + i), _mm512_mul_ps(q, _mm512_set1_ps(d[i / len]))));
+    }
+}
+
 /* ---- vectors ---- */
 
 static float dot(const float *a, const float *b, size_t n)
@@ -211,7 +221,7 @@ static void to_f16(uint16_t *y, const float *x, size_t n)
 }
 
 const simd_part simd_float_avx512 = {.t = {
-    .quantize = quantize, .rms_norm = rms_norm, .layer_norm = layer_norm, .add = add, .mul = mul, .scale = scale,
+    .quantize = quantize, .residual = residual, .rms_norm = rms_norm, .layer_norm = layer_norm, .add = add, .mul = mul, .scale = scale,
     .madd = madd, .dot = dot, .max = max, .exp_sum = exp_sum, .rope_norm = rope_norm, .rope_neox = rope_neox,
     .attn_merge = attn_merge, .f16_to_f32 = from_f16, .f32_to_f16 = to_f16,
 }};

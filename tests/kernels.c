@@ -188,6 +188,7 @@ int main(int argc, char **argv)
     }
     check_tiles();
     check_quantize();
+    check_residual();
     check_vectors();
     check_attention();
     check_conversions();

@@ -66,6 +66,7 @@ bool name_wanted(const char *name);
 
 void check_tiles(void);
 void check_quantize(void);
+void check_residual(void);
 void check_vectors(void);
 void check_attention(void);
 void check_conversions(void);

@@ -89,6 +89,53 @@ void check_quantize(void)
     region_free(&want);
 }
 
+/* ---- residual: what a quantized column leaves over ---- */
+typedef struct residual_call {
+    any_fn fn;
+    const simd_act *a;
+    const float *x;
+    const uint8_t *column;
+    float *rest;
+} residual_call;
+
+static void call_residual(void *p)
+{
+    const residual_call *c = p;
+    ((void (*)(const simd_act *, const float *, const uint8_t *, float *))c->fn)(c->a, c->x, c->column, c->rest);
+}
+
+void check_residual(void)
+{
+    family f;
+    if (!family_open(&f, "residual", SLOT(residual))) return;
+    region rx = region_new(37 * 256 * 4 + 64), rc = region_new(16384), rr = region_new(37 * 256 * 4 + 64);
+    float *want = malloc(37 * 256 * sizeof *want);
+    for (uint64_t seed = 0; want && seed < 400; seed++) {
+        quant_act kind = seed & 4 ? QUANT_ACT_Q32 : QUANT_ACT_Q256;
+        simd_act a;
+        simd_act_layout(&a, kind, (kind == QUANT_ACT_Q32 ? 32 : 256) * (int64_t)(1 + seed % 37));
+        size_t k = (size_t)a.k;
+        float *x = region_place(&rx, k * sizeof *x, seed & 1 ? AT_END : 4);
+        uint8_t *column = region_place(&rc, a.stride, seed & 2 ? AT_END : 0);
+        make_row(x, a.k, kind == QUANT_ACT_Q32 ? 32 : 256, seed);
+        simd.quantize(&a, x, column);
+        residual_call c = {f.scalar, &a, x, column, want};
+        call_guarded(-1, call_residual, &c);
+        c.rest = region_place(&rr, k * sizeof *x, seed & 8 ? AT_END : 4);
+        for (int i = 0; i < n_tiers; i++) {
+            if (!f.fn[i]) continue;
+            c.fn = f.fn[i];
+            bool ok = call_guarded(i, call_residual, &c) && first_difference(c.rest, want, k) < 0;
+            check_result(&f, i, ok, "k %ld, seed %lu", (long)a.k, (unsigned long)seed);
+        }
+    }
+    family_close(&f);
+    free(want);
+    region_free(&rx);
+    region_free(&rc);
+    region_free(&rr);
+}
+
 /* ---- vectors: y from a and b ---- */
 typedef struct vector_call {
     any_fn fn;
