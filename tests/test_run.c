@@ -155,15 +155,15 @@ START_TEST(a_message_cannot_forge_control_tokens)
 END_TEST
 
 /* Reads from the terminal until it shows `text`, after what the call before found (NULL: until it is closed), or
- * ten seconds have gone. */
-static bool wait_for(int fd, const char *text)
+ * nothing has come for so many milliseconds. */
+static bool wait_ms(int fd, const char *text, int ms)
 {
     static size_t n, seen;
     for (;;) {
         const char *found = text ? strstr(out + seen, text) : NULL;
         if (found) return seen = (size_t)(found - out) + strlen(text), true;
         struct pollfd p = {.fd = fd, .events = POLLIN};
-        if (n == sizeof out - 1 || poll(&p, 1, 10000) <= 0) return false;
+        if (n == sizeof out - 1 || poll(&p, 1, ms) <= 0) return false;
         ssize_t got = read(fd, out + n, sizeof out - 1 - n);
         if (got <= 0) return false;
         n += (size_t)got;
@@ -171,7 +171,19 @@ static bool wait_for(int fd, const char *text)
     }
 }
 
+static bool wait_for(int fd, const char *text) { return wait_ms(fd, text, 20000); }
+
 static void say(int fd, const char *line) { ck_assert_int_eq(write(fd, line, strlen(line)), (ssize_t)strlen(line)); }
+
+/* After ^C the line editor starts anew and drops what was typed meanwhile: a person types it again. */
+static bool say_again(int fd, const char *line, const char *text)
+{
+    for (int i = 0; i < 8; i++) {
+        say(fd, line);
+        if (wait_ms(fd, text, 3000)) return true;
+    }
+    return false;
+}
 
 START_TEST(chat_on_a_terminal)
 {
@@ -185,7 +197,7 @@ START_TEST(chat_on_a_terminal)
     }
     if (pid == 0) {
         setenv("TERM", "xterm", 1);
-        execl(program, "tawny", "run", "-m", model, "-n", "5", (char *)NULL);
+        execl(program, "tawny", "run", "-s", "1", "-m", model, "-n", "5", (char *)NULL);
         _exit(127);
     }
     ck_assert_msg(wait_for(fd, "> "), "%s", out);
@@ -200,8 +212,7 @@ START_TEST(chat_on_a_terminal)
     ck_assert_msg(wait_for(fd, "no such command") && wait_for(fd, "> "), "%s", out);
     say(fd, "half a line\003");
     ck_assert_msg(wait_for(fd, "Ctrl-D") && wait_for(fd, "> "), "%s", out);
-    say(fd, "/system you\r");
-    ck_assert_msg(wait_for(fd, "new conversation") && wait_for(fd, "> "), "%s", out);
+    ck_assert_msg(say_again(fd, "/system you\r", "new conversation") && wait_for(fd, "> "), "%s", out);
     say(fd, "/quit\r");
     wait_for(fd, NULL);
     int status;
