@@ -2,7 +2,7 @@
  * common counter in address order, so that a slow core takes fewer and memory is read as it lies. */
 #include "glu.h"
 
-enum { UNIT_BYTES = 64 * 1024, FEW_COLUMNS = 8, PANEL = 32, ROWS = 16, MOST_ROWS = 1024 };
+enum { UNIT_BYTES = 256 * 1024, FEW_COLUMNS = 8, PANEL = 32, ROWS = 16, MOST_ROWS = 1024 };
 
 static int planes_for(const run *r, const weight *w) { return w == &r->m->output ? 2 : r->sh->planes; }
 
