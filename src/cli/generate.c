@@ -15,14 +15,14 @@ enum { PIECE = 32 << 20 }; /* bytes between two looks at the clock while a file 
 /* The share of a tensor's pages that are in memory, from a few samples. */
 static double resident(const gguf_tensor *t, size_t page)
 {
-    enum { SAMPLES = 16 };
+    const size_t samples = 16;
     int in = 0;
-    for (size_t i = 0; i < SAMPLES; i++) {
+    for (size_t i = 0; i < samples; i++) {
         unsigned char there = 0;
-        uintptr_t at = ((uintptr_t)t->data + t->bytes / SAMPLES * i) / page * page;
+        uintptr_t at = ((uintptr_t)t->data + t->bytes / samples * i) / page * page;
         in += mincore((void *)at, 1, &there) == 0 && (there & 1);
     }
-    return (double)in / SAMPLES;
+    return (double)in / (double)samples;
 }
 
 /* Brings a file that is not in memory there with a bar, rather than by faults within the first prompt. A
