@@ -4,14 +4,8 @@
 #include <string.h>
 
 #include "../src/base/num.h"
+#include "fold_scalar.h"
 #include "parts.h"
-
-static float fold(float *p)
-{
-    for (int n = 8; n; n /= 2)
-        for (int i = 0; i < n; i++) p[i] += p[i + n];
-    return p[0];
-}
 
 static void quantize_block(const float *x, int n, int8_t *q, float *d)
 {

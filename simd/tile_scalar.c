@@ -4,6 +4,7 @@
 #include <math.h>
 
 #include "../src/base/num.h"
+#include "fold_scalar.h"
 #include "parts.h"
 
 /* sum over i in a group of q[i] * a[i], exact */
@@ -70,13 +71,6 @@ static void tile_int(const simd_tile *t, const quant_traits *f)
             }
         }
     }
-}
-
-static float fold(float *p)
-{
-    for (int n = 8; n; n /= 2)
-        for (int i = 0; i < n; i++) p[i] += p[i + n];
-    return p[0];
 }
 
 static float weight(const uint8_t *w, int64_t i, quant_id f)

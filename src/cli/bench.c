@@ -52,7 +52,7 @@ static void model_type(const tawny_model *m, char *out, size_t size)
 /* llama-bench's keys first, then tawny's. */
 static json_t *row(const char *path, const tawny_model *m, const bench_test *t)
 {
-    double ns[1000], ts[1000];
+    double ns[BENCH_MAX_REPEAT], ts[BENCH_MAX_REPEAT];
     int tokens = t->n_prompt + t->n_gen;
     for (int i = 0; i < t->n; i++) {
         ns[i] = t->seconds[i] * 1e9;

@@ -4,11 +4,13 @@
 
 #include "../tawny.h"
 
+enum { BENCH_MAX_REPEAT = 1000 };
+
 typedef struct bench_test {
     int n_prompt, n_gen, depth, threads, n_ubatch, act_bits;
     const char *type_k, *type_v;
     int n;                 /* samples */
-    double seconds[1000];
+    double seconds[BENCH_MAX_REPEAT];
 } bench_test;
 
 typedef enum bench_format { BENCH_MD, BENCH_JSON, BENCH_JSONL, BENCH_CSV, BENCH_SQL, BENCH_FORMATS } bench_format;

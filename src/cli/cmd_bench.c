@@ -11,7 +11,7 @@
 #include "bench.h"
 #include "engine_opts.h"
 
-enum { MAX_LIST = 32, MAX_REPEAT = 1000 };
+enum { MAX_LIST = 32 };
 
 typedef struct numbers {
     int n, v[MAX_LIST];
@@ -142,7 +142,7 @@ int cmd_bench(int argc, char **argv)
         {"-ub --ubatch-size", CLI_STR, &ub, "LIST", "tokens computed together (default: 512)", 0, 0},
         {"-ctk --cache-type-k", CLI_STR, &o.type_k, "TYPE", "f16 or f32", 0, 0},
         {"-ctv --cache-type-v", CLI_STR, &o.type_v, "TYPE", "f16 or f32", 0, 0},
-        {"-r --repetitions", CLI_INT, &repeat, "N", "runs of each test (default: 5)", 1, MAX_REPEAT},
+        {"-r --repetitions", CLI_INT, &repeat, "N", "runs of each test (default: 5)", 1, BENCH_MAX_REPEAT},
         {"-o --output", CLI_STR, &format, "FORMAT", "md, json, jsonl, csv or sql (default: md)", 0, 0},
         {"--act-bits", CLI_INT, &o.params.act_bits, "N", "bits of activations: 8 or 16 (default: as the model asks)", 0, 16},
         {"--no-pin", CLI_FLAG, &o.params.no_pin, NULL, "leave the placing of threads to the scheduler", 0, 0},

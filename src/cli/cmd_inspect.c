@@ -158,21 +158,27 @@ static void show_tokenizer(const gguf *g)
     printf(", %llu tokens%s\n", (unsigned long long)tokens.n, chat.p ? ", with a chat template" : "");
 }
 
+inspect_sum inspect_sum_type(const gguf *g, uint32_t type)
+{
+    inspect_sum s = {0};
+    for (size_t i = 0; i < gguf_tensor_count(g); i++) {
+        const gguf_tensor *t = gguf_tensor_at(g, i);
+        if (t->type != type) continue;
+        s.n++;
+        s.params += inspect_elements(t);
+        s.bytes += t->bytes;
+    }
+    return s;
+}
+
 static void show_types(const gguf *g)
 {
     char size[32], count[32];
     for (uint32_t type = 0; gguf_tensor_type(type); type++) {
-        uint64_t n = 0, params = 0, bytes = 0;
-        for (size_t i = 0; i < gguf_tensor_count(g); i++) {
-            const gguf_tensor *t = gguf_tensor_at(g, i);
-            if (t->type != type) continue;
-            n++;
-            params += inspect_elements(t);
-            bytes += t->bytes;
-        }
-        if (n)
-            printf("  %-12s %6llu tensors  %16s  %12s\n", gguf_tensor_type(type)->name, (unsigned long long)n,
-                   count_text(params, count), bytes_text(bytes, size));
+        inspect_sum s = inspect_sum_type(g, type);
+        if (s.n)
+            printf("  %-12s %6llu tensors  %16s  %12s\n", gguf_tensor_type(type)->name, (unsigned long long)s.n,
+                   count_text(s.params, count), bytes_text(s.bytes, size));
     }
 }
 

@@ -16,6 +16,12 @@ typedef struct inspect_opts {
  * that turn the writing direction are shown as escapes. At most max bytes of it, then "..."; 0: all. */
 void inspect_text(FILE *f, gguf_str s, size_t max);
 
+/* Tensors, elements and bytes of one type. */
+typedef struct inspect_sum {
+    uint64_t n, params, bytes;
+} inspect_sum;
+inspect_sum inspect_sum_type(const gguf *g, uint32_t type);
+
 uint64_t inspect_elements(const gguf_tensor *t);
 const char *inspect_file_type(const gguf *g); /* "Q4_K_M"; NULL where the file does not say */
 

@@ -113,18 +113,11 @@ static json_t *histogram(const gguf *g)
 {
     json_t *all = json_object();
     for (uint32_t type = 0; gguf_tensor_type(type); type++) {
-        uint64_t n = 0, params = 0, bytes = 0;
-        for (size_t i = 0; i < gguf_tensor_count(g); i++) {
-            const gguf_tensor *t = gguf_tensor_at(g, i);
-            if (t->type != type) continue;
-            n++;
-            params += inspect_elements(t);
-            bytes += t->bytes;
-        }
-        if (n)
+        inspect_sum s = inspect_sum_type(g, type);
+        if (s.n)
             json_object_set_new(all, gguf_tensor_type(type)->name,
-                                json_pack("{s:o, s:o, s:o}", "tensors", whole_number(n), "parameters",
-                                          whole_number(params), "bytes", whole_number(bytes)));
+                                json_pack("{s:o, s:o, s:o}", "tensors", whole_number(s.n), "parameters",
+                                          whole_number(s.params), "bytes", whole_number(s.bytes)));
     }
     return all;
 }
