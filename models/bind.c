@@ -117,6 +117,9 @@ static tawny_status bind_scale(model *m, const gguf_tensor *t, weight *w, tawny_
     return bind_vector(m, s, &w->scale, err);
 }
 
+/* Stands for what a header without its data does not have; a planning pass looks at shapes alone. */
+static const float not_there[1];
+
 static tawny_status bind_weight(model *m, const gguf_tensor *t, weight *w, tawny_error *err)
 {
     int f = quant_from_ggml(t->type);
@@ -125,7 +128,7 @@ static tawny_status bind_weight(model *m, const gguf_tensor *t, weight *w, tawny
                        gguf_path(m->file), t->name, t->type);
     }
     *w = (weight){
-        .data = t->data, .format = (quant_id)f, .row_bytes = quant_row_bytes((quant_id)f, t->ne[0]),
+        .data = t->data ? t->data : (const uint8_t *)not_there, .format = (quant_id)f, .row_bytes = quant_row_bytes((quant_id)f, t->ne[0]),
         .k = (int64_t)t->ne[0], .rows = (int64_t)t->ne[1], .n = (int64_t)t->ne[2],
     };
     return bind_scale(m, t, w, err);
@@ -139,8 +142,8 @@ static tawny_status bind_vector(model *m, const gguf_tensor *t, const float **v,
     if (f < 0)
         return err_set(err, TAWNY_E_UNSUPPORTED, "%s: tensor %s has type %u, which is no weight format",
                        gguf_path(m->file), t->name, t->type);
-    if (f == QUANT_F32 && (uintptr_t)t->data % sizeof(float) == 0) {
-        *v = (const float *)(const void *)t->data;
+    if (!t->data || (f == QUANT_F32 && (uintptr_t)t->data % sizeof(float) == 0)) {
+        *v = t->data ? (const float *)(const void *)t->data : not_there;
         return TAWNY_OK;
     }
     float *copy = arena_array(m->mem, n, sizeof *copy);

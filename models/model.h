@@ -218,7 +218,8 @@ struct arch {
 const arch *arch_find(const char *name);
 const arch *arch_at(size_t i); /* NULL past the last */
 
-/* Reads the common metadata, the architecture's own, and binds all tensors. */
+/* Reads the common metadata, the architecture's own, and binds all tensors. Of a file opened with GGUF_HEADER_ONLY
+ * everything but the numbers is there: such a model serves planning passes (r->plan), and nothing else. */
 tawny_status model_load(model *m, tawny_error *err);
 
 /* Checks against the metadata and binds one table (model_load does it; architectures may bind more). */

@@ -46,14 +46,21 @@ static tawny_status make_rope(tawny_engine *e, tawny_error *err)
     return TAWNY_OK;
 }
 
+/* Bytes of the team's buffers and of each thread's. */
+static void measure(tawny_engine *e, size_t *shared, size_t *own)
+{
+    *shared = *own = 0;
+    plan(e, RUN_LOCAL, true, shared, own);
+    plan(e, e->n_ubatch > RUN_LOCAL ? e->n_ubatch : RUN_LOCAL + 1, false, shared, own);
+    *shared = round_up(*shared, 4096);
+    *own = round_up(*own, 4096);
+}
+
 /* One mapping for all buffers: pages are used only where a batch touches them. */
 static tawny_status make_buffers(tawny_engine *e, tawny_error *err)
 {
-    size_t shared = 0, own = 0, threads = (size_t)team_size(e->team), vocab = e->model->m.hp.n_vocab;
-    plan(e, RUN_LOCAL, true, &shared, &own);
-    plan(e, e->n_ubatch > RUN_LOCAL ? e->n_ubatch : RUN_LOCAL + 1, false, &shared, &own);
-    shared = round_up(shared, 4096);
-    own = round_up(own, 4096);
+    size_t shared, own, threads = (size_t)team_size(e->team), vocab = e->model->m.hp.n_vocab;
+    measure(e, &shared, &own);
     size_t logits = round_up((size_t)e->n_ubatch * vocab * sizeof(float), 4096);
     e->region_size = shared + threads * (own + SIMD_SCRATCH) + logits;
     void *p = mmap(NULL, e->region_size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
@@ -85,7 +92,8 @@ static tawny_status check_params(const tawny_engine_params *p, tawny_error *err)
 
 static simd_kv kv_type(tawny_kv_type t) { return t == TAWNY_KV_F32 ? SIMD_KV_F32 : SIMD_KV_F16; }
 
-static tawny_status build(tawny_engine *e, const tawny_engine_params *p, tawny_error *err)
+/* Everything that has a size, before anything of that size is made. */
+static tawny_status configure(tawny_engine *e, const tawny_engine_params *p, tawny_error *err)
 {
     const model *m = &e->model->m;
     e->mem = arena_new();
@@ -98,8 +106,13 @@ static tawny_status build(tawny_engine *e, const tawny_engine_params *p, tawny_e
     e->shared = (run_shared){.model = m, .kv = &e->layout, .team = e->team, .n_ctx = e->n_ctx};
     int bits = p->act_bits ? p->act_bits : m->weight_bytes <= FINE_BYTES ? 16 : 8;
     e->shared.planes = bits / 8;
-    tawny_status st = make_rope(e, err);
-    if (st == TAWNY_OK) st = kv_layout_make(&e->layout, m, kv_type(p->type_k), kv_type(p->type_v), e->mem, err);
+    return kv_layout_make(&e->layout, m, kv_type(p->type_k), kv_type(p->type_v), e->mem, err);
+}
+
+static tawny_status build(tawny_engine *e, const tawny_engine_params *p, tawny_error *err)
+{
+    tawny_status st = configure(e, p, err);
+    if (st == TAWNY_OK) st = make_rope(e, err);
     if (st == TAWNY_OK) st = kv_pool_init(&e->pool, e->layout.page_bytes, engine_seq_pages(e) * e->n_sessions, e->mem, err);
     if (st == TAWNY_OK) st = make_buffers(e, err);
     return st;
@@ -122,6 +135,42 @@ tawny_status tawny_engine_new(tawny_model *m, const tawny_engine_params *params,
     }
     *out = e;
     return TAWNY_OK;
+}
+
+tawny_status engine_estimate_of(tawny_model *m, const tawny_engine_params *p, engine_estimate *out, tawny_error *err)
+{
+    tawny_status st = check_params(p, err);
+    if (st != TAWNY_OK) return st;
+    tawny_engine *e = calloc(1, sizeof *e);
+    if (!e) return err_nomem(err);
+    e->model = m;
+    st = configure(e, p, err);
+    if (st == TAWNY_OK) {
+        size_t shared, own, threads = (size_t)team_size(e->team);
+        measure(e, &shared, &own);
+        *out = (engine_estimate){
+            .kv = e->layout, .seq_pages = (size_t)engine_seq_pages(e), .scratch = threads * SIMD_SCRATCH,
+            .buffers = shared + threads * own + m->m.hp.n_vocab * sizeof(float),
+            .n_threads = (int32_t)threads, .n_ctx = e->n_ctx, .act_bits = 8 * e->shared.planes,
+        };
+        out->kv.layer = NULL;
+    }
+    tawny_engine_free(e);
+    return st;
+}
+
+uint64_t engine_kv_bytes_read(const tawny_model *m, const kv_layout *kv, int32_t depth)
+{
+    uint64_t sum = 2 * kv->state_floats * sizeof(float);
+    for (uint32_t i = 0; i < m->m.hp.n_layer; i++) {
+        const layer_hp *l = &m->m.hp.layer[i];
+        uint64_t keys = (uint64_t)depth;
+        if (l->window && keys > l->window) keys = l->window;
+        if (l->chunk && keys > l->chunk) keys = l->chunk;
+        if (l->recurrent) continue;
+        sum += keys * l->n_head_kv * (l->dk * kv_size(kv->type_k) + l->dv * kv_size(kv->type_v));
+    }
+    return sum;
 }
 
 void tawny_engine_free(tawny_engine *e)

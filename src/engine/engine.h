@@ -47,6 +47,22 @@ tawny_status engine_forward(tawny_engine *e, const batch *b, tawny_error *err);
 
 int32_t engine_seq_pages(const tawny_engine *e);
 
+/* A model without its data, whose header alone is read: for engine_estimate and questions of size. */
+tawny_status engine_open_header(const char *path, tawny_model **out, tawny_error *err);
+
+/* What an engine with these parameters would take, without making it. */
+typedef struct engine_estimate {
+    kv_layout kv;      /* kv.layer is NULL: sizes alone */
+    size_t seq_pages;  /* of a session with a full context */
+    size_t buffers;    /* bytes of all threads' buffers and of logits for one token, at the largest batch */
+    size_t scratch;    /* of kernels, of all threads: used in part */
+    int32_t n_threads, n_ctx, act_bits;
+} engine_estimate;
+tawny_status engine_estimate_of(tawny_model *m, const tawny_engine_params *p, engine_estimate *out, tawny_error *err);
+
+/* Bytes of keys, values and states that decoding a token after `depth` others reads and writes. */
+uint64_t engine_kv_bytes_read(const tawny_model *m, const kv_layout *kv, int32_t depth);
+
 /* Recurrent states (state.c); all do nothing where a model has none. A state cannot go back: where tokens are dropped it
  * is taken from a saved one, or made anew. Pages are used only where they are written. */
 bool state_new(tawny_session *s);

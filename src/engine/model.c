@@ -15,7 +15,7 @@ static uint64_t bytes_per_token(const model *m)
         const gguf_tensor *t = gguf_tensor_at(m->file, i);
         unsigned il = 0;
         if (sscanf(t->name, "blk.%9u.", &il) == 1 && il >= m->hp.n_layer) continue;
-        if (strcmp(t->name, "token_embd.weight") == 0 && m->output.data != m->tok_embd.data)
+        if (strcmp(t->name, "token_embd.weight") == 0 && gguf_tensor_find(m->file, "output.weight"))
             sum += m->tok_embd.row_bytes;
         else if (strcmp(t->name, "per_layer_token_embd.weight") == 0)
             sum += m->ple_embd.row_bytes;
@@ -27,7 +27,7 @@ static uint64_t bytes_per_token(const model *m)
     return sum;
 }
 
-tawny_status tawny_model_open(const char *path, tawny_model **out, tawny_error *err)
+static tawny_status open_file(const char *path, unsigned flags, tawny_model **out, tawny_error *err)
 {
     *out = NULL;
     tawny_status st = simd_init(NULL, err);
@@ -35,7 +35,7 @@ tawny_status tawny_model_open(const char *path, tawny_model **out, tawny_error *
     tawny_model *t = calloc(1, sizeof *t);
     if (!t) return err_nomem(err);
     t->m.mem = arena_new();
-    st = t->m.mem ? gguf_open(path, 0, &t->m.file, err) : err_nomem(err);
+    st = t->m.mem ? gguf_open(path, flags, &t->m.file, err) : err_nomem(err);
     if (st == TAWNY_OK) st = model_load(&t->m, err);
     if (st != TAWNY_OK) {
         tawny_model_close(t);
@@ -44,6 +44,13 @@ tawny_status tawny_model_open(const char *path, tawny_model **out, tawny_error *
     t->bytes_per_token = bytes_per_token(&t->m);
     *out = t;
     return TAWNY_OK;
+}
+
+tawny_status tawny_model_open(const char *path, tawny_model **out, tawny_error *err) { return open_file(path, 0, out, err); }
+
+tawny_status engine_open_header(const char *path, tawny_model **out, tawny_error *err)
+{
+    return open_file(path, GGUF_HEADER_ONLY, out, err);
 }
 
 void tawny_model_close(tawny_model *t)

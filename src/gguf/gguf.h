@@ -130,6 +130,7 @@ static inline bool gguf_str_eq(gguf_str s, const char *c)
 /* Writing: collect metadata and tensors, then write one file (version 3). */
 typedef struct gguf_writer gguf_writer;
 struct file_out;
+struct buf;
 
 gguf_writer *gguf_writer_new(void);
 void gguf_writer_free(gguf_writer *w);
@@ -150,6 +151,8 @@ void gguf_writer_tensor(gguf_writer *w, const char *name, uint32_t type, uint32_
 typedef tawny_status gguf_produce(void *ctx, const char *name, struct file_out *out, tawny_error *err);
 void gguf_writer_tensor_fn(gguf_writer *w, const char *name, uint32_t type, uint32_t n_dims, const uint64_t *ne,
                            gguf_produce *produce, void *ctx);
+/* Appends the header alone, padded to where the data would begin (to be opened with GGUF_HEADER_ONLY). label: for errors. */
+tawny_status gguf_writer_header(gguf_writer *w, const char *label, struct buf *head, tawny_error *err);
 /* Writes to path by a temporary file beside it and a rename. */
 tawny_status gguf_writer_write(gguf_writer *w, const char *path, tawny_error *err);
 

@@ -265,25 +265,38 @@ static tawny_status put_tensor(const job *t, file_out *o, tawny_error *err)
     return status;
 }
 
-tawny_status gguf_writer_write(gguf_writer *w, const char *path, tawny_error *err)
+/* The header, checked as a reader would check it. */
+static tawny_status prepare(gguf_writer *w, const char *label, buf *head, uint32_t *alignment, tawny_error *err)
 {
-    uint32_t alignment = 32;
+    *alignment = 32;
     settle(w);
     for (size_t i = 0; i < w->n_kv; i++)
         if (strcmp(w->kv[i].key, "general.alignment") == 0 && w->kv[i].type == GGUF_U32)
-            memcpy(&alignment, w->kv[i].data, 4);
-    if (alignment < 8 || alignment > GGUF_MAX_ALIGNMENT || (alignment & (alignment - 1)))
-        return err_set(err, TAWNY_E_ARG, "%s: an alignment of %u cannot be written", path, alignment);
-    tawny_status status = lay_out(w, alignment, err);
+            memcpy(alignment, w->kv[i].data, 4);
+    if (*alignment < 8 || *alignment > GGUF_MAX_ALIGNMENT || (*alignment & (*alignment - 1)))
+        return err_set(err, TAWNY_E_ARG, "%s: an alignment of %u cannot be written", label, *alignment);
+    tawny_status status = lay_out(w, *alignment, err);
     if (status) return status;
+    make_header(w, head);
+    return w->failed || !buf_ok(head) ? err_nomem(err) : TAWNY_OK;
+}
 
+tawny_status gguf_writer_header(gguf_writer *w, const char *label, buf *head, tawny_error *err)
+{
+    uint32_t alignment;
+    tawny_status status = prepare(w, label, head, &alignment, err);
+    while (!status && head->size % alignment)
+        if (!buf_char(head, 0)) status = err_nomem(err);
+    return status;
+}
+
+tawny_status gguf_writer_write(gguf_writer *w, const char *path, tawny_error *err)
+{
+    uint32_t alignment;
     buf head = {0};
     file_out o = {.fd = -1};
-    make_header(w, &head);
-    if (w->failed || !buf_ok(&head)) {
-        status = err_nomem(err);
-        goto end;
-    }
+    tawny_status status = prepare(w, path, &head, &alignment, err);
+    if (status) goto end;
     if ((status = file_out_open(path, &o, err))) goto end;
     if ((status = file_out_put(&o, head.data, head.size, err))) goto end;
     if ((status = put_padding(&o, alignment, err))) goto end;
