@@ -32,6 +32,7 @@ static uint64_t dim_value(const model *m, uint32_t il, dim_id d)
     switch (d) {
     case DIM_EMBD: return hp->n_embd;
     case DIM_VOCAB: return hp->n_vocab;
+    case DIM_CTX: return hp->n_ctx_train;
     case DIM_FF: return l->n_ff;
     case DIM_2FF: return 2ull * l->n_ff;
     case DIM_FF_EXP: return hp->n_ff_exp;

@@ -52,6 +52,14 @@
     BIND_V(attn_norm, "attn_norm.weight", 0, DIM_EMBD),                                     \
     BIND_V(ffn_norm, "ffn_norm.weight", 0, DIM_EMBD)
 
+/* Layer norms with biases; flags of the biases, and of the norm before the feed-forward. */
+#define BIND_BIASED_NORMS(bias, ffn)                                                        \
+    BIND_GV(output_norm_b, "output_norm.bias", (bias), DIM_EMBD),                           \
+    BIND_V(attn_norm, "attn_norm.weight", 0, DIM_EMBD),                                     \
+    BIND_V(attn_norm_b, "attn_norm.bias", (bias), DIM_EMBD),                                \
+    BIND_V(ffn_norm, "ffn_norm.weight", (ffn), DIM_EMBD),                                   \
+    BIND_V(ffn_norm_b, "ffn_norm.bias", (bias) | (ffn), DIM_EMBD)
+
 #define BIND_POST_NORMS                                                                     \
     BIND_V(attn_post_norm, "post_attention_norm.weight", 0, DIM_EMBD),                      \
     BIND_V(ffn_post_norm, "post_ffw_norm.weight", 0, DIM_EMBD)

@@ -64,19 +64,23 @@ static void project_qkv(run *r, decoder *d, const layer_weights *L, const layer_
 }
 
 /* Queries or keys [n][heads][dk] from a row buffer to a token buffer, up to RoPE. */
-static void norm_heads(run *r, const attn_block *a, float *to, const float *from, const float *w, int64_t heads,
-                       int64_t dk)
+static void norm_heads(run *r, const attn_block *a, float *to, const float *from, const float *w, const float *bias,
+                       int64_t heads, int64_t dk)
 {
     float eps = r->m->hp.norm_eps;
+    if (a->clamp > 0) {
+        op_clamp(r, to, from, a->clamp, heads * dk);
+        from = to;
+    }
     if (a->qk_norm == QK_NORM_HEADS && w)
         op_rms_norm_heads(r, to, from, w, heads, dk, eps);
     else if (a->qk_norm == QK_NORM_ROWS && w)
         op_rms_norm(r, to, from, w, heads * dk, eps);
     else if (a->qk_norm == QK_NORM_LAYER && w)
         op_layer_norm_heads(r, to, from, w, NULL, heads, dk, true, eps);
-    else if (a->clamp > 0)
-        op_clamp(r, to, from, a->clamp, heads * dk);
-    else
+    else if (a->qk_norm == QK_NORM_LAYER_ROWS && w)
+        op_layer_norm_heads(r, to, from, w, bias, 1, heads * dk, false, eps);
+    else if (from != to)
         op_copy(r, to, from, heads * dk);
 }
 
@@ -108,19 +112,19 @@ void block_attention(run *r, decoder *d, uint32_t il, const attn_block *a)
     const layer_weights *L = &r->m->layers[il];
     const layer_hp *l = &r->m->hp.layer[il];
     project_qkv(r, d, L, l);
-    norm_heads(r, a, d->qr, d->q, L->q_norm, l->n_head, l->dk);
+    norm_heads(r, a, d->qr, d->q, L->q_norm, L->q_norm_b, l->n_head, l->dk);
     rotate_heads(r, il, a, d->qr, L->q_norm, l->n_head, l->dk);
     if (!a->temperature_without_rope || l->no_rope) op_attn_temperature(r, d->qr, dim_q(l));
     run_probe_at(r, "q", (int)il, d->qr, r->n, dim_q(l));
     if (!l->kv_shared) {
-        norm_heads(r, a, d->kr, d->k, L->k_norm, l->n_head_kv, l->dk);
+        norm_heads(r, a, d->kr, d->k, L->k_norm, L->k_norm_b, l->n_head_kv, l->dk);
         rotate_heads(r, il, a, d->kr, L->k_norm, l->n_head_kv, l->dk);
         const float *v = values(r, d, il, a);
         run_probe_at(r, "k", (int)il, d->kr, r->n, dim_k(l));
         run_probe_at(r, "v", (int)il, v, r->n, dim_v(l));
         op_kv_store(r, il, d->kr, v);
     }
-    op_attention(r, il, d->attn, d->qr, &(attn_spec){a->scale, a->softcap, L->sinks, a->slopes});
+    op_attention(r, il, d->attn, d->qr, &(attn_spec){a->scale, a->softcap, L->sinks, L->slopes});
     run_probe_at(r, "attn", (int)il, d->attn, r->n, dim_o(l));
     op_matmul(r, d->y, &L->wo, L->bo, d->attn);
     run_probe_at(r, "attn_out", (int)il, d->y, r->n, r->m->hp.n_embd);
@@ -191,7 +195,7 @@ void decoder_layer(run *r, decoder *d, uint32_t il, const decoder_spec *s)
     else
         op_norm(r, d->h, d->x, L->attn_norm, L->attn_norm_b);
     (s->mix ? s->mix : block_attention)(r, d, il, &s->attn);
-    if (s->parallel && L->ffn_norm) op_norm(r, d->h, d->x, L->ffn_norm, L->ffn_norm_b);
+    if (s->parallel && L->ffn_norm && L->ffn_norm != L->attn_norm) op_norm(r, d->h, d->x, L->ffn_norm, L->ffn_norm_b);
     block_residual(r, d, d->y, L->attn_post_norm);
     if (!r->m->hp.layer[il].moe && !r->m->hp.layer[il].n_ff) return; /* a layer of one block */
 

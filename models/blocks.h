@@ -25,6 +25,7 @@ typedef enum qk_norm {
     QK_NORM_HEADS,       /* RMS norm of each head, before RoPE */
     QK_NORM_ROWS,        /* RMS norm of all heads as one vector, before RoPE */
     QK_NORM_LAYER,       /* layer norm of each head with weights of its own, before RoPE */
+    QK_NORM_LAYER_ROWS,  /* layer norm of all heads as one vector, before RoPE */
     QK_NORM_AFTER,       /* RMS norm of each head, after RoPE */
     QK_NORM_PLAIN_AFTER  /* the same without weights, in layers with RoPE */
 } qk_norm;
@@ -36,7 +37,6 @@ typedef struct attn_block {
     float softcap;
     float clamp;         /* q, k and v are limited to -clamp .. clamp; 0: not */
     bool temperature_without_rope; /* the positions' temperature in layers without RoPE only */
-    const float *slopes;
 } attn_block;
 
 /* d->attn = attention of layer il over d->h: projections (split or fused) with biases, norms, RoPE, cache, sinks;

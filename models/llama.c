@@ -19,12 +19,7 @@ static tawny_status load_llama(model *m, tawny_error *err)
     hp->rope_style = ROPE_NORM;
     hp->expert_norm = true;
     TRY(load_rms_eps(m, err));
-    if (hp->rope[0].n_rot != hp->layer[0].dk)
-        return err_set(err, TAWNY_E_FORMAT,
-                       "%s: %s.rope.dimension_count is %u; this architecture rotates whole heads of %u",
-                       gguf_path(m->file),
-                       m->arch_name, hp->rope[0].n_rot, hp->layer[0].dk);
-    return TAWNY_OK;
+    return load_turns_whole_heads(m, err);
 }
 
 static tawny_status load_mistral3(model *m, tawny_error *err)

@@ -4,6 +4,7 @@
 #include <math.h>
 #include <stdio.h>
 
+#include "../src/base/mathf.h"
 #include "blocks.h"
 
 tawny_status load_rms_eps(model *m, tawny_error *err)
@@ -83,6 +84,40 @@ tawny_status load_rope_sections(model *m, bool required, tawny_error *err)
     if (required && s[0] + s[1] + s[2] + s[3] == 0)
         return err_set(err, TAWNY_E_FORMAT, "%s: %s is all zeros", gguf_path(m->file), key);
     return TAWNY_OK;
+}
+
+/* n need not be a power of two: heads beyond the largest one below it take every other slope of twice as many. */
+static float alibi_slope(uint32_t h, uint32_t n, float max_bias)
+{
+    uint32_t base = 1;
+    while (base <= n / 2) base *= 2;
+    double step = -(double)max_bias / base;
+    return (float)(h < base ? d_pow(2, step * (h + 1)) : d_pow(2, step / 2 * (2 * (h - base) + 1)));
+}
+
+tawny_status load_alibi(model *m, float max_bias, tawny_error *err)
+{
+    if (max_bias == 0) return TAWNY_OK;
+    for (uint32_t i = 0; i < m->hp.n_layer; i++) {
+        uint32_t n = m->hp.layer[i].n_head;
+        if (i && n == m->hp.layer[i - 1].n_head) {
+            m->layers[i].slopes = m->layers[i - 1].slopes;
+            continue;
+        }
+        float *slopes = arena_array(m->mem, n, sizeof *slopes);
+        if (!slopes) return err_nomem(err);
+        for (uint32_t h = 0; h < n; h++) slopes[h] = alibi_slope(h, n, max_bias);
+        m->layers[i].slopes = slopes;
+    }
+    return TAWNY_OK;
+}
+
+tawny_status load_turns_whole_heads(const model *m, tawny_error *err)
+{
+    uint32_t n_rot = m->hp.rope[0].n_rot, dk = m->hp.layer[0].dk;
+    if (n_rot == dk) return TAWNY_OK;
+    return err_set(err, TAWNY_E_FORMAT, "%s: %s.rope.dimension_count is %u; this architecture rotates whole heads of %u",
+                   gguf_path(m->file), m->arch_name, n_rot, dk);
 }
 
 tawny_status load_leading_dense(model *m, tawny_error *err)

@@ -21,6 +21,13 @@ tawny_status load_shared_kv(model *m, uint32_t own, tawny_error *err);
  * the fourth, which is 0: pairs of that section do not turn. */
 tawny_status load_rope_sections(model *m, bool required, tawny_error *err);
 
+/* ALiBi in every layer: head h of n adds -slope_h |q - k| to its scores, slopes fall from 2^(-max_bias / n) by that
+ * factor; a max_bias of 0: none (Press et al., arXiv 2108.12409). */
+tawny_status load_alibi(model *m, float max_bias, tawny_error *err);
+
+/* Fails by name where RoPE does not turn whole heads. */
+tawny_status load_turns_whole_heads(const model *m, tawny_error *err);
+
 /* Experts from layer leading_dense_block_count on. */
 tawny_status load_leading_dense(model *m, tawny_error *err);
 

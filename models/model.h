@@ -83,6 +83,7 @@ typedef struct hparams {
     float attn_scale; /* of QK */
     float embd_scale, residual_scale, logit_scale; /* 1 unless the architecture says otherwise */
     float clamp_kqv; /* 0: none */
+    bool parallel; /* attention and feed-forward read the same x, where the metadata says so */
     float attn_softcap, final_softcap;             /* 0: none */
     float attn_temp_scale, attn_temp_floor, attn_temp_offset; /* q *= ln(floor((pos + offset) / floor) + 1) * scale + 1; 0: none */
     float expert_scale;
@@ -104,10 +105,10 @@ typedef struct hparams {
 /* The tensors of a layer, by the field's names. */
 typedef struct layer_weights {
     const float *attn_norm, *attn_norm_b, *attn_post_norm, *ffn_norm, *ffn_norm_b, *ffn_post_norm;
-    const float *q_norm, *k_norm;
+    const float *q_norm, *k_norm, *q_norm_b, *k_norm_b;
     weight wq, wk, wv, wqkv, wo;
     const float *bq, *bk, *bv, *bqkv, *bo;
-    const float *sinks;
+    const float *sinks, *slopes; /* [n_head]; slopes of ALiBi (load_alibi) */
     weight gate, up, down;
     weight gate_up; /* both in one: the rows of gate, then those of up */
     const float *gate_b, *up_b, *down_b;
@@ -141,6 +142,8 @@ typedef struct model {
     char arch_name[64];
     hparams hp;
     weight tok_embd, output;
+    weight pos_embd; /* learned positions: a session has no more than its rows */
+    const float *embd_norm, *embd_norm_b; /* of the embeddings */
     weight ple_embd, ple_model_proj, altup_proj, altup_unembd_proj;
     const float *ple_proj_norm;
     const float *output_norm, *output_norm_b, *output_b;
@@ -153,7 +156,7 @@ typedef struct model {
 
 /* A dimension in terms of the metadata. */
 typedef enum dim_id {
-    DIM_NONE, DIM_EMBD, DIM_VOCAB, DIM_FF, DIM_FF_EXP, DIM_FF_SHEXP, DIM_EXPERTS, DIM_2FF, DIM_2FF_EXP,
+    DIM_NONE, DIM_EMBD, DIM_VOCAB, DIM_CTX, DIM_FF, DIM_FF_EXP, DIM_FF_SHEXP, DIM_EXPERTS, DIM_2FF, DIM_2FF_EXP,
     DIM_Q,    /* n_head * dk */
     DIM_K,    /* n_head_kv * dk */
     DIM_V,    /* n_head_kv * dv */

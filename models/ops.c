@@ -11,16 +11,54 @@
     run_share(r, (r)->n, &t##_from, &t##_to);       \
     for (int t = t##_from; t < t##_to; t++)
 
+/* The span that holds token t of the batch. */
+static const span *span_of(const batch *b, int t)
+{
+    const span *s = b->spans;
+    while (t >= s->from + s->n) s++;
+    return s;
+}
+
+static int32_t position(const batch *b, int t)
+{
+    const span *s = span_of(b, t);
+    return s->pos + (t - s->from);
+}
+
+/* The model's kind of norm; y may be x, w and b may be NULL. */
+static void norm_row(const hparams *hp, float *y, const float *x, const float *w, const float *b)
+{
+    if (hp->norm == NORM_LAYER) {
+        simd.layer_norm(y, x, w, b, hp->n_embd, hp->norm_eps);
+        return;
+    }
+    simd.rms_norm(y, x, w, hp->n_embd, hp->norm_eps);
+    if (b) simd.add(y, y, b, hp->n_embd);
+}
+
+static void row_of(const weight *w, size_t i, float *row)
+{
+    quant_table[w->format].decode(w->data + i * w->row_bytes, row, (size_t)w->k);
+}
+
 void op_embed(run *r, float *x)
 {
-    const weight *w = &r->m->tok_embd;
-    size_t dim = (size_t)w->k;
-    float scale = r->m->hp.embd_scale;
+    const model *m = r->m;
+    size_t dim = (size_t)m->tok_embd.k;
+    float scale = m->hp.embd_scale;
+    run_mark mark = run_mark_at(r);
+    float *at = m->pos_embd.data ? run_own_bytes(r, dim * sizeof *at) : NULL;
     EACH_TOKEN(r, t) {
         float *row = x + (size_t)t * dim;
-        quant_table[w->format].decode(w->data + (size_t)r->b->token[t] * w->row_bytes, row, dim);
+        row_of(&m->tok_embd, (size_t)r->b->token[t], row);
         if (scale != 1) simd.scale(row, row, scale, dim);
+        if (at) {
+            row_of(&m->pos_embd, (size_t)position(r->b, t), at);
+            simd.add(row, row, at, dim);
+        }
+        if (m->embd_norm) norm_row(&m->hp, row, row, m->embd_norm, m->embd_norm_b);
     }
+    run_release(r, mark);
     run_tokens_done(r);
 }
 
@@ -52,11 +90,9 @@ void op_layer_norm_heads(run *r, float *y, const float *x, const float *w, const
 
 void op_norm(run *r, float *y, const float *x, const float *w, const float *b)
 {
-    const hparams *hp = &r->m->hp;
-    if (hp->norm == NORM_LAYER)
-        op_layer_norm_heads(r, y, x, w, b, 1, hp->n_embd, false, hp->norm_eps);
-    else
-        op_rms_norm(r, y, x, w, hp->n_embd, hp->norm_eps);
+    size_t dim = r->m->hp.n_embd;
+    EACH_TOKEN(r, t) norm_row(&r->m->hp, y + (size_t)t * dim, x + (size_t)t * dim, w, b);
+    run_tokens_done(r);
 }
 
 void op_add(run *r, float *y, const float *a, const float *b, int64_t dim)
@@ -111,20 +147,6 @@ void op_copy(run *r, float *y, const float *a, int64_t dim)
         memcpy(y + at, a + at, (size_t)dim * sizeof *y);
     }
     run_tokens_done(r);
-}
-
-/* The span that holds token t of the batch. */
-static const span *span_of(const batch *b, int t)
-{
-    const span *s = b->spans;
-    while (t >= s->from + s->n) s++;
-    return s;
-}
-
-static int32_t position(const batch *b, int t)
-{
-    const span *s = span_of(b, t);
-    return s->pos + (t - s->from);
 }
 
 static void fill_table(run *r, float *table, int which)
@@ -209,13 +231,8 @@ void op_logits(run *r, const float *x)
     float *h = run_tokens(r, m->hp.n_embd);
     int from, to;
     run_share(r, n_out, &from, &to);
-    for (int i = from; i < to; i++) {
-        const float *row = x + (size_t)r->b->out[i] * dim;
-        if (m->hp.norm == NORM_LAYER)
-            simd.layer_norm(h + (size_t)i * dim, row, m->output_norm, m->output_norm_b, dim, m->hp.norm_eps);
-        else
-            simd.rms_norm(h + (size_t)i * dim, row, m->output_norm, dim, m->hp.norm_eps);
-    }
+    for (int i = from; i < to; i++)
+        norm_row(&m->hp, h + (size_t)i * dim, x + (size_t)r->b->out[i] * dim, m->output_norm, m->output_norm_b);
     run_tokens_done(r);
     r->n = n_out;
     run_probe_at(r, "result_norm", -1, h, n_out, m->hp.n_embd);

@@ -128,7 +128,8 @@ typedef enum glu { GLU_SILU, GLU_GELU, GLU_GELU_TANH, GLU_RELU2, GLU_SWIGLU_OAI 
 /* y = act(gate x) * (up x); both have the same rows. Result in gate->y. Without up (NULL): act(gate x). */
 void op_matmul_glu(run *r, const job *gate, const job *up, glu act, const float *x);
 
-void op_embed(run *r, float *x);                                       /* token buffer [n][n_embd] */
+/* x (token buffer [n][n_embd]) = the tokens' embeddings, with the positions' and normed where the model has those. */
+void op_embed(run *r, float *x);
 void op_rms_norm(run *r, float *y, const float *x, const float *w, int64_t dim, float eps);
 /* The norm of each of n_vec vectors of dim in a token's row (QK norm). y may be x only if it is a token buffer. */
 void op_rms_norm_heads(run *r, float *y, const float *x, const float *w, int64_t n_vec, int64_t dim, float eps);

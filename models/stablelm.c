@@ -24,14 +24,7 @@ static void forward_nemotron(run *r)
     decoder_forward(r, &(decoder_spec){.attn = {.scale = r->m->hp.attn_scale}, .act = GLU_RELU2});
 }
 
-#define LAYER_NORMS(ffn)                                            \
-    BIND_ENDS,                                                      \
-    BIND_GV(output_norm_b, "output_norm.bias", 0, DIM_EMBD),        \
-    BIND_V(attn_norm, "attn_norm.weight", 0, DIM_EMBD),             \
-    BIND_V(attn_norm_b, "attn_norm.bias", 0, DIM_EMBD),             \
-    BIND_V(ffn_norm, "ffn_norm.weight", (ffn), DIM_EMBD),           \
-    BIND_V(ffn_norm_b, "ffn_norm.bias", (ffn), DIM_EMBD),           \
-    BIND_ATTN
+#define LAYER_NORMS(ffn) BIND_ENDS, BIND_BIASED_NORMS(0, (ffn)), BIND_ATTN
 
 static const binding bindings_stablelm[] = {
     LAYER_NORMS(BIND_OPTIONAL),

@@ -90,6 +90,14 @@ static tawny_status check_params(const tawny_engine_params *p, tawny_error *err)
     return TAWNY_OK;
 }
 
+/* Learned positions end with their table. */
+static tawny_status check_positions(const model *m, int32_t n_ctx, tawny_error *err)
+{
+    if (!m->pos_embd.data || n_ctx <= m->pos_embd.rows) return TAWNY_OK;
+    return err_set(err, TAWNY_E_ARG, "context: %d is beyond the %lld positions that the model learned", n_ctx,
+                   (long long)m->pos_embd.rows);
+}
+
 static simd_kv kv_type(tawny_kv_type t) { return t == TAWNY_KV_F32 ? SIMD_KV_F32 : SIMD_KV_F16; }
 
 /* Everything that has a size, before anything of that size is made. */
@@ -106,7 +114,8 @@ static tawny_status configure(tawny_engine *e, const tawny_engine_params *p, taw
     e->shared = (run_shared){.model = m, .kv = &e->layout, .team = e->team, .n_ctx = e->n_ctx};
     int bits = p->act_bits ? p->act_bits : m->weight_bytes <= FINE_BYTES ? 16 : 8;
     e->shared.planes = bits / 8;
-    return kv_layout_make(&e->layout, m, kv_type(p->type_k), kv_type(p->type_v), e->mem, err);
+    tawny_status st = check_positions(m, e->n_ctx, err);
+    return st == TAWNY_OK ? kv_layout_make(&e->layout, m, kv_type(p->type_k), kv_type(p->type_v), e->mem, err) : st;
 }
 
 static tawny_status build(tawny_engine *e, const tawny_engine_params *p, tawny_error *err)

@@ -17,6 +17,8 @@ static uint64_t bytes_per_token(const model *m)
         if (sscanf(t->name, "blk.%9u.", &il) == 1 && il >= m->hp.n_layer) continue;
         if (strcmp(t->name, "token_embd.weight") == 0 && gguf_tensor_find(m->file, "output.weight"))
             sum += m->tok_embd.row_bytes;
+        else if (strcmp(t->name, "position_embd.weight") == 0)
+            sum += m->pos_embd.row_bytes;
         else if (strcmp(t->name, "per_layer_token_embd.weight") == 0)
             sum += m->ple_embd.row_bytes;
         else if (m->hp.n_expert && strstr(t->name, "_exps."))
