@@ -65,6 +65,8 @@ static uint64_t dim_value(const model *m, uint32_t il, dim_id d)
     case DIM_MLA_KV: return (uint64_t)hp->mla.lora + hp->mla.rope;
     case DIM_MLA_Q: return (uint64_t)l->n_head * (hp->mla.nope + hp->mla.rope);
     case DIM_MLA_O: return (uint64_t)l->n_head * hp->mla.v;
+    case DIM_MLA_Q_LORA: return hp->mla.q_lora;
+    case DIM_MLA_KV_B: return (uint64_t)l->n_head * (hp->mla.nope + hp->mla.v);
     default: return ssm_dim(&hp->ssm, d);
     }
 }

@@ -6,8 +6,8 @@
 
 #include "archs.h"
 #include "bindings.h"
-#include "blocks.h"
 #include "load.h"
+#include "mla.h"
 #include "recurrent.h"
 
 /* Logarithms of the decay from the gate's rows, with the layer's bias and each head's A; steps from theirs. Token buffers. */
@@ -76,76 +76,18 @@ static void delta_attention(run *r, decoder *d, uint32_t il)
     run_release(r, mark);
 }
 
-/* The latent row: its first part normed, as keys and as values; the rest belongs to the keys alone. */
-static void split_latent(run *r, const layer_weights *L, const float *kv, float *k, float *v)
-{
-    size_t lora = r->m->hp.mla.lora, row = lora + r->m->hp.mla.rope;
-    int from, to;
-    run_share(r, r->n, &from, &to);
-    for (int t = from; t < to; t++) {
-        memcpy(k + (size_t)t * row, kv + (size_t)t * row, row * sizeof *k);
-        simd.rms_norm(k + (size_t)t * row, k + (size_t)t * row, L->kv_a_norm, lora, r->m->hp.norm_eps);
-        memcpy(v + (size_t)t * lora, k + (size_t)t * row, lora * sizeof *v);
-    }
-    run_tokens_done(r);
-}
-
-/* to [n][heads][a]: the first a of each of x's [n][heads][ldx] */
-static void take_heads(run *r, float *to, const float *x, size_t a, size_t ldx, size_t heads)
-{
-    int from, end;
-    run_share(r, r->n, &from, &end);
-    for (size_t i = (size_t)from * heads; i < (size_t)end * heads; i++) memcpy(to + i * a, x + i * ldx, a * sizeof *to);
-    run_tokens_done(r);
-}
-
-/* to [n][heads][a + b] = (x [n][heads][a], the last b of y's [n][heads][ldy]) */
-static void join_heads(run *r, float *to, const float *x, size_t a, const float *y, size_t ldy, size_t b, size_t heads)
-{
-    int from, end;
-    run_share(r, r->n, &from, &end);
-    for (size_t i = (size_t)from * heads; i < (size_t)end * heads; i++) {
-        memcpy(to + i * (a + b), x + i * a, a * sizeof *to);
-        memcpy(to + i * (a + b) + a, y + i * ldy + ldy - b, b * sizeof *to);
-    }
-    run_tokens_done(r);
-}
-
-/* Attention in the space of the latent rows, which are keys and values of all heads: queries are taken into it (attn_k_b),
- * results out of it (attn_v_b). */
-static void latent_attention(run *r, decoder *d, uint32_t il)
-{
-    const layer_weights *L = &r->m->layers[il];
-    const mla_hp *m = &r->m->hp.mla;
-    size_t heads = r->m->hp.layer[il].n_head, nope = m->nope, lora = m->lora, rope = m->rope;
-    run_mark mark = run_mark_at(r);
-    float *q = run_rows(r, (int64_t)(heads * (nope + rope))), *kv = run_rows(r, (int64_t)(lora + rope));
-    float *part = run_tokens(r, (int64_t)(heads * nope)), *v = run_tokens(r, (int64_t)lora);
-    float *absorbed = run_rows(r, (int64_t)(heads * lora)), *out = run_rows(r, (int64_t)(heads * m->v));
-    job jobs[2] = {{&L->wq, NULL, q}, {&L->wkv_a, NULL, kv}};
-    op_matmul_jobs(r, jobs, 2, d->h);
-    split_latent(r, L, kv, d->kr, v);
-    take_heads(r, part, q, nope, nope + rope, heads);
-    op_matmul_heads(r, absorbed, &L->wk_b, part);
-    join_heads(r, d->qr, absorbed, lora, q, nope + rope, rope, heads);
-    op_kv_store(r, il, d->kr, v);
-    op_attention(r, il, d->attn, d->qr, &(attn_spec){.scale = 1 / sqrtf((float)(nope + rope))});
-    op_matmul_heads(r, out, &L->wv_b, d->attn);
-    run_probe_at(r, "attn", (int)il, out, r->n, (int64_t)(heads * m->v));
-    op_matmul(r, d->y, &L->wo, NULL, out);
-    run_release(r, mark);
-}
-
 static void mix(run *r, decoder *d, uint32_t il, const attn_block *a)
 {
-    (void)a;
     if (r->m->hp.layer[il].recurrent)
         delta_attention(r, d, il);
     else
-        latent_attention(r, d, il);
+        block_mla(r, d, il, a);
 }
 
-static void forward(run *r) { decoder_forward(r, &(decoder_spec){.act = GLU_SILU, .mix = mix}); }
+static void forward(run *r)
+{
+    decoder_forward(r, &(decoder_spec){.attn = {.scale = r->m->hp.attn_scale}, .act = GLU_SILU, .mix = mix});
+}
 
 static const binding bindings[] = {
     BIND_ENDS, BIND_PRE_NORMS,
@@ -165,31 +107,10 @@ static const binding bindings[] = {
     BIND_V(ssm_dt_b, "ssm_dt.bias", BIND_RECURRENT, DIM_SSM_INNER),
     BIND_V(ssm_norm, "ssm_norm.weight", BIND_RECURRENT, DIM_SSM_STATE),
     BIND_W(wo, "attn_output.weight", BIND_RECURRENT, DIM_SSM_INNER, DIM_EMBD),
-    BIND_W(wq, "attn_q.weight", BIND_ATTENTION, DIM_EMBD, DIM_MLA_Q),
-    BIND_W(wkv_a, "attn_kv_a_mqa.weight", BIND_ATTENTION, DIM_EMBD, DIM_MLA_KV),
-    BIND_V(kv_a_norm, "attn_kv_a_norm.weight", BIND_ATTENTION, DIM_MLA_LORA),
-    BIND_W(wk_b, "attn_k_b.weight", BIND_ATTENTION, DIM_MLA_NOPE, DIM_MLA_LORA, DIM_HEADS),
-    BIND_W(wv_b, "attn_v_b.weight", BIND_ATTENTION, DIM_MLA_LORA, DIM_MLA_V, DIM_HEADS),
-    BIND_W(wo, "attn_output.weight", BIND_ATTENTION, DIM_MLA_O, DIM_EMBD),
     BIND_FFN, BIND_EXPERTS, BIND_SHARED_EXPERT,
     BIND_V(expert_bias, "exp_probs_b.bias", BIND_MOE, DIM_EXPERTS),
     {0},
 };
-
-static tawny_status load_latent(model *m, tawny_error *err)
-{
-    mla_hp *l = &m->hp.mla;
-    uint32_t key;
-    TRY(model_get_u32(m, "attention.kv_lora_rank", 1, SIMD_MAX_HEAD, &l->lora, err));
-    TRY(model_get_u32(m, "attention.key_length_mla", 1, SIMD_MAX_HEAD, &key, err));
-    TRY(model_get_u32(m, "attention.value_length_mla", 1, SIMD_MAX_HEAD, &l->v, err));
-    TRY(model_get_u32(m, "rope.dimension_count", 0, key - 1, &l->rope, err));
-    l->nope = key - l->rope;
-    if (l->lora + l->rope > SIMD_MAX_HEAD)
-        return err_set(err, TAWNY_E_UNSUPPORTED, "%s: %s.attention.kv_lora_rank %u and rope.dimension_count %u make keys of more than %d",
-                       gguf_path(m->file), m->arch_name, l->lora, l->rope, SIMD_MAX_HEAD);
-    return TAWNY_OK;
-}
 
 static tawny_status load_delta(model *m, tawny_error *err)
 {
@@ -226,23 +147,19 @@ static tawny_status load(model *m, tawny_error *err)
     hparams *hp = &m->hp;
     hp->rope_style = ROPE_NONE;
     TRY(load_rms_eps(m, err));
-    TRY(load_latent(m, err));
     TRY(load_delta(m, err));
     for (uint32_t i = 0; i < hp->n_layer; i++) {
         layer_hp *l = &hp->layer[i];
         l->recurrent = l->n_head_kv == 0;
-        if (l->recurrent) {
-            l->conv_state = 3 * (hp->ssm.taps - 1) * hp->ssm.inner;
-            l->state = hp->ssm.inner * hp->ssm.state;
-            l->n_head = 0;
-            continue;
-        }
-        l->n_head = hp->ssm.heads;
-        l->n_head_kv = 1;
-        l->dk = hp->mla.lora + hp->mla.rope;
-        l->dv = hp->mla.lora;
+        l->n_head = l->recurrent ? 0 : hp->ssm.heads;
+        if (!l->recurrent) continue;
+        l->conv_state = 3 * (hp->ssm.taps - 1) * hp->ssm.inner;
+        l->state = hp->ssm.inner * hp->ssm.state;
     }
-    return load_mixture(m, err);
+    TRY(load_mla(m, err));
+    hp->attn_scale = 1 / sqrtf((float)(hp->mla.nope + hp->mla.rope));
+    TRY(load_mixture(m, err));
+    return bind_mla(m, err);
 }
 
 const arch arch_kimi_linear = {.name = "kimi-linear", .hybrid = true, .load = load, .bindings = bindings, .forward = forward};

@@ -149,3 +149,18 @@ void load_expert_width(model *m)
     snprintf(key, sizeof key, "%s.expert_feed_forward_length", m->arch_name);
     if (!gguf_find(m->file, key)) m->hp.n_ff_exp = m->hp.layer[0].n_ff / m->hp.n_expert_used;
 }
+
+tawny_status load_deepseek_experts(model *m, tawny_error *err)
+{
+    hparams *hp = &m->hp;
+    uint32_t lead = 0, shared = 0;
+    char key[160];
+    TRY(load_leading_dense(m, err));
+    TRY(model_opt_u32(m, "leading_dense_block_count", 0, hp->n_layer, &lead, err));
+    if (lead < hp->n_layer) TRY(load_needs_experts(m, err));
+    TRY(model_get_u32(m, "expert_shared_count", 0, 64, &shared, err));
+    snprintf(key, sizeof key, "%s.expert_feed_forward_length", m->arch_name);
+    if (!gguf_find(m->file, key)) return err_set(err, TAWNY_E_FORMAT, "%s: key %s is missing", gguf_path(m->file), key);
+    hp->n_ff_shexp = hp->n_ff_exp * shared;
+    return TAWNY_OK;
+}

@@ -37,6 +37,10 @@ tawny_status load_gating(model *m, uint32_t fallback, tawny_error *err);
 /* Experts without a width of their own share the feed-forward length. */
 void load_expert_width(model *m);
 
+/* What DeepSeek's mixtures have: leading dense layers, then experts of a width of their own, beside which
+ * expert_shared_count of the same width take every token. */
+tawny_status load_deepseek_experts(model *m, tawny_error *err);
+
 /* Fails by name where the model has no experts. */
 tawny_status load_needs_experts(const model *m, tawny_error *err);
 

@@ -70,6 +70,8 @@ typedef struct mla_hp {
     uint32_t nope; /* of a head's queries and keys, the part without positions */
     uint32_t rope; /* the rest */
     uint32_t v;    /* of a head's values */
+    uint32_t q_lora; /* width of the row that queries are made from; 0: the residual stream's */
+    bool latent;   /* the cache holds latent rows, not keys and values of each head */
 } mla_hp;
 
 typedef struct hparams {
@@ -124,8 +126,8 @@ typedef struct layer_weights {
     const float *ple_post_norm, *laurel_post_norm;
     const float *altup_router, *altup_router_norm, *altup_predict_coef, *altup_correct_coef, *altup_correct_scale;
     weight latent_down, latent_up; /* before and after the experts */
-    weight wkv_a, wk_b, wv_b;
-    const float *kv_a_norm;
+    weight wq_a, wq_b, wkv_a, wk_b, wv_b, wkv_b;
+    const float *q_a_norm, *kv_a_norm;
     weight ssm_f_a, ssm_f_b, ssm_g_a, ssm_g_b; /* decay and gate by way of a narrow row */
     const float *ssm_conv_k, *ssm_conv_v;
     weight ssm_in, ssm_gate, ssm_x, ssm_dt, ssm_out, ssm_beta, ssm_alpha;
@@ -175,7 +177,9 @@ typedef enum dim_id {
     DIM_LATENT, DIM_MLA_LORA, DIM_MLA_NOPE, DIM_MLA_V,
     DIM_MLA_KV, /* lora + rope */
     DIM_MLA_Q,  /* n_head * (nope + rope) */
-    DIM_MLA_O   /* n_head * v */
+    DIM_MLA_O,  /* n_head * v */
+    DIM_MLA_Q_LORA,
+    DIM_MLA_KV_B /* n_head * (nope + v) */
 } dim_id;
 
 typedef enum bind_flag {
