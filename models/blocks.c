@@ -140,6 +140,18 @@ static void gated(run *r, decoder *d, const weight *gate, const float *gate_b, c
     op_matmul(r, d->y, down, down_b, d->gate);
 }
 
+/* d->y = down(act(up h) / scales). */
+static void divided(run *r, decoder *d, const layer_weights *L, int64_t ff, glu act)
+{
+    job up = {&L->up, L->up_b, d->up};
+    run_mark mark = run_mark_at(r);
+    float *wide = run_tokens(r, ff);
+    op_matmul_glu(r, &up, NULL, act, d->h);
+    op_div_vector(r, wide, d->up, L->act_scales, ff);
+    op_matmul(r, d->y, &L->down, L->down_b, wide);
+    run_release(r, mark);
+}
+
 void block_ffn(run *r, decoder *d, uint32_t il, glu act)
 {
     const layer_weights *L = &r->m->layers[il];
@@ -149,6 +161,8 @@ void block_ffn(run *r, decoder *d, uint32_t il, glu act)
         gated(r, d, &gate, NULL, &up, NULL, &L->down, L->down_b, act);
     } else if (L->gate.data) {
         gated(r, d, &L->gate, L->gate_b, &L->up, L->up_b, &L->down, L->down_b, act);
+    } else if (L->act_scales) {
+        divided(r, d, L, ff, act);
     } else {
         gated(r, d, &L->up, L->up_b, NULL, NULL, &L->down, L->down_b, act);
     }

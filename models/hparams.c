@@ -44,6 +44,13 @@ tawny_status model_opt_bool(const model *m, const char *key, bool *out, tawny_er
     return gguf_opt_bool(m->file, full_key(m, key, k), out, err);
 }
 
+tawny_status model_get_bool(const model *m, const char *key, bool *out, tawny_error *err)
+{
+    char k[KEY];
+    if (!gguf_find(m->file, full_key(m, key, k))) return err_set(err, TAWNY_E_FORMAT, "%s: %s is missing", gguf_path(m->file), k);
+    return gguf_opt_bool(m->file, k, out, err);
+}
+
 tawny_status model_opt_per_layer(const model *m, const char *key, uint32_t max, const uint32_t *fallback, uint32_t *out,
                                  tawny_error *err)
 {

@@ -143,6 +143,21 @@ tawny_status load_needs_experts(const model *m, tawny_error *err)
     return err_set(err, TAWNY_E_FORMAT, "%s: %s.expert_count is missing or 0", gguf_path(m->file), m->arch_name);
 }
 
+static bool has_tensor(const model *m, uint32_t il, const char *name)
+{
+    char whole[GGUF_MAX_NAME + 32];
+    snprintf(whole, sizeof whole, "blk.%u.%s", il, name);
+    return gguf_tensor_find(m->file, whole) != NULL;
+}
+
+tawny_status load_together(const model *m, const char *a, const char *b, tawny_error *err)
+{
+    for (uint32_t i = 0; i < m->hp.n_layer; i++)
+        if (has_tensor(m, i, a) != has_tensor(m, i, b))
+            return err_set(err, TAWNY_E_FORMAT, "%s: tensor blk.%u.%s is missing", gguf_path(m->file), i, has_tensor(m, i, a) ? b : a);
+    return TAWNY_OK;
+}
+
 void load_expert_width(model *m)
 {
     char key[160];

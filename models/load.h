@@ -34,6 +34,9 @@ tawny_status load_leading_dense(model *m, tawny_error *err);
 /* expert_gating_func, or `fallback` (MOE_GATING_...) where the key is missing or 0. */
 tawny_status load_gating(model *m, uint32_t fallback, tawny_error *err);
 
+/* Fails by name where a layer has one of two tensors ("attn_norm.bias") without the other. */
+tawny_status load_together(const model *m, const char *a, const char *b, tawny_error *err);
+
 /* Experts without a width of their own share the feed-forward length. */
 void load_expert_width(model *m);
 

@@ -114,6 +114,7 @@ typedef struct layer_weights {
     weight gate, up, down;
     weight gate_up; /* both in one: the rows of gate, then those of up */
     const float *gate_b, *up_b, *down_b;
+    const float *act_scales; /* [n_ff]: what an activation without a gate is divided by (AWQ) */
     weight router;
     const float *router_b, *expert_bias;
     weight gate_exps, up_exps, down_exps, gate_up_exps;
@@ -241,6 +242,7 @@ tawny_status model_opt_u32(const model *m, const char *key, uint32_t min, uint32
 tawny_status model_get_f32(const model *m, const char *key, float min, float max, float *out, tawny_error *err);
 tawny_status model_opt_f32(const model *m, const char *key, float min, float max, float *out, tawny_error *err);
 tawny_status model_opt_bool(const model *m, const char *key, bool *out, tawny_error *err);
+tawny_status model_get_bool(const model *m, const char *key, bool *out, tawny_error *err);
 /* A value a layer (a scalar, or an array), or fallback[] where the key is missing (NULL: that is an error). */
 tawny_status model_opt_per_layer(const model *m, const char *key, uint32_t max, const uint32_t *fallback, uint32_t *out, tawny_error *err);
 

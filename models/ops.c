@@ -124,6 +124,13 @@ void op_mul_vector(run *r, float *y, const float *a, const float *w, int64_t dim
     run_tokens_done(r);
 }
 
+void op_div_vector(run *r, float *y, const float *a, const float *w, int64_t dim)
+{
+    EACH_TOKEN(r, t)
+        for (int64_t i = 0; i < dim; i++) y[t * dim + i] = a[t * dim + i] / w[i];
+    run_tokens_done(r);
+}
+
 void op_clamp(run *r, float *y, const float *a, float limit, int64_t dim)
 {
     EACH_TOKEN(r, t)

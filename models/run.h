@@ -142,6 +142,7 @@ void op_add(run *r, float *y, const float *a, const float *b, int64_t dim); /* y
 /* y += a * sigmoid(w . h), y a token buffer */
 void op_add_gated(run *r, float *y, const float *a, const float *w, const float *h, int64_t dim);
 void op_mul_vector(run *r, float *y, const float *a, const float *w, int64_t dim); /* y = a * w, w [dim] */
+void op_div_vector(run *r, float *y, const float *a, const float *w, int64_t dim); /* y = a / w, w [dim] */
 void op_clamp(run *r, float *y, const float *a, float limit, int64_t dim);         /* to -limit .. limit */
 void op_scale(run *r, float *y, const float *a, float s, int64_t dim);
 void op_copy(run *r, float *y, const float *a, int64_t dim); /* y a token buffer */
