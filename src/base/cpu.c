@@ -51,10 +51,18 @@ static void detect_name(cpu_info *c)
     snprintf(c->name, sizeof c->name, "%s", p);
 }
 
-static size_t cache_bytes(int which)
+/* The size of cache `index` (0: L1 data, 2: L2, 3: L3) as the kernel knows it, else as the C library does, which
+ * counts the L3 of all CCDs together on some CPUs. */
+static size_t cache_bytes(int index, int which)
 {
-    long n = sysconf(which);
-    return n > 0 ? (size_t)n : 0;
+    char path[80], unit = 0;
+    size_t kib = 0;
+    snprintf(path, sizeof path, "/sys/devices/system/cpu/cpu0/cache/index%d/size", index);
+    FILE *f = fopen(path, "re");
+    if (f && (fscanf(f, "%zu%c", &kib, &unit) != 2 || unit != 'K')) kib = 0;
+    if (f) fclose(f);
+    long n = kib ? 0 : sysconf(which);
+    return kib ? kib * 1024 : n > 0 ? (size_t)n : 0;
 }
 
 const cpu_info *cpu_get(void)
@@ -65,9 +73,9 @@ const cpu_info *cpu_get(void)
         cpu_info c = {0};
         detect_isa(&c);
         detect_name(&c);
-        c.l1d = cache_bytes(_SC_LEVEL1_DCACHE_SIZE);
-        c.l2 = cache_bytes(_SC_LEVEL2_CACHE_SIZE);
-        c.l3 = cache_bytes(_SC_LEVEL3_CACHE_SIZE);
+        c.l1d = cache_bytes(0, _SC_LEVEL1_DCACHE_SIZE);
+        c.l2 = cache_bytes(2, _SC_LEVEL2_CACHE_SIZE);
+        c.l3 = cache_bytes(3, _SC_LEVEL3_CACHE_SIZE);
         info = c;
         __atomic_store_n(&ready, 1, __ATOMIC_RELEASE);
     }
@@ -86,6 +94,8 @@ static int sys_number(int cpu, const char *what)
     fclose(f);
     return v;
 }
+
+int cpu_l3(int cpu) { return sys_number(cpu, "cache/index3/shared_cpu_list"); }
 
 typedef struct place {
     int sibling; /* 0: the first thread of its core, 1: a further one */
@@ -110,7 +120,7 @@ int cpu_order(int *cpus, int max, int *cores)
     if (sched_getaffinity(0, sizeof set, &set) != 0) return 0;
     for (int cpu = 0; cpu < CPU_MAX && cpu < CPU_SETSIZE; cpu++) {
         if (!CPU_ISSET((size_t)cpu, &set)) continue;
-        int first = sys_number(cpu, "topology/thread_siblings_list"), l3 = sys_number(cpu, "cache/index3/shared_cpu_list");
+        int first = sys_number(cpu, "topology/thread_siblings_list"), l3 = cpu_l3(cpu);
         places[n] = (place){0, l3, first < 0 ? cpu : first, cpu};
         for (int i = 0; i < n; i++) places[n].sibling |= places[i].core == places[n].core;
         *cores += !places[n].sibling;

@@ -24,4 +24,7 @@ enum { CPU_MAX = 1024 };
  * returns how many; *cores gets the number of physical cores among them. */
 int cpu_order(int *cpus, int max, int *cores);
 
+/* Which CPUs share a last-level cache (a CCD): equal numbers for those that do, -1 where unknown. */
+int cpu_l3(int cpu);
+
 #endif
