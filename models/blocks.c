@@ -183,6 +183,7 @@ const float *block_feed_forward(run *r, decoder *d, uint32_t il, glu act)
         op_add_gated(r, d->t, d->y, L->router_sh, d->h, dim);
     else if (L->gate_sh.data)
         op_add(r, d->t, d->t, d->y, dim);
+    if (L->gate_sh.data && r->m->hp.moe_scale != 1) op_scale(r, d->t, d->t, r->m->hp.moe_scale, dim);
     return d->t;
 }
 

@@ -1,5 +1,6 @@
-/* GLM 4: glm4 (dense, norms before and after each block, gate and up in one matrix) and glm4moe (experts beside
- * shared ones after leading dense layers). With sections RoPE turns halves, whatever it turned without. */
+/* GLM: chatglm (2 to 4: gate and up in one matrix, RoPE on part of a head), glm4 (the same with norms after each block
+ * too) and glm4moe (experts beside shared ones after leading dense layers). With sections RoPE turns halves in the last
+ * two, whatever it turned without. */
 #include <string.h>
 
 #include "archs.h"
@@ -14,6 +15,8 @@ static void forward(run *r)
 }
 
 static const binding bindings_glm4[] = {BIND_ENDS, BIND_PRE_NORMS, BIND_POST_NORMS, BIND_ATTN, BIND_FFN_FUSED, {0}};
+
+static const binding bindings_chatglm[] = {BIND_ENDS, BIND_PRE_NORMS, BIND_ATTN, BIND_FFN_FUSED, {0}};
 
 static const binding bindings_glm4moe[] = {
     BIND_ENDS,
@@ -54,5 +57,12 @@ static tawny_status load_glm4moe(model *m, tawny_error *err)
     return TAWNY_OK;
 }
 
+static tawny_status load_chatglm(model *m, tawny_error *err)
+{
+    m->hp.rope_style = ROPE_NORM;
+    return load_rms_eps(m, err);
+}
+
+const arch arch_chatglm = {.name = "chatglm", .load = load_chatglm, .bindings = bindings_chatglm, .forward = forward};
 const arch arch_glm4 = {.name = "glm4", .load = load_glm4, .bindings = bindings_glm4, .forward = forward};
 const arch arch_glm4moe = {.name = "glm4moe", .load = load_glm4moe, .bindings = bindings_glm4moe, .forward = forward};

@@ -137,14 +137,15 @@ static tawny_status load_rope(model *m, tawny_error *err)
         return err_set(err, TAWNY_E_FORMAT, "%s: %s.rope.dimension_count %u is odd", gguf_path(m->file), m->arch_name, r->n_rot);
     if (factor != 0 && !gguf_str_eq(type, "none")) r->scale = 1 / factor;
     if (gguf_str_eq(type, "yarn")) {
-        float log_mul = 0;
+        float log_mul = 0, attn_factor = 1;
         r->ext_factor = 1;
         TRY(model_opt_f32(m, "rope.scaling.yarn_ext_factor", -1e6f, 1e6f, &r->ext_factor, err));
-        TRY(model_opt_f32(m, "rope.scaling.yarn_attn_factor", 1e-6f, 1e6f, &r->attn_factor, err));
+        TRY(model_opt_f32(m, "rope.scaling.yarn_attn_factor", 1e-6f, 1e6f, &attn_factor, err));
         TRY(model_opt_f32(m, "rope.scaling.yarn_beta_fast", 1e-6f, 1e6f, &r->beta_fast, err));
         TRY(model_opt_f32(m, "rope.scaling.yarn_beta_slow", 1e-6f, 1e6f, &r->beta_slow, err));
         TRY(model_opt_f32(m, "rope.scaling.yarn_log_multiplier", -1e6f, 1e6f, &log_mul, err));
         if (r->ext_factor < 0) r->ext_factor = 1;
+        if (r->ext_factor == 0) r->attn_factor *= attn_factor; /* otherwise YaRN's own magnitude takes its place */
         /* The part of YaRN's magnitude that the attention scale takes (mscale_all_dim). */
         if (log_mul != 0 && r->scale < 1) r->attn_factor /= (float)(1 + 0.1 * (double)log_mul * d_log(1 / (double)r->scale));
     }
@@ -234,7 +235,7 @@ tawny_status hparams_load(model *m, tawny_error *err)
     hp->layer = arena_array(m->mem, hp->n_layer, sizeof *hp->layer);
     m->layers = arena_array(m->mem, hp->n_layer, sizeof *m->layers);
     if (!hp->layer || !m->layers) return err_nomem(err);
-    hp->embd_scale = hp->residual_scale = hp->logit_scale = 1;
+    hp->embd_scale = hp->residual_scale = hp->logit_scale = hp->moe_scale = 1;
     hp->causal = true;
     hp->norm_eps = 1e-5f;
     TRY(load_heads(m, err));

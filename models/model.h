@@ -89,6 +89,7 @@ typedef struct hparams {
     float attn_softcap, final_softcap;             /* 0: none */
     float attn_temp_scale, attn_temp_floor, attn_temp_offset; /* q *= ln(floor((pos + offset) / floor) + 1) * scale + 1; 0: none */
     float expert_scale;
+    float moe_scale; /* of the experts' and the shared expert's sum */
     bool expert_norm;     /* weights of the chosen experts are made to sum to 1 */
     bool expert_weigh_input; /* the weights multiply the experts' input, not their output */
     uint32_t expert_gating; /* MOE_... in blocks.h */
