@@ -60,19 +60,9 @@ static const binding bindings[] = {
 /* A number for all layers or an array of one for each; the keys have no prefix. */
 static tawny_status parameter(model *m, const char *key, int which, tawny_error *err)
 {
-    hparams *hp = &m->hp;
-    const gguf_kv *kv = gguf_find(m->file, key);
-    gguf_array a = {0};
-    float v = 0;
-    if (kv && kv->type == GGUF_ARR) {
-        TRY(gguf_get_array(m->file, key, GGUF_F32, &a, err));
-        if (a.n < hp->n_layer)
-            return err_set(err, TAWNY_E_FORMAT, "%s: %s has %llu elements for %u layers", gguf_path(m->file), key,
-                           (unsigned long long)a.n, hp->n_layer);
-    } else {
-        TRY(gguf_get_f32(m->file, key, -1e6f, 1e6f, &v, err));
-    }
-    for (uint32_t i = 0; i < hp->n_layer; i++) hp->layer[i].act[which] = a.n ? (float)gguf_array_f64(&a, i) : v;
+    float v[MODEL_MAX_LAYERS];
+    TRY(model_f32_per_layer(m, key, -1e6f, 1e6f, NULL, v, err));
+    for (uint32_t i = 0; i < m->hp.n_layer; i++) m->hp.layer[i].act[which] = v[i];
     return TAWNY_OK;
 }
 

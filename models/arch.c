@@ -35,6 +35,16 @@ static const char *nearest(const char *name)
     return best;
 }
 
+/* Factors of the frequencies are as many as the full layers turn pairs; windowed ones must not need more. */
+static tawny_status check_factors(const model *m, tawny_error *err)
+{
+    const rope_hp *r = m->hp.rope;
+    if (r[1].no_factors || r[1].n_rot <= r[0].n_rot || (!m->rope_freqs[0] && !m->rope_freqs[1])) return TAWNY_OK;
+    return err_set(err, TAWNY_E_UNSUPPORTED,
+                   "%s: %s.rope.dimension_count_swa %u is more than the %u that the file has factors for", gguf_path(m->file),
+                   m->arch_name, r[1].n_rot, r[0].n_rot);
+}
+
 static void count(model *m)
 {
     for (size_t i = 0; i < gguf_tensor_count(m->file); i++) {
@@ -58,6 +68,7 @@ tawny_status model_load(model *m, tawny_error *err)
     TRY(hparams_load(m, err));
     if (m->arch->load) TRY(m->arch->load(m, err));
     TRY(model_bind(m, m->arch->bindings, err));
+    TRY(check_factors(m, err));
     TRY(model_check_known(m, err));
     if (!m->output.data) m->output = m->tok_embd; /* tied embeddings */
     count(m);

@@ -49,6 +49,7 @@ static uint64_t dim_value(const model *m, uint32_t il, dim_id d)
     case DIM_HEADS: return l->n_head;
     case DIM_HEADS_KV: return l->n_head_kv;
     case DIM_ROT_HALF: return hp->rope[0].n_rot / 2;
+    case DIM_ROT_MOST_HALF: return (hp->rope[0].n_rot > hp->rope[1].n_rot ? hp->rope[0] : hp->rope[1]).n_rot / 2;
     case DIM_PLE: return hp->n_ple;
     case DIM_PLE_ALL: return (uint64_t)hp->n_ple * hp->n_layer;
     case DIM_STREAMS: return hp->n_streams;
@@ -156,43 +157,52 @@ static tawny_status bind_vector(model *m, const gguf_tensor *t, const float **v,
     return TAWNY_OK;
 }
 
-static bool applies(const model *m, const binding *b, uint32_t il)
+/* Whether a layer is of the kind that has such a tensor. */
+static bool belongs(const model *m, const binding *b, uint32_t il)
 {
-    const layer_weights *L = &m->layers[il];
-    bool moe = m->hp.layer[il].moe;
-    if ((b->flags & BIND_DENSE) && moe) return false;
-    if ((b->flags & BIND_MOE) && !moe) return false;
-    if ((b->flags & BIND_SHEXP) && (!moe || !m->hp.n_ff_shexp)) return false;
     const layer_hp *l = &m->hp.layer[il];
+    if ((b->flags & BIND_DENSE) && l->moe) return false;
+    if ((b->flags & BIND_MOE) && !l->moe) return false;
+    if ((b->flags & BIND_SHEXP) && (!l->moe || !m->hp.n_ff_shexp)) return false;
     if ((b->flags & BIND_RECURRENT) && !l->state && !l->conv_state) return false;
     if ((b->flags & BIND_ATTENTION) && !l->n_head_kv) return false;
     if ((b->flags & BIND_FF) && !l->n_ff) return false;
-    if ((b->flags & BIND_SPLIT_QKV) && L->wqkv.data) return false;
-    if ((b->flags & BIND_WITH_QKV) && !L->wqkv.data) return false;
-    if ((b->flags & BIND_SPLIT_EXPS) && L->gate_up_exps.data) return false;
-    if ((b->flags & BIND_OWN_KV) && m->hp.layer[il].kv_shared) return false;
     return true;
 }
 
-/* The tensor of a binding, marked as known even where it is not needed; its name in name[]. */
-static const gguf_tensor *find(model *m, const binding *b, uint32_t il, char name[BIND_NAME])
+/* Whether another form of the same, or another layer's, is used in its place. */
+static bool superseded(const model *m, const binding *b, uint32_t il)
+{
+    const layer_weights *L = &m->layers[il];
+    if ((b->flags & BIND_SPLIT_QKV) && L->wqkv.data) return true;
+    if ((b->flags & BIND_WITH_QKV) && !L->wqkv.data) return true;
+    if ((b->flags & BIND_SPLIT_EXPS) && L->gate_up_exps.data) return true;
+    return (b->flags & BIND_OWN_KV) && m->hp.layer[il].kv_shared;
+}
+
+/* The tensor of a binding; its name in name[]. */
+static const gguf_tensor *find(const model *m, const binding *b, uint32_t il, char name[BIND_NAME])
 {
     if (b->flags & BIND_GLOBAL)
         snprintf(name, BIND_NAME, "%s", b->name);
     else
         snprintf(name, BIND_NAME, "blk.%u.%s", il, b->name);
-    const gguf_tensor *t = gguf_tensor_find(m->file, name);
-    if (t) mark_known(m, t);
-    return t;
+    return gguf_tensor_find(m->file, name);
 }
 
 static tawny_status bind_one(model *m, const binding *b, uint32_t il, void *base, tawny_error *err)
 {
     char name[BIND_NAME];
     const gguf_tensor *t = find(m, b, il, name);
-    if (!(b->flags & BIND_GLOBAL) && !applies(m, b, il)) return TAWNY_OK;
+    if (!(b->flags & BIND_GLOBAL)) {
+        /* A tensor that its layer has no use for contradicts the metadata: it stays unknown. */
+        if (!belongs(m, b, il)) return TAWNY_OK;
+        if (t && superseded(m, b, il)) mark_known(m, t);
+        if (superseded(m, b, il)) return TAWNY_OK;
+    }
     if (!t && (b->flags & BIND_OPTIONAL)) return TAWNY_OK;
     if (!t) return err_set(err, TAWNY_E_FORMAT, "%s: tensor %s is missing", gguf_path(m->file), name);
+    mark_known(m, t);
     TRY(check_shape(m, t, b, il, err));
     void *slot = (char *)base + b->offset;
     return b->flags & BIND_VECTOR ? bind_vector(m, t, slot, err) : bind_weight(m, t, slot, err);
@@ -230,7 +240,8 @@ tawny_status model_check_known(const model *m, tawny_error *err)
         const gguf_tensor *t = gguf_tensor_at(m->file, i);
         if (!m->known[i] && !may_be_left_out(m, t->name))
             return err_set(err, TAWNY_E_UNSUPPORTED,
-                           "%s: tensor %s is not known to architecture %s, and without it the numbers would be wrong",
+                           "%s: tensor %s has no place in architecture %s with this metadata, and without it the "
+                           "numbers would be wrong",
                            gguf_path(m->file), t->name, m->arch_name);
     }
     return TAWNY_OK;

@@ -10,6 +10,12 @@
     BIND_GW(output, "output.weight", BIND_OPTIONAL, DIM_EMBD, DIM_VOCAB), \
     BIND_GV(output_norm, "output_norm.weight", 0, DIM_EMBD)
 
+/* The same where the output matrix must be there. */
+#define BIND_ENDS_UNTIED                                            \
+    BIND_GW(tok_embd, "token_embd.weight", 0, DIM_EMBD, DIM_VOCAB), \
+    BIND_GW(output, "output.weight", 0, DIM_EMBD, DIM_VOCAB),       \
+    BIND_GV(output_norm, "output_norm.weight", 0, DIM_EMBD)
+
 /* Factors of the frequencies: for all contexts, or for long and short ones. */
 #define BIND_ROPE_FACTORS                                                                   \
     BIND_GV(rope_freqs[0], "rope_freqs.weight", BIND_OPTIONAL, DIM_ROT_HALF),               \
@@ -25,6 +31,12 @@
     BIND_V(bq, "attn_q.bias", BIND_OPTIONAL, DIM_Q),                                        \
     BIND_V(bk, "attn_k.bias", BIND_OPTIONAL, DIM_K),                                        \
     BIND_V(bv, "attn_v.bias", BIND_OPTIONAL, DIM_V)
+
+#define BIND_QKV_PLAIN                                                                      \
+    BIND_W(wqkv, "attn_qkv.weight", BIND_OPTIONAL, DIM_EMBD, DIM_QKV),                      \
+    BIND_W(wq, "attn_q.weight", BIND_SPLIT_QKV, DIM_EMBD, DIM_Q),                           \
+    BIND_W(wk, "attn_k.weight", BIND_SPLIT_QKV, DIM_EMBD, DIM_K),                           \
+    BIND_W(wv, "attn_v.weight", BIND_SPLIT_QKV, DIM_EMBD, DIM_V)
 
 #define BIND_ATTN                                                                           \
     BIND_QKV,                                                                               \
@@ -69,6 +81,11 @@
     BIND_W(gate, "ffn_gate.weight", BIND_DENSE, DIM_EMBD, DIM_FF),                          \
     BIND_V(gate_b, "ffn_gate.bias", BIND_DENSE | BIND_OPTIONAL, DIM_FF),                    \
     BIND_FFN_UNGATED
+
+#define BIND_FFN_PLAIN                                                                      \
+    BIND_W(gate, "ffn_gate.weight", BIND_DENSE, DIM_EMBD, DIM_FF),                          \
+    BIND_W(up, "ffn_up.weight", BIND_DENSE, DIM_EMBD, DIM_FF),                              \
+    BIND_W(down, "ffn_down.weight", BIND_DENSE, DIM_FF, DIM_EMBD)
 
 #define BIND_FFN_UNGATED                                                                    \
     BIND_W(up, "ffn_up.weight", BIND_DENSE, DIM_EMBD, DIM_FF),                              \

@@ -107,6 +107,28 @@ static const float *values(run *r, decoder *d, uint32_t il, const attn_block *a)
     return d->vr;
 }
 
+/* d->attn under sigmoid(gate h): a number of its own for each, or for each head. */
+static const float *gated_heads(run *r, decoder *d, uint32_t il)
+{
+    const weight *w = &r->m->layers[il].attn_gate;
+    size_t n = (size_t)dim_o(&r->m->hp.layer[il]), rows = (size_t)w->rows, each = n / rows;
+    float *gate = run_rows(r, w->rows), *s = run_tokens(r, w->rows), *y = run_tokens(r, (int64_t)n);
+    op_matmul(r, gate, w, NULL, d->h);
+    int from, to;
+    run_share(r, r->n, &from, &to);
+    for (int t = from; t < to; t++) {
+        const float *x = d->attn + (size_t)t * n, *g = s + (size_t)t * rows;
+        simd.sigmoid(s + (size_t)t * rows, gate + (size_t)t * rows, rows);
+        if (each == 1)
+            simd.mul(y + (size_t)t * n, x, g, n);
+        else
+            for (size_t i = 0; i < rows; i++) simd.scale(y + (size_t)t * n + i * each, x + i * each, g[i], each);
+    }
+    run_tokens_done(r);
+    run_probe_at(r, "attn_gated", (int)il, y, r->n, (int64_t)n);
+    return y;
+}
+
 void block_attention(run *r, decoder *d, uint32_t il, const attn_block *a)
 {
     const layer_weights *L = &r->m->layers[il];
@@ -126,17 +148,18 @@ void block_attention(run *r, decoder *d, uint32_t il, const attn_block *a)
     }
     op_attention(r, il, d->attn, d->qr, &(attn_spec){a->scale, a->softcap, L->sinks, L->slopes});
     run_probe_at(r, "attn", (int)il, d->attn, r->n, dim_o(l));
-    op_matmul(r, d->y, &L->wo, L->bo, d->attn);
+    run_mark mark = run_mark_at(r);
+    op_matmul(r, d->y, &L->wo, L->bo, L->attn_gate.data ? gated_heads(r, d, il) : d->attn);
+    run_release(r, mark);
     run_probe_at(r, "attn_out", (int)il, d->y, r->n, r->m->hp.n_embd);
 }
 
-/* d->y = down(act(gate h) * up h). */
-static void gated(run *r, decoder *d, const weight *gate, const float *gate_b, const weight *up, const float *up_b,
-                  const weight *down,
-                  const float *down_b, glu act)
+/* d->y = down(act(gate h) * up h), under the layer's limit. */
+static void gated(run *r, decoder *d, uint32_t il, const weight *gate, const float *gate_b, const weight *up,
+                  const float *up_b, const weight *down, const float *down_b, glu act)
 {
     job g = {gate, gate_b, d->gate}, u = {up, up_b, d->up};
-    op_matmul_glu(r, &g, up ? &u : NULL, act, d->h);
+    op_matmul_glu_limited(r, &g, up ? &u : NULL, act, r->m->hp.layer[il].limit_ff, d->h);
     op_matmul(r, d->y, down, down_b, d->gate);
 }
 
@@ -158,13 +181,13 @@ void block_ffn(run *r, decoder *d, uint32_t il, glu act)
     int64_t ff = r->m->hp.layer[il].n_ff;
     if (L->gate_up.data) {
         weight gate = rows_of(&L->gate_up, 0, ff), up = rows_of(&L->gate_up, ff, ff);
-        gated(r, d, &gate, NULL, &up, NULL, &L->down, L->down_b, act);
+        gated(r, d, il, &gate, NULL, &up, NULL, &L->down, L->down_b, act);
     } else if (L->gate.data) {
-        gated(r, d, &L->gate, L->gate_b, &L->up, L->up_b, &L->down, L->down_b, act);
+        gated(r, d, il, &L->gate, L->gate_b, &L->up, L->up_b, &L->down, L->down_b, act);
     } else if (L->act_scales) {
         divided(r, d, L, ff, act);
     } else {
-        gated(r, d, &L->up, L->up_b, NULL, NULL, &L->down, L->down_b, act);
+        gated(r, d, il, &L->up, L->up_b, NULL, NULL, &L->down, L->down_b, act);
     }
     run_probe_at(r, "ffn_out", (int)il, d->y, r->n, r->m->hp.n_embd);
 }
@@ -177,7 +200,7 @@ const float *block_feed_forward(run *r, decoder *d, uint32_t il, glu act)
         block_ffn(r, d, il, act);
         return d->y;
     }
-    if (L->gate_sh.data) gated(r, d, &L->gate_sh, NULL, &L->up_sh, NULL, &L->down_sh, NULL, act);
+    if (L->gate_sh.data) gated(r, d, il, &L->gate_sh, NULL, &L->up_sh, NULL, &L->down_sh, NULL, act);
     block_moe(r, il, d->t, d->h, act);
     if (L->gate_sh.data && L->router_sh)
         op_add_gated(r, d->t, d->y, L->router_sh, d->h, dim);

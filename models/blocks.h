@@ -40,8 +40,8 @@ typedef struct attn_block {
 } attn_block;
 
 /* d->attn = attention of layer il over d->h: projections (split or fused) with biases, norms, RoPE, cache, sinks;
- * d->y = output projection. A layer that shares another's cache has queries alone; one without attn_v takes k for
- * v. */
+ * d->y = output projection, of what a gate leaves where the layer has one (attn_gate). A layer that
+ * shares another's cache has queries alone; one without attn_v takes k for v. */
 void block_attention(run *r, decoder *d, uint32_t il, const attn_block *a);
 
 /* d->y = down(act(gate h) * up h), over d->h; without a gate: down(act(up h)). */

@@ -2,7 +2,6 @@
  * by the last layers, experts beside the dense product in layers that have them, embeddings a layer, a scale a
  * layer. */
 #include <math.h>
-#include <stdio.h>
 
 #include "archs.h"
 #include "load.h"
@@ -122,19 +121,14 @@ static tawny_status load(model *m, tawny_error *err)
     hp->embd_scale = sqrtf((float)hp->n_embd);
     hp->attn_scale = 1;
     hp->final_softcap = 30;
-    hp->expert_norm = true;
-    hp->expert_scale = 1;
+    load_normed_weights(m);
     TRY(load_rms_eps(m, err));
     TRY(model_opt_f32(m, "final_logit_softcapping", 0, 1e6f, &hp->final_softcap, err));
     TRY(model_get_u32(m, "embedding_length_per_layer_input", 0, 1 << 16, &hp->n_ple, err));
     TRY(load_heads(m, err));
     bool full = false;
-    for (uint32_t i = 0; i < hp->n_layer; i++) {
-        char name[64];
-        snprintf(name, sizeof name, "blk.%u.ffn_gate_inp.weight", i);
-        hp->layer[i].moe = hp->n_expert && gguf_tensor_find(m->file, name);
-        full = full || !hp->layer[i].rope;
-    }
+    load_routed_layers(m);
+    for (uint32_t i = 0; i < hp->n_layer; i++) full = full || !hp->layer[i].rope;
     if (hp->n_ple) TRY(model_bind(m, bindings_ple, err));
     return full ? model_bind(m, bindings_factors, err) : TAWNY_OK;
 }

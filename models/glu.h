@@ -4,6 +4,11 @@
 
 #include "run.h"
 
+static inline void glu_relu(float *y, const float *x, size_t n)
+{
+    for (size_t i = 0; i < n; i++) y[i] = x[i] > 0 ? x[i] : 0;
+}
+
 static inline void glu_relu2(float *y, const float *x, size_t n)
 {
     for (size_t i = 0; i < n; i++) {
@@ -30,8 +35,19 @@ static inline void act_apply(glu act, float *y, const float *x, size_t n)
     case GLU_SILU: simd.silu(y, x, n); break;
     case GLU_GELU: simd.gelu(y, x, n); break;
     case GLU_GELU_TANH: simd.gelu_tanh(y, x, n); break;
+    case GLU_RELU: glu_relu(y, x, n); break;
     case GLU_RELU2: glu_relu2(y, x, n); break;
     case GLU_SWIGLU_OAI: break; /* there is none without up */
+    }
+}
+
+/* SwiGLU with silu(gate) <= limit and |up| <= limit. */
+static inline void glu_silu_limited(float *y, const float *gate, const float *up, float limit, size_t n)
+{
+    simd.silu(y, gate, n);
+    for (size_t i = 0; i < n; i++) {
+        float g = y[i] > limit ? limit : y[i], u = up[i] > limit ? limit : up[i] < -limit ? -limit : up[i];
+        y[i] = g * u;
     }
 }
 
@@ -43,6 +59,10 @@ static inline void glu_apply(glu act, float *y, const float *gate, const float *
     case GLU_SILU: simd.silu_mul(y, gate, up, n); break;
     case GLU_GELU: simd.gelu_mul(y, gate, up, n); break;
     case GLU_GELU_TANH: simd.gelu_tanh_mul(y, gate, up, n); break;
+    case GLU_RELU:
+        glu_relu(y, gate, n);
+        simd.mul(y, y, up, n);
+        break;
     case GLU_RELU2:
         glu_relu2(y, gate, n);
         simd.mul(y, y, up, n);

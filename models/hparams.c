@@ -63,6 +63,29 @@ tawny_status model_opt_per_layer(const model *m, const char *key, uint32_t max, 
     return gguf_get_u32_per_layer(m->file, k, m->hp.n_layer, 0, max, out, err);
 }
 
+tawny_status model_f32_per_layer(const model *m, const char *key, float min, float max, const float *fallback,
+                                 float *out, tawny_error *err)
+{
+    const gguf_kv *kv = gguf_find(m->file, key);
+    gguf_array a = {0};
+    float all = fallback ? *fallback : 0;
+    if (kv && kv->type == GGUF_ARR) {
+        TRY(gguf_get_array(m->file, key, GGUF_F32, &a, err));
+        if (a.n < m->hp.n_layer)
+            return err_set(err, TAWNY_E_FORMAT, "%s: %s has %llu elements for %u layers", gguf_path(m->file), key,
+                           (unsigned long long)a.n, m->hp.n_layer);
+    } else if (kv || !fallback) {
+        TRY(gguf_get_f32(m->file, key, min, max, &all, err));
+    }
+    for (uint32_t i = 0; i < m->hp.n_layer; i++) {
+        out[i] = a.n ? (float)gguf_array_f64(&a, i) : all;
+        if (!(out[i] >= min && out[i] <= max))
+            return err_set(err, TAWNY_E_FORMAT, "%s: %s is %g in layer %u; expected %g to %g", gguf_path(m->file), key,
+                           (double)out[i], i, (double)min, (double)max);
+    }
+    return TAWNY_OK;
+}
+
 /* A layer without attention, or an error where the architecture has none such. */
 static tawny_status no_attention(const model *m, uint32_t i, layer_hp *l, const char *key, tawny_error *err)
 {
@@ -186,9 +209,19 @@ static tawny_status load_expert_groups(model *m, tawny_error *err)
     return TAWNY_OK;
 }
 
+/* Whether the architecture has experts at all; in others an expert_count says nothing (some write 1). */
+static bool knows_experts(const arch *a)
+{
+    for (const binding *b = a->bindings; b->name; b++)
+        for (int i = 0; i < 3; i++)
+            if (b->dims[i] == DIM_EXPERTS) return true;
+    return false;
+}
+
 static tawny_status load_experts(model *m, tawny_error *err)
 {
     hparams *hp = &m->hp;
+    if (!knows_experts(m->arch)) return TAWNY_OK;
     TRY(model_opt_u32(m, "expert_count", 0, MODEL_MAX_EXPERTS, &hp->n_expert, err));
     if (hp->n_expert == 0) return TAWNY_OK;
     uint32_t most = hp->n_expert < MODEL_MAX_USED ? hp->n_expert : MODEL_MAX_USED;
@@ -235,7 +268,8 @@ tawny_status hparams_load(model *m, tawny_error *err)
     hp->layer = arena_array(m->mem, hp->n_layer, sizeof *hp->layer);
     m->layers = arena_array(m->mem, hp->n_layer, sizeof *m->layers);
     if (!hp->layer || !m->layers) return err_nomem(err);
-    hp->embd_scale = hp->residual_scale = hp->logit_scale = hp->moe_scale = 1;
+    hp->embd_scale = hp->residual_scale = hp->logit_scale = 1;
+    hp->moe_scale = hp->attn_out_scale = 1;
     hp->causal = true;
     hp->norm_eps = 1e-5f;
     TRY(load_heads(m, err));

@@ -19,22 +19,22 @@ tawny_status load_layer_norm_eps(model *m, tawny_error *err)
 }
 
 /* Which layers have a window: the array, or the period. */
-static tawny_status windowed_layers(const model *m, uint32_t period, uint32_t *yes, tawny_error *err)
+static tawny_status windowed_layers(const model *m, uint32_t period, bool full_first, uint32_t *yes, tawny_error *err)
 {
     char key[160];
     snprintf(key, sizeof key, "%s.attention.sliding_window_pattern", m->arch_name);
     const gguf_kv *kv = gguf_find(m->file, key);
     if (kv && kv->type == GGUF_ARR) return gguf_get_u32_per_layer(m->file, key, m->hp.n_layer, 0, 1, yes, err);
     TRY(model_opt_u32(m, "attention.sliding_window_pattern", 0, MODEL_MAX_LAYERS, &period, err));
-    for (uint32_t i = 0; i < m->hp.n_layer; i++) yes[i] = period == 0 || i % period < period - 1;
+    for (uint32_t i = 0; i < m->hp.n_layer; i++) yes[i] = period == 0 || i % period != (full_first ? 0 : period - 1);
     return TAWNY_OK;
 }
 
-tawny_status load_windows(model *m, uint32_t window, uint32_t period, tawny_error *err)
+static tawny_status windows(model *m, uint32_t window, uint32_t period, bool full_first, tawny_error *err)
 {
     hparams *hp = &m->hp;
     uint32_t yes[MODEL_MAX_LAYERS], dk = 0, dv = 0;
-    TRY(windowed_layers(m, period, yes, err));
+    TRY(windowed_layers(m, period, full_first, yes, err));
     TRY(model_opt_u32(m, "attention.key_length_swa", 1, 1024, &dk, err));
     TRY(model_opt_u32(m, "attention.value_length_swa", 1, 1024, &dv, err));
     uint32_t head = dk ? dk : hp->layer[0].dk;
@@ -53,6 +53,26 @@ tawny_status load_windows(model *m, uint32_t window, uint32_t period, tawny_erro
         if (dv) l->dv = dv;
     }
     return TAWNY_OK;
+}
+
+tawny_status load_windows(model *m, uint32_t window, uint32_t period, tawny_error *err)
+{
+    return windows(m, window, period, false, err);
+}
+
+tawny_status load_windows_after_full(model *m, uint32_t window, uint32_t period, tawny_error *err)
+{
+    return windows(m, window, period, true, err);
+}
+
+tawny_status load_needs_pattern(const model *m, tawny_error *err)
+{
+    char key[160];
+    snprintf(key, sizeof key, "%s.attention.sliding_window_pattern", m->arch_name);
+    const gguf_kv *kv = gguf_find(m->file, key);
+    if (kv && kv->type == GGUF_ARR) return TAWNY_OK;
+    return err_set(err, TAWNY_E_FORMAT, "%s: %s is %s; expected an array of flags, one a layer", gguf_path(m->file),
+                   key, kv ? "no array" : "missing");
 }
 
 tawny_status load_shared_kv(model *m, uint32_t own, tawny_error *err)
@@ -128,12 +148,21 @@ tawny_status load_leading_dense(model *m, tawny_error *err)
     return TAWNY_OK;
 }
 
+static const uint32_t gating[] = {0, MOE_GATING_SOFTMAX, MOE_GATING_SIGMOID, MOE_GATING_SOFTMAX_CHOSEN};
+
 tawny_status load_gating(model *m, uint32_t fallback, tawny_error *err)
 {
-    static const uint32_t kind[] = {0, MOE_GATING_SOFTMAX, MOE_GATING_SIGMOID, MOE_GATING_SOFTMAX_CHOSEN};
     uint32_t f = 0;
     TRY(model_opt_u32(m, "expert_gating_func", 0, 3, &f, err));
-    m->hp.expert_gating = f ? kind[f] : fallback;
+    m->hp.expert_gating = f ? gating[f] : fallback;
+    return TAWNY_OK;
+}
+
+tawny_status load_needs_gating(model *m, tawny_error *err)
+{
+    uint32_t f = 0;
+    TRY(model_get_u32(m, "expert_gating_func", 1, 3, &f, err));
+    m->hp.expert_gating = gating[f];
     return TAWNY_OK;
 }
 
@@ -178,4 +207,27 @@ tawny_status load_deepseek_experts(model *m, tawny_error *err)
     if (!gguf_find(m->file, key)) return err_set(err, TAWNY_E_FORMAT, "%s: key %s is missing", gguf_path(m->file), key);
     hp->n_ff_shexp = hp->n_ff_exp * shared;
     return TAWNY_OK;
+}
+
+tawny_status load_needs_expert_width(const model *m, tawny_error *err)
+{
+    char key[160];
+    snprintf(key, sizeof key, "%s.expert_feed_forward_length", m->arch_name);
+    if (gguf_find(m->file, key) && m->hp.n_ff_exp) return TAWNY_OK;
+    return err_set(err, TAWNY_E_FORMAT, "%s: %s is missing or 0", gguf_path(m->file), key);
+}
+
+void load_routed_layers(model *m)
+{
+    for (uint32_t i = 0; i < m->hp.n_layer; i++) {
+        char name[64];
+        snprintf(name, sizeof name, "blk.%u.ffn_gate_inp.weight", i);
+        m->hp.layer[i].moe = m->hp.n_expert && gguf_tensor_find(m->file, name);
+    }
+}
+
+void load_normed_weights(model *m)
+{
+    m->hp.expert_norm = true;
+    m->hp.expert_scale = 1;
 }

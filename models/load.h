@@ -13,6 +13,11 @@ tawny_status load_layer_norm_eps(model *m, tawny_error *err);
  * period of 0: all. Layers with a window use rope[1], with rope.freq_base_swa, rope.dimension_count_swa,
  * and attention.key_length_swa and value_length_swa where given. */
 tawny_status load_windows(model *m, uint32_t window, uint32_t period, tawny_error *err);
+/* With the first of each period full instead of the last. */
+tawny_status load_windows_after_full(model *m, uint32_t window, uint32_t period, tawny_error *err);
+
+/* Fails by name where attention.sliding_window_pattern is not there, or is no array. */
+tawny_status load_needs_pattern(const model *m, tawny_error *err);
 
 /* Layers from `own` on read the keys and values of the last two before it, which are a windowed and a full one. */
 tawny_status load_shared_kv(model *m, uint32_t own, tawny_error *err);
@@ -37,12 +42,24 @@ tawny_status load_gating(model *m, uint32_t fallback, tawny_error *err);
 /* Fails by name where a layer has one of two tensors ("attn_norm.bias") without the other. */
 tawny_status load_together(const model *m, const char *a, const char *b, tawny_error *err);
 
+/* expert_gating_func, required. */
+tawny_status load_needs_gating(model *m, tawny_error *err);
+
 /* Experts without a width of their own share the feed-forward length. */
 void load_expert_width(model *m);
 
 /* What DeepSeek's mixtures have: leading dense layers, then experts of a width of their own, beside which
  * expert_shared_count of the same width take every token. */
 tawny_status load_deepseek_experts(model *m, tawny_error *err);
+
+/* Fails by name where expert_feed_forward_length is missing or 0. */
+tawny_status load_needs_expert_width(const model *m, tawny_error *err);
+
+/* Experts in the layers that have a router. */
+void load_routed_layers(model *m);
+
+/* Experts' weights are normed, and not scaled, whatever the metadata says. */
+void load_normed_weights(model *m);
 
 /* Fails by name where the model has no experts. */
 tawny_status load_needs_experts(const model *m, tawny_error *err);

@@ -151,6 +151,11 @@ void op_matmul_heads(run *r, float *y, const weight *w, const float *x)
 
 void op_matmul_glu(run *r, const job *gate, const job *up, glu act, const float *x)
 {
+    op_matmul_glu_limited(r, gate, up, act, 0, x);
+}
+
+void op_matmul_glu_limited(run *r, const job *gate, const job *up, glu act, float limit, const float *x)
+{
     run_mark mark = run_mark_at(r);
     job jobs[2] = {*gate};
     acts a;
@@ -166,7 +171,9 @@ void op_matmul_glu(run *r, const job *gate, const job *up, glu act, const float 
             if (up) job_unit(r, up, &a, row, n, space);
             for (int c = 0; c < r->n; c++) {
                 size_t at = (size_t)c * (size_t)rows + (size_t)row;
-                if (up)
+                if (up && limit > 0)
+                    glu_silu_limited(gate->y + at, gate->y + at, up->y + at, limit, (size_t)n);
+                else if (up)
                     glu_apply(act, gate->y + at, gate->y + at, up->y + at, (size_t)n);
                 else
                     act_apply(act, gate->y + at, gate->y + at, (size_t)n);

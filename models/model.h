@@ -44,6 +44,7 @@ typedef struct layer_hp {
     uint32_t kv_shared; /* 1 + the layer whose keys and values this one reads; 0: it has its own */
     uint32_t rope;   /* which rope_hp */
     float act[4];    /* parameters of the activation, where it has any */
+    float limit_ff, limit_exp; /* of SwiGLU, dense (and shared) and in experts: silu(gate) <= it, |up| <= it; 0: none */
     bool no_rope;
     bool moe;
     bool recurrent;      /* a recurrence in place of attention */
@@ -84,6 +85,7 @@ typedef struct hparams {
     float norm_eps;
     float attn_scale; /* of QK */
     float embd_scale, residual_scale, logit_scale; /* 1 unless the architecture says otherwise */
+    float attn_out_scale; /* of what attention adds; 1 unless the architecture says otherwise */
     float clamp_kqv; /* 0: none */
     bool parallel; /* attention and feed-forward read the same x, where the metadata says so */
     float attn_softcap, final_softcap;             /* 0: none */
@@ -110,6 +112,7 @@ typedef struct layer_weights {
     const float *attn_norm, *attn_norm_b, *attn_post_norm, *ffn_norm, *ffn_norm_b, *ffn_post_norm;
     const float *q_norm, *k_norm, *q_norm_b, *k_norm_b;
     weight wq, wk, wv, wqkv, wo;
+    weight attn_gate; /* over attention's output: a row for each number of it, or for each head */
     const float *bq, *bk, *bv, *bqkv, *bo;
     const float *sinks, *slopes; /* [n_head]; slopes of ALiBi (load_alibi) */
     weight gate, up, down;
@@ -167,6 +170,7 @@ typedef enum dim_id {
     DIM_QKV,  /* all three */
     DIM_O,    /* n_head * dv */
     DIM_HEAD_K, DIM_HEAD_V, DIM_HEADS, DIM_HEADS_KV, DIM_ROT_HALF, DIM_ONE,
+    DIM_ROT_MOST_HALF, /* of the layers that turn most */
     DIM_PLE, DIM_PLE_ALL, DIM_STREAMS, DIM_STREAMS_2 /* squared */, DIM_STREAMS_LESS_1, DIM_LAUREL,
     DIM_2Q,   /* queries and a gate for each head */
     DIM_2QKV, /* the same with keys and values */
@@ -246,6 +250,10 @@ tawny_status model_opt_bool(const model *m, const char *key, bool *out, tawny_er
 tawny_status model_get_bool(const model *m, const char *key, bool *out, tawny_error *err);
 /* A value a layer (a scalar, or an array), or fallback[] where the key is missing (NULL: that is an error). */
 tawny_status model_opt_per_layer(const model *m, const char *key, uint32_t max, const uint32_t *fallback, uint32_t *out, tawny_error *err);
+
+/* The same for floats, of a key with its whole name. */
+tawny_status model_f32_per_layer(const model *m, const char *key, float min, float max, const float *fallback,
+                                 float *out, tawny_error *err);
 
 /* Frequencies (radians a position) and the magnitude of each of the n_rot / 2 pairs. */
 tawny_status rope_frequencies(const model *m, const rope_hp *rope, const float *factors, double *freq, float *magnitude);

@@ -163,6 +163,7 @@ typedef struct product {
     bool ungated;                   /* the latter: down(act(gate x)) */
     const float *gate_b, *up_b, *down_b;
     glu act;
+    float limit; /* of SwiGLU; 0: none */
     float *space; /* of run_product */
 } product;
 
@@ -188,6 +189,8 @@ static void expand(run *r, const product *p, const groups *g, const run_acts *xg
                 size_t at = (size_t)slot[c] * (size_t)ff + (size_t)row;
                 if (p->ungated)
                     act_apply(p->act, gate + at, gate + at, (size_t)rows);
+                else if (p->limit > 0)
+                    glu_silu_limited(gate + at, gate + at, up + at, p->limit, (size_t)rows);
                 else
                     glu_apply(p->act, gate + at, gate + at, up + at, (size_t)rows);
             }
@@ -254,6 +257,7 @@ void block_moe_routed(run *r, uint32_t il, float *y, const float *h, const float
     const layer_weights *L = &r->m->layers[il];
     run_mark mark = run_mark_at(r);
     product p = product_of(L, act);
+    p.limit = hp->layer[il].limit_exp;
     int64_t dim_out = p.down->rows;
     int slots = r->n * (int)hp->n_expert_used;
     routes rt = route(r, il, router_in);

@@ -124,9 +124,11 @@ typedef struct job {
 void op_matmul_jobs(run *r, const job *jobs, int n_jobs, const float *x);
 
 /* GLU_SWIGLU_OAI: g sigmoid(1.702 g) (u + 1) with g <= 7, |u| <= 7 (gpt-oss). */
-typedef enum glu { GLU_SILU, GLU_GELU, GLU_GELU_TANH, GLU_RELU2, GLU_SWIGLU_OAI } glu;
+typedef enum glu { GLU_SILU, GLU_GELU, GLU_GELU_TANH, GLU_RELU, GLU_RELU2, GLU_SWIGLU_OAI } glu;
 /* y = act(gate x) * (up x); both have the same rows. Result in gate->y. Without up (NULL): act(gate x). */
 void op_matmul_glu(run *r, const job *gate, const job *up, glu act, const float *x);
+/* The same with silu(gate x) at most `limit` and up x in -limit .. limit (0: without limits). */
+void op_matmul_glu_limited(run *r, const job *gate, const job *up, glu act, float limit, const float *x);
 
 /* x (token buffer [n][n_embd]) = the tokens' embeddings, with the positions' and normed where the model has those. */
 void op_embed(run *r, float *x);
