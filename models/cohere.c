@@ -29,7 +29,7 @@ static tawny_status load_command_r(model *m, tawny_error *err)
     TRY(load_layer_norm_eps(m, err));
     TRY(model_opt_f32(m, "logit_scale", -1e6f, 1e6f, &hp->logit_scale, err));
     if (hp->logit_scale == 0) hp->logit_scale = 1;
-    return TAWNY_OK;
+    return load_together(m, "attn_q_norm.weight", "attn_k_norm.weight", err);
 }
 
 static tawny_status load_cohere2(model *m, tawny_error *err)

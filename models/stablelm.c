@@ -8,10 +8,16 @@
 
 static void forward_stablelm(run *r)
 {
-    decoder_forward(r, &(decoder_spec){
-        .attn = {.scale = r->m->hp.attn_scale,
-                 .qk_norm = QK_NORM_LAYER}, .act = GLU_SILU, .parallel = !r->m->layers[0].ffn_norm,
-    });
+    decoder d;
+    decoder_buffers(r, &d);
+    op_rope_table(r);
+    op_embed(r, d.x);
+    for (uint32_t il = 0; il < r->m->hp.n_layer; il++)
+        decoder_layer(r, &d, il, &(decoder_spec){
+            .attn = {.scale = r->m->hp.attn_scale, .qk_norm = QK_NORM_LAYER}, .act = GLU_SILU,
+            .parallel = !r->m->layers[il].ffn_norm,
+        });
+    op_logits(r, d.x);
 }
 
 static void forward_starcoder2(run *r)

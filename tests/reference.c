@@ -77,6 +77,7 @@ static tawny_status run(const char *model, const tawny_token *token, int32_t n, 
     if (h.tier) setenv("TAWNY_CPU", h.tier, 1);
     tawny_status st = tawny_model_open(model, &m, err);
     if (h.tier) unsetenv("TAWNY_CPU");
+    if (st == TAWNY_OK && p.n_ctx > tawny_model_n_ctx_train(m)) p.n_ctx = tawny_model_n_ctx_train(m);
     if (st == TAWNY_OK) st = tawny_engine_new(m, &p, &e, err);
     if (st == TAWNY_OK) st = tawny_session_new(e, &s, err);
     if (st == TAWNY_OK && hex) st = tawny_fingerprint_new(m, &f, err);

@@ -77,6 +77,13 @@ END_TEST
 START_TEST(recurrent) { matrix("tests/golden/archs/qwen35.gguf", 64, SIMD_AVX2, 0); }
 END_TEST
 
+START_TEST(positions)
+{
+    matrix("tests/golden/archs/starcoder.gguf", 64, SIMD_AVX2, 0);
+    matrix("tests/golden/archs/bloom.gguf", 64, SIMD_AVX2, 0);
+}
+END_TEST
+
 START_TEST(default_model)
 {
     const char *cache = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");
@@ -198,6 +205,7 @@ Suite *suite_contract(void)
     tcase_add_test(t, experts);
     tcase_add_test(t, default_model);
     tcase_add_test(t, recurrent);
+    tcase_add_test(t, positions);
     tcase_add_test(t, decoding_allocates_nothing);
     suite_add_tcase(s, t);
     t = tcase_create("recurrent");

@@ -109,6 +109,24 @@ START_TEST(golden)
 }
 END_TEST
 
+/* Learned positions end with their table. */
+START_TEST(context_beyond_positions)
+{
+    tawny_model *m;
+    tawny_engine *e = NULL;
+    tawny_error err = {0};
+    ck_assert_int_eq(tawny_model_open("tests/golden/archs/starcoder.gguf", &m, &err), TAWNY_OK);
+    tawny_engine_params p = {.n_threads = 1, .n_ctx = tawny_model_n_ctx_train(m) + 1};
+    ck_assert_int_eq(tawny_engine_new(m, &p, &e, &err), TAWNY_E_ARG);
+    ck_assert_ptr_nonnull(strstr(err.message, "positions"));
+    p.n_ctx = 0;
+    ck_assert_int_eq(tawny_engine_new(m, &p, &e, &err), TAWNY_OK);
+    ck_assert_int_eq(tawny_engine_n_ctx(e), tawny_model_n_ctx_train(m));
+    tawny_engine_free(e);
+    tawny_model_close(m);
+}
+END_TEST
+
 START_TEST(kit)
 {
     int skipped = 0, done = check_folder("../shared/kit/archs", &skipped);
@@ -166,6 +184,7 @@ Suite *suite_models(void)
     TCase *t = tcase_create("models");
     tcase_set_timeout(t, 300);
     tcase_add_test(t, golden);
+    tcase_add_test(t, context_beyond_positions);
     tcase_add_test(t, kit);
     tcase_add_test(t, quantized);
     tcase_add_test(t, quantized_kit);
