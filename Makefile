@@ -37,7 +37,7 @@ avx512  := $(avx2) -mavx512f -mavx512bw -mavx512dq -mavx512vl -mavx512vnni -mavx
 
 # What was found on this machine is kept in $(B)/config.mk, and made anew when the question changes.
 NEEDED   := libxxhash libutf8proc jansson
-OPTIONAL := $(filter-out $(WITHOUT),libedit)
+OPTIONAL := $(filter-out $(WITHOUT),libedit libcurl libcrypto)
 HAVE     := $(shell for p in $(OPTIONAL); do pkg-config --exists $$p && echo $$p; done 2>/dev/null)
 QUESTION := $(strip $(CC) $(CFLAGS) $(FLAGS) $(LDFLAGS) $(avx512) $(HAVE))
 UPPER     = $(shell echo $(1) | tr a-z- A-Z_)
@@ -164,8 +164,8 @@ $(B)/tests/suites.h: $(TEST_SRC) Makefile
 	@mkdir -p $(@D); for s in $(SUITES); do echo "SUITE($$s)"; done > $@
 $(B)/tests/main.o: $(B)/tests/suites.h
 $(B)/tests/%.o: FLAGS += $(shell pkg-config --cflags check) -I$(B)/tests
-$(B)/tests/check: $(call obj,$(TEST_SRC)) $(B)/libtawny.a
-	$(LD) $(shell pkg-config --libs check) -o $@
+$(B)/tests/check: $(call obj,$(TEST_SRC)) $(filter-out %/main.o,$(call obj,$(CLI_SRC))) $(B)/libtawny.a
+	$(LD) $(CLI_LIBS) $(shell pkg-config --libs check) -o $@
 $(B)/tests/kernels: $(call obj,$(wildcard tests/kernels*.c)) $(B)/libtawny.a
 	$(LD) -o $@
 $(B)/tests/mkmodel: $(B)/tests/mkmodel.o $(B)/libtawny.a

@@ -5,6 +5,8 @@
 #include <strings.h>
 #include <unistd.h>
 
+#include "hub.h"
+
 #define DEFAULT_MODEL "SmolLM2-135M-Instruct.Q4_1.gguf"
 
 bool default_model_path(char *path, size_t size)
@@ -29,6 +31,13 @@ int engine_opts_resolve(engine_opts *o, const char *command, char *path, size_t 
 {
     if (!kv_type(o->type_k, &o->params.type_k)) return cli_fail(2, "%s: -ctk %s: f16 and f32 are known", command, o->type_k);
     if (!kv_type(o->type_v, &o->params.type_v)) return cli_fail(2, "%s: -ctv %s: f16 and f32 are known", command, o->type_v);
+    if (o->model && hub_is_spec(o->model)) {
+        tawny_error err;
+        char found[HUB_PATH];
+        if (hub_get(o->model, &(hub_options){0}, found, &err) != TAWNY_OK) return cli_fail_err(&err);
+        if (snprintf(path, size, "%s", found) >= (int)size) return cli_fail(1, "%s: too long a path", found);
+        o->model = path;
+    }
     if (o->model) return -1;
     if (!default_model_path(path, size) || access(path, R_OK) != 0)
         return cli_fail(1, "%s: no model given (-m FILE), and the default one is not there: `tools/get-model` fetches it", command);

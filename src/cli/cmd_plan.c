@@ -1,0 +1,257 @@
+/* tawny plan: what a model needs and how fast it would run, from its header alone. */
+#include <fcntl.h>
+#include <jansson.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "engine_opts.h"
+#include "hub.h"
+#include "plan.h"
+#include "shapes.h"
+
+#define GB 1e9
+#define GIB ((double)(1 << 30))
+
+/* A shape's header becomes a file without a name, read as any other. */
+static tawny_status open_shape(const char *shape, const char *type_name, tawny_model **m, tawny_error *err)
+{
+    shape_type type;
+    buf head = {0};
+    char path[64];
+    if (!shape_type_by_name(type_name, &type))
+        return err_set(err, TAWNY_E_ARG, "plan: --type %.40s: Q4_K_M and Q8_0 are known", type_name);
+    tawny_status st = shape_header(shape, type, &head, err);
+    if (st == TAWNY_OK) {
+        int fd = memfd_create("shape", MFD_CLOEXEC);
+        snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
+        if (fd < 0 || write(fd, head.data, head.size) != (ssize_t)head.size)
+            st = err_set(err, TAWNY_E_IO, "plan: no memory for the header of %.60s", shape);
+        else
+            st = engine_open_header(path, m, err);
+        if (fd >= 0) close(fd);
+    }
+    buf_free(&head);
+    return st;
+}
+
+/* A model of the hub or at a URL: its header alone is fetched. */
+static tawny_status open_remote(const char *spec, tawny_model **m, tawny_error *err)
+{
+    char path[64];
+    int fd;
+    tawny_status st = hub_header(spec, &(hub_options){0}, &fd, err);
+    if (st != TAWNY_OK) return st;
+    snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
+    st = engine_open_header(path, m, err);
+    close(fd);
+    return st;
+}
+
+static const char *title(const tawny_model *m, const char *given)
+{
+    static char text[128];
+    gguf_str name = {given, strlen(given)};
+    if (gguf_opt_str(m->m.file, "general.name", &name, NULL) != TAWNY_OK || name.n == 0) return given;
+    snprintf(text, sizeof text, "%.*s", (int)(name.n < 100 ? name.n : 100), name.p);
+    for (char *p = text; *p; p++)
+        if ((unsigned char)*p < 32) *p = '?';
+    return text;
+}
+
+static const char *type_title(const tawny_model *m)
+{
+    uint32_t type = UINT32_MAX;
+    gguf_opt_u32(m->m.file, "general.file_type", 0, UINT32_MAX - 1, &type, NULL);
+    const char *name = type == UINT32_MAX ? NULL : gguf_file_type_name(type);
+    return name ? name : "mixed types";
+}
+
+/* Three digits: 0.512, 3.41, 27.3, 512. */
+static const char *digits(char out[24], double x)
+{
+    snprintf(out, 24, "%.*f", x < 1 ? 3 : x < 10 ? 2 : x < 100 ? 1 : 0, x);
+    return out;
+}
+
+static void show_need(const tawny_model *m, const char *given, const plan_need *n)
+{
+    printf("%s, %s, %.2f B parameters, %s\n\n", title(m, given), tawny_model_arch(m), (double)tawny_model_n_params(m) / GB, type_title(m));
+    printf("%-26s %14llu  %8.2f GB\n", "weights", (unsigned long long)n->weights, (double)n->weights / GB);
+    printf("%-26s %14llu  %8.2f GB\n", "  read for a token", (unsigned long long)n->weights_per_token, (double)n->weights_per_token / GB);
+    printf("%-26s %14llu  %8.2f GB  %d position%s", "KV cache and states", (unsigned long long)n->kv, (double)n->kv / GB, n->n_ctx,
+           n->n_ctx == 1 ? "" : "s");
+    if (n->n_seq > 1) printf(" x %d sequences", n->n_seq);
+    printf("\n%-26s %14llu  %8.2f GB  when full\n", "  read for a token", (unsigned long long)n->kv_read, (double)n->kv_read / GB);
+    printf("%-26s %14llu  %8.2f GB  at most\n", "buffers", (unsigned long long)n->buffers, (double)n->buffers / GB);
+    printf("%-26s %14llu  %8.2f GB\n", "all with the program", (unsigned long long)plan_total(n), (double)plan_total(n) / GB);
+    printf("%-26s %14.2f  GOP\n\n", "arithmetic for a token", n->ops_per_token / GB);
+}
+
+static const char *from_to(char out[64], range r)
+{
+    char a[24], b[24];
+    snprintf(out, 64, "%s - %s", digits(a, r.low), digits(b, r.high));
+    return out;
+}
+
+static void show_heading(int32_t n_ctx)
+{
+    char at[32];
+    snprintf(at, sizeof at, "at %d", n_ctx);
+    printf("%-40s %-9s %9s  %-15s %-15s %-15s\n", "machine", "fits", "context", "decode, tok/s", at, "prefill, tok/s");
+}
+
+static void show_row(const machine *w, const plan_result *r)
+{
+    char a[64], b[64], c[64], ctx[16];
+    snprintf(ctx, sizeof ctx, "%d", r->most_ctx);
+    const char *fit = r->fit == PLAN_FITS ? "yes" : r->fit == PLAN_FITS_MOST ? "with GTT" : "no";
+    if (r->fit == PLAN_FITS_MOST && w->kind != MACHINE_IGPU) fit = "raised";
+    if (r->fit == PLAN_TOO_BIG)
+        printf("%-40s %-9s %9s\n", w->label, fit, r->most_ctx ? ctx : "-");
+    else
+        printf("%-40s %-9s %9s  %-15s %-15s %-15s\n", w->label, fit, r->most_ctx ? ctx : "-", from_to(a, r->decode_empty),
+               from_to(b, r->decode_full), from_to(c, r->prefill));
+}
+
+static json_t *pair(range r) { return json_pack("[f,f]", r.low, r.high); }
+
+static json_t *row_json(const machine *w, const plan_result *r)
+{
+    static const char *const kinds[] = {"cpu", "igpu", "gpu"};
+    static const char *const fit[] = {"yes", "with settings", "no"};
+    return json_pack("{s:s,s:s,s:s,s:s,s:i,s:o,s:o,s:o,s:f,s:s}", "machine", w->name, "label", w->label, "kind", kinds[w->kind], "fits",
+                     fit[r->fit], "longest_context", (int)r->most_ctx, "decode_tok_s", pair(r->decode_empty), "decode_tok_s_full",
+                     pair(r->decode_full), "prefill_tok_s", pair(r->prefill), "decode_bound_tok_s", r->bound, "note", w->note);
+}
+
+static json_t *need_json(const tawny_model *m, const char *given, const plan_need *n)
+{
+    return json_pack("{s:s,s:s,s:s,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:f,s:i,s:i}", "model", title(m, given), "arch", tawny_model_arch(m), "type",
+                     type_title(m), "n_params", (json_int_t)tawny_model_n_params(m), "weight_bytes", (json_int_t)n->weights,
+                     "weight_bytes_per_token", (json_int_t)n->weights_per_token, "kv_bytes", (json_int_t)n->kv, "kv_bytes_per_token",
+                     (json_int_t)n->kv_read, "buffer_bytes", (json_int_t)n->buffers, "total_bytes", (json_int_t)plan_total(n),
+                     "ops_per_token", n->ops_per_token, "n_ctx", (int)n->n_ctx, "n_parallel", (int)n->n_seq);
+}
+
+typedef struct options {
+    engine_opts engine;
+    const char *shape, *type, *machine;
+    bool all, json;
+} options;
+
+/* The machines that are asked about: all, one by name, or this one. */
+static int choose(const options *o, const machine **list, int *n, machine *here)
+{
+    *n = 0;
+    if (o->all)
+        for (int i = 0; i < MACHINE_PRESETS; i++) list[(*n)++] = &machine_presets[i];
+    if (o->all || !o->machine || strcmp(o->machine, "this") == 0) {
+        tawny_error err;
+        if (machine_here(o->engine.params.n_threads, here, &err) != TAWNY_OK) return cli_fail_err(&err);
+        list[(*n)++] = here;
+        return -1;
+    }
+    list[(*n)++] = machine_find(o->machine);
+    if (list[0]) return -1;
+    return cli_fail(2, "plan: --machine %s: %s are known", o->machine, machine_names());
+}
+
+/* What no setting can change, said plainly: a token cannot be faster than its bytes. */
+static void show_bound(const machine *const *list, int n, const plan_need *need)
+{
+    for (int i = 0; i < n; i++) {
+        char a[24];
+        if (list[i]->kind == MACHINE_GPU || list[i]->peak == 0) continue;
+        printf("\nA token reads %.1f GB: with memory of %.0f GB/s no engine, on CPU or iGPU, can exceed about %s tok/s, whatever is claimed\n"
+               "elsewhere (answers guessed ahead by a smaller model aside).\n", (double)need->weights_per_token / GB, list[i]->peak,
+               digits(a, list[i]->peak * GB / (double)need->weights_per_token));
+        return;
+    }
+}
+
+static int report(tawny_model *m, const options *o, const char *given)
+{
+    const machine *list[MACHINE_PRESETS + 1];
+    machine here;
+    int n;
+    plan_need need;
+    tawny_error err;
+    if (plan_need_of(m, &o->engine.params, &need, &err) != TAWNY_OK) return cli_fail_err(&err);
+    int code = choose(o, list, &n, &here);
+    if (code >= 0) return code;
+    json_t *rows = json_array();
+    if (!o->json) {
+        show_need(m, given, &need);
+        show_heading(need.n_ctx);
+    }
+    for (int i = 0; i < n; i++) {
+        plan_result r;
+        if (plan_on(m, &o->engine.params, &need, list[i], &r, &err) != TAWNY_OK) {
+            json_decref(rows);
+            return cli_fail_err(&err);
+        }
+        if (o->json)
+            json_array_append_new(rows, row_json(list[i], &r));
+        else
+            show_row(list[i], &r);
+    }
+    if (o->json) {
+        json_t *all = need_json(m, given, &need);
+        json_object_set(all, "machines", rows);
+        json_dumpf(all, stdout, JSON_INDENT(2));
+        putchar('\n');
+        json_decref(all);
+    } else {
+        show_bound(list, n, &need);
+    }
+    json_decref(rows);
+    return cli_finish(0);
+}
+
+int cmd_plan(int argc, char **argv)
+{
+    options o = {.type = "Q4_K_M"};
+    o.engine.params.n_ctx = 4096;
+    cli_list rest = {0};
+    const cli_opt opts[] = {
+        {"-m --model", CLI_STR, &o.engine.model, "FILE", "a GGUF file; its header alone is read", 0, 0},
+        {"--shape", CLI_STR, &o.shape, "NAME", "a model by name, without a file: 7b, 8b, 13b, 32b, 70b, gpt-oss-20b, ...", 0, 0},
+        {"--type", CLI_STR, &o.type, "TYPE", "of a shape's weights: Q4_K_M (default) or Q8_0", 0, 0},
+        {"--machine", CLI_STR, &o.machine, "NAME", "on which machine (default: this, which is measured)", 0, 0},
+        {"--all", CLI_FLAG, &o.all, NULL, "on all machines that are known", 0, 0},
+        {"-c --ctx-size", CLI_INT, &o.engine.params.n_ctx, "N", "context, in tokens (default: 4096; 0: the model's)", 0, 1 << 27},
+        {"-np --parallel", CLI_INT, &o.engine.params.n_sessions, "N", "sequences at once (default: 1)", 1, 4096},
+        {"-ub --ubatch-size", CLI_INT, &o.engine.params.n_ubatch, "N", "tokens computed together in prefill (default: 512)", 0, 65536},
+        {"-t --threads", CLI_INT, &o.engine.params.n_threads, "N", "threads (default: the physical cores)", 0, 1024},
+        {"-ctk --cache-type-k", CLI_STR, &o.engine.type_k, "TYPE", "type of the cache's keys (default: f16)", 0, 0},
+        {"-ctv --cache-type-v", CLI_STR, &o.engine.type_v, "TYPE", "type of the cache's values (default: f16)", 0, 0},
+        {"--json", CLI_FLAG, &o.json, NULL, "as JSON", 0, 0},
+        {0},
+    };
+    int code = cli_parse("plan", argc, argv, opts, &rest);
+    if (code >= 0) return code;
+    if (rest.n > 1) return cli_fail(2, "plan: one model at a time; '%s' is the second", rest.items[1]);
+    if (rest.n && !o.engine.model) o.engine.model = rest.items[0];
+    char path[4096];
+    tawny_model *m = NULL;
+    tawny_error err = {0};
+    const char *given = o.shape ? o.shape : o.engine.model;
+    if (o.shape && o.engine.model) return cli_fail(2, "plan: either a model or --shape");
+    bool remote = given && !o.shape && hub_is_spec(given);
+    o.engine.model = given && (o.shape || remote) ? "" : given; /* what is no file is not looked for among files */
+    code = engine_opts_resolve(&o.engine, "plan", path, sizeof path);
+    if (code >= 0) return code;
+    if (!given) given = o.engine.model;
+    tawny_status st = o.shape ? open_shape(o.shape, o.type, &m, &err)
+                      : remote ? open_remote(given, &m, &err)
+                               : engine_open_header(given, &m, &err);
+    code = st == TAWNY_OK ? report(m, &o, given) : cli_fail_err(&err);
+    tawny_model_close(m);
+    free(rest.items);
+    return code;
+}

@@ -1,0 +1,253 @@
+#include "download.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "../gguf/gguf.h"
+#include "net.h"
+#include "sha256.h"
+
+enum { PATH_SIZE = 4096, TRIES = 5 };
+
+tawny_status make_folders(const char *path, tawny_error *err)
+{
+    char p[PATH_SIZE];
+    if (snprintf(p, sizeof p, "%s", path) >= (int)sizeof p) return err_set(err, TAWNY_E_ARG, "%.200s...: too long a path", path);
+    for (char *s = p + 1; (s = strchr(s, '/')); *s++ = '/') {
+        *s = 0;
+        if (mkdir(p, 0777) != 0 && errno != EEXIST) return err_errno(err, errno, "%s", p);
+    }
+    return TAWNY_OK;
+}
+
+/* A transfer under way. */
+typedef struct state {
+    const download *d;
+    int fd;
+    int64_t at, size;    /* bytes written; expected, -1 while it is not known */
+    char sha[65];
+    tawny_error *err;
+    tawny_status failed; /* for good */
+    double shown, started;
+    int64_t started_at;
+    bool bar;
+} state;
+
+static double now(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+static void show(state *s, bool last)
+{
+    enum { WIDTH = 30 };
+    double t = now();
+    if (!s->bar || (!last && t - s->shown < 0.2)) return;
+    s->shown = t;
+    double part = s->size > 0 ? (double)s->at / (double)s->size : 0, rate = t > s->started ? (double)(s->at - s->started_at) / (t - s->started) : 0;
+    char bar[WIDTH + 1];
+    for (int i = 0; i < WIDTH; i++) bar[i] = i < (int)(part * WIDTH) ? '#' : '.';
+    bar[WIDTH] = 0;
+    fprintf(stderr, "\r%.40s [%s] %3.0f%%  %.1f of %.1f MB, %.1f MB/s ", s->d->label, bar, 100 * part, (double)s->at / 1e6, (double)s->size / 1e6,
+            rate / 1e6);
+    if (last) fputc('\n', stderr);
+}
+
+static bool fail(state *s, tawny_status st)
+{
+    s->failed = st;
+    return false;
+}
+
+/* The server's idea of the file must be ours. */
+static bool agree(state *s, const net_answer *a)
+{
+    int64_t length = a->length;
+    if (s->at > 0 && !a->resumed) { /* it begins again, and so do we */
+        if (ftruncate(s->fd, 0) != 0) return fail(s, err_errno(s->err, errno, "%s.incomplete", s->d->path));
+        s->at = s->started_at = 0;
+    }
+    if (s->size < 0) s->size = a->linked_size >= 0 ? a->linked_size : length;
+    if (length >= 0 && s->size >= 0 && length != s->size)
+        return fail(s, err_set(s->err, TAWNY_E_IO, "%.200s: the server offers %lld bytes, the file has %lld", s->d->url, (long long)length,
+                               (long long)s->size));
+    if (!s->sha[0] && a->linked_sha[0]) memcpy(s->sha, a->linked_sha, sizeof s->sha);
+    return true;
+}
+
+static bool take(void *user, const net_answer *a, const void *data, size_t n)
+{
+    state *s = user;
+    if (s->started == 0) {
+        s->started = now();
+        s->started_at = s->at;
+        if (!agree(s, a)) return false;
+    }
+    if (s->size >= 0 && s->at + (int64_t)n > s->size)
+        return fail(s, err_set(s->err, TAWNY_E_IO, "%.200s: more came than the file's %lld bytes", s->d->url, (long long)s->size));
+    for (const char *p = data; n;) {
+        ssize_t k = pwrite(s->fd, p, n, s->at);
+        if (k < 0 && errno == EINTR) continue;
+        if (k <= 0) return fail(s, err_errno(s->err, k < 0 ? errno : ENOSPC, "%s.incomplete", s->d->path));
+        p += k;
+        n -= (size_t)k;
+        s->at += k;
+    }
+    show(s, false);
+    return true;
+}
+
+static bool worth_another_try(long code) { return code == 0 || code == 408 || code == 429 || code / 100 == 5; }
+
+/* Until the file is whole, or nothing came TRIES times. */
+static tawny_status transfer(state *s)
+{
+    const download *d = s->d;
+    for (int tries = 0; tries < TRIES; tries++) {
+        int64_t before = s->at;
+        net_answer a;
+        net_request r = {.url = d->url, .token = d->token, .from = s->at, .take = take, .user = s};
+        s->started = 0;
+        if (s->size >= 0 && s->at == s->size) return TAWNY_OK;
+        tawny_status st = net_get(&r, &a, s->err);
+        if (s->failed) return s->failed;
+        if (st == TAWNY_OK && a.code / 100 == 2 && (s->size < 0 || s->at == s->size)) return TAWNY_OK;
+        if (st == TAWNY_OK && a.code == 416 && s->at > 0) { /* what is there is not a part of it */
+            if (ftruncate(s->fd, 0) != 0) return err_errno(s->err, errno, "%s.incomplete", d->path);
+            s->at = 0;
+        } else if (a.code && a.code / 100 != 2 && !worth_another_try(a.code)) {
+            if (st != TAWNY_OK) return st; /* redirected without end */
+            return err_set(s->err, TAWNY_E_IO, "%.200s: the server answers %ld%s", d->url, a.code,
+                           a.code == 401 || a.code == 403 ? " (HF_TOKEN may give access)" : "");
+        } else if (st == TAWNY_OK && a.code / 100 == 2) {
+            err_set(s->err, TAWNY_E_IO, "%.200s: ended after %lld of %lld bytes", d->url, (long long)s->at, (long long)s->size);
+        } else if (st == TAWNY_OK) {
+            err_set(s->err, TAWNY_E_IO, "%.200s: the server answers %ld", d->url, a.code);
+        }
+        if (s->at > before) tries = -1;
+        if (tries + 1 < TRIES && tries >= 0) nanosleep(&(struct timespec){.tv_nsec = 250000000L << (tries < 2 ? tries : 1)}, NULL);
+    }
+    return s->err->code ? s->err->code : TAWNY_E_IO;
+}
+
+static tawny_status check(state *s)
+{
+    char sha[65];
+    if (!s->sha[0]) return TAWNY_OK;
+    tawny_status st = sha256_fd(s->fd, sha, s->err);
+    if (st != TAWNY_OK) return st;
+    if (strcmp(sha, s->sha) == 0) return TAWNY_OK;
+    return err_set(s->err, TAWNY_E_FORMAT, "%.150s: SHA-256 %s came, %s is right; what came was removed", s->d->url, sha, s->sha);
+}
+
+static tawny_status open_incomplete(const char *path, int *fd, tawny_error *err)
+{
+    *fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0666);
+    if (*fd < 0) return err_errno(err, errno, "%s", path);
+    while (flock(*fd, LOCK_EX) != 0)
+        if (errno != EINTR) return err_errno(err, errno, "%s: cannot be locked", path);
+    return TAWNY_OK;
+}
+
+tawny_status download_file(const download *d, tawny_error *err)
+{
+    char temp[PATH_SIZE];
+    struct stat info;
+    tawny_error own;
+    state s = {.d = d, .fd = -1, .size = d->size, .err = err ? err : &own};
+    *s.err = (tawny_error){0};
+    if (access(d->path, R_OK) == 0) return TAWNY_OK;
+    if (d->sha256) snprintf(s.sha, sizeof s.sha, "%s", d->sha256);
+    s.bar = !d->quiet && isatty(2);
+    if (snprintf(temp, sizeof temp, "%s.incomplete", d->path) >= (int)sizeof temp)
+        return err_set(err, TAWNY_E_ARG, "%.200s...: too long a path", d->path);
+    tawny_status st = make_folders(d->path, s.err);
+    if (st == TAWNY_OK) st = open_incomplete(temp, &s.fd, s.err);
+    if (st != TAWNY_OK || access(d->path, R_OK) == 0) goto end; /* the one we waited for has done it */
+    if (fstat(s.fd, &info) == 0) s.at = info.st_size;
+    if (s.size >= 0 && s.at > s.size) s.at = 0;
+    if ((st = transfer(&s)) != TAWNY_OK) goto end;
+    show(&s, true);
+    if (ftruncate(s.fd, s.at) != 0 || fsync(s.fd) != 0) st = err_errno(s.err, errno, "%s", temp);
+    if (st == TAWNY_OK) st = check(&s);
+    if (st == TAWNY_E_FORMAT) unlink(temp);
+    if (st == TAWNY_OK && rename(temp, d->path) != 0) st = err_errno(s.err, errno, "%s", d->path);
+end:
+    if (s.fd >= 0) close(s.fd);
+    return st;
+}
+
+typedef struct head_state {
+    int fd;
+    int64_t at, most, size;
+    tawny_error *err;
+} head_state;
+
+static bool take_head(void *user, const net_answer *a, const void *data, size_t n)
+{
+    head_state *h = user;
+    h->size = a->length;
+    int64_t room = h->most - h->at, k = (int64_t)n < room ? (int64_t)n : room;
+    while (k > 0) {
+        ssize_t w = pwrite(h->fd, data, (size_t)k, h->at);
+        if (w <= 0) return false;
+        data = (const char *)data + w;
+        k -= w;
+        h->at += w;
+    }
+    return h->at < h->most;
+}
+
+tawny_status download_header(const char *url, const char *token, int *fd, tawny_error *err)
+{
+    const int64_t first = 1 << 20, most = 1 << 28; /* vocabularies of today take up to 20 MB */
+    char path[64];
+    head_state h = {.fd = memfd_create("header", MFD_CLOEXEC), .err = err};
+    tawny_error own;
+    tawny_status st = TAWNY_OK;
+    if (!err) err = &own;
+    if (h.fd < 0) return err_errno(err, errno, "%.200s", url);
+    snprintf(path, sizeof path, "/proc/self/fd/%d", h.fd);
+    for (int64_t want = first; want <= most; want *= 4) {
+        gguf *g;
+        net_answer a;
+        h.most = want;
+        net_request r = {.url = url, .token = token, .from = h.at, .count = want - h.at, .take = take_head, .user = &h, .total_seconds = 300};
+        int64_t before = h.at;
+        if ((st = net_get(&r, &a, err)) != TAWNY_OK) break;
+        if (before > 0 && a.code == 200 && !a.resumed) { /* no ranges here: all of it, from the start */
+            h.at = 0;
+            r.from = r.count = 0;
+            if ((st = net_get(&r, &a, err)) != TAWNY_OK) break;
+        }
+        if (a.code / 100 != 2) {
+            st = err_set(err, TAWNY_E_IO, "%.200s: the server answers %ld", url, a.code);
+            break;
+        }
+        st = gguf_open(path, GGUF_HEADER_ONLY | GGUF_NO_SPLITS, &g, err);
+        if (st == TAWNY_OK) {
+            gguf_close(g);
+            *fd = h.fd;
+            return TAWNY_OK;
+        }
+        if (h.at < want) { /* that was all there is */
+            char why[200];
+            snprintf(why, sizeof why, "%.190s", err->message);
+            err_set(err, st, "%.200s: no GGUF header: %s", url, why);
+            break;
+        }
+    }
+    close(h.fd);
+    return st == TAWNY_OK ? TAWNY_E_FORMAT : st;
+}

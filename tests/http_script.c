@@ -1,0 +1,177 @@
+#include "http_script.h"
+
+#include <arpa/inet.h>
+#include <check.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define COMMIT "0123456789abcdef0123456789abcdef01234567"
+
+typedef struct request {
+    char path[512], kind[64];
+    long from;
+    int ranged, secret;
+} request;
+
+static int seen; /* requests for files that may fail at first */
+
+static void put(int fd, const void *data, size_t n)
+{
+    for (const char *p = data; n;) {
+        ssize_t k = send(fd, p, n, MSG_NOSIGNAL);
+        if (k <= 0) return;
+        p += k;
+        n -= (size_t)k;
+    }
+}
+
+static void text(int fd, const char *status, const char *type, const char *body)
+{
+    char head[256];
+    snprintf(head, sizeof head, "HTTP/1.1 %s\r\nContent-Type: %s\r\nContent-Length: %zu\r\nConnection: close\r\n\r\n", status, type,
+             strlen(body));
+    put(fd, head, strlen(head));
+    put(fd, body, strlen(body));
+}
+
+static int read_request(int fd, request *r)
+{
+    char b[8192];
+    size_t n = 0;
+    *r = (request){0};
+    while (n < sizeof b - 1) {
+        ssize_t k = read(fd, b + n, sizeof b - 1 - n);
+        if (k <= 0) return 0;
+        n += (size_t)k;
+        b[n] = 0;
+        if (strstr(b, "\r\n\r\n")) break;
+    }
+    if (sscanf(b, "GET %511s", r->path) != 1) return 0;
+    const char *range = strcasestr(b, "\r\nRange: bytes=");
+    r->ranged = range && sscanf(range + 15, "%ld", &r->from) == 1;
+    r->secret = strstr(b, "Authorization: Bearer secret") != NULL;
+    if (sscanf(r->path, "/api/models/u/%63[a-z]", r->kind) != 1 && sscanf(r->path, "/u/%63[a-z]", r->kind) != 1)
+        sscanf(r->path, "/%63[a-z]", r->kind);
+    return 1;
+}
+
+/* The file from where it is asked for; says `said` bytes in all, sends `sent` of what is left. */
+static void file(int fd, const http_script *s, const request *r, long from, size_t said, size_t sent, char flip)
+{
+    char head[512];
+    size_t left = s->size - (size_t)from;
+    (void)r;
+    int n = snprintf(head, sizeof head, "HTTP/1.1 %s\r\nContent-Length: %zu\r\nConnection: close\r\n", from ? "206 Partial Content" : "200 OK",
+                     said - (size_t)from);
+    if (from) n += snprintf(head + n, sizeof head - (size_t)n, "Content-Range: bytes %ld-%zu/%zu\r\n", from, said - 1, said);
+    snprintf(head + n, sizeof head - (size_t)n, "\r\n");
+    put(fd, head, strlen(head));
+    char *copy = malloc(left);
+    memcpy(copy, s->data + from, left);
+    for (size_t i = 0; i < left; i++) copy[i] ^= flip;
+    put(fd, copy, sent < left ? sent : left);
+    free(copy);
+}
+
+static void serve_file(int fd, const http_script *s, const request *r)
+{
+    long from = r->ranged && r->from >= 0 && (size_t)r->from < s->size ? r->from : 0;
+    size_t left = s->size - (size_t)from, third = left / 3 > 1000 ? left / 3 : left;
+    char line[1024];
+    if (!strcmp(r->kind, "good") || !strcmp(r->kind, "private")) file(fd, s, r, from, s->size, left, 0);
+    else if (!strcmp(r->kind, "drop")) file(fd, s, r, from, s->size, third, 0);
+    else if (!strcmp(r->kind, "norange")) file(fd, s, r, 0, s->size, seen++ ? s->size : s->size / 2, 0);
+    else if (!strcmp(r->kind, "short")) file(fd, s, r, 0, s->size, s->size / 2, 0);
+    else if (!strcmp(r->kind, "more")) file(fd, s, r, from, s->size - 100, left - 100, 0);
+    else if (!strcmp(r->kind, "wrong")) file(fd, s, r, from, s->size, left, 1);
+    else if (!strcmp(r->kind, "busy") && seen++ < 2) text(fd, "503 Service Unavailable", "text/plain", "later");
+    else if (!strcmp(r->kind, "busy")) file(fd, s, r, from, s->size, left, 0);
+    else if (!strcmp(r->kind, "page")) text(fd, "200 OK", "text/html", "<html><body>please log in</body></html>");
+    else if (!strcmp(r->kind, "hang")) pause();
+    else if (!strcmp(r->kind, "drip")) {
+        put(fd, "HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\nx", 42);
+        pause();
+    } else if (!strcmp(r->kind, "redirect")) {
+        snprintf(line, sizeof line, "HTTP/1.1 302 Found\r\nLocation: /good/x.gguf\r\nX-Linked-Etag: \"%s\"\r\nX-Linked-Size: %zu\r\n"
+                                    "Content-Length: 0\r\nConnection: close\r\n\r\n", s->sha, s->size);
+        put(fd, line, strlen(line));
+    } else if (!strcmp(r->kind, "loop")) {
+        snprintf(line, sizeof line, "HTTP/1.1 302 Found\r\nLocation: %s\r\nContent-Length: 0\r\nConnection: close\r\n\r\n", r->path);
+        put(fd, line, strlen(line));
+    } else text(fd, "404 Not Found", "text/plain", "no");
+}
+
+static void serve_repository(int fd, const http_script *s, const request *r)
+{
+    char line[2048];
+    if (!strcmp(r->kind, "html")) {
+        text(fd, "200 OK", "text/html", "<html>");
+    } else if (!strcmp(r->kind, "huge")) {
+        put(fd, "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n\r\n[", 54);
+        for (int i = 0; i < 40 * 1024; i++) put(fd, (char[1024]){0}, 1024);
+    } else if (!strcmp(r->kind, "private") && !r->secret) {
+        text(fd, "401 Unauthorized", "text/plain", "who are you");
+    } else {
+        snprintf(line, sizeof line, "{\"sha\":\"" COMMIT "\",\"siblings\":[{\"rfilename\":\"README.md\",\"size\":3},"
+                                    "{\"rfilename\":\"../../escape-Q4_K_M.gguf\",\"size\":1,\"lfs\":{\"sha256\":\"%s\",\"size\":1}},"
+                                    "{\"rfilename\":\"mmproj-Q4_K_M.gguf\",\"size\":1},"
+                                    "{\"rfilename\":\"x-Q4_K_M.gguf\",\"size\":%zu,\"lfs\":{\"sha256\":\"%s\",\"size\":%zu}}]}",
+                 s->sha, s->size, s->sha, s->size);
+        text(fd, "200 OK", "application/json", line);
+    }
+}
+
+static void serve(int listener, const http_script *s)
+{
+    for (;;) {
+        int fd = accept(listener, NULL, NULL);
+        request r;
+        if (fd < 0) continue;
+        if (read_request(fd, &r)) {
+            int slow = !strcmp(r.kind, "hang") || !strcmp(r.kind, "drip");
+            if (slow && fork() == 0) {
+                prctl(PR_SET_PDEATHSIG, SIGKILL);
+                serve_file(fd, s, &r);
+            } else if (!slow && strncmp(r.path, "/api/", 5) == 0) {
+                serve_repository(fd, s, &r);
+            } else if (!slow) {
+                serve_file(fd, s, &r);
+            }
+        }
+        shutdown(fd, SHUT_WR);
+        close(fd);
+    }
+}
+
+void http_script_start(http_script *s)
+{
+    struct sockaddr_in a = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}};
+    socklen_t n = sizeof a;
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    ck_assert_int_ge(fd, 0);
+    ck_assert_int_eq(bind(fd, (struct sockaddr *)&a, sizeof a), 0);
+    ck_assert_int_eq(listen(fd, 64), 0);
+    ck_assert_int_eq(getsockname(fd, (struct sockaddr *)&a, &n), 0);
+    s->port = ntohs(a.sin_port);
+    s->pid = fork();
+    ck_assert_int_ge(s->pid, 0);
+    if (s->pid == 0) {
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+        signal(SIGCHLD, SIG_IGN);
+        serve(fd, s);
+    }
+    close(fd);
+}
+
+void http_script_stop(http_script *s)
+{
+    kill(s->pid, SIGKILL);
+    waitpid(s->pid, NULL, 0);
+}
