@@ -8,8 +8,10 @@
 
 #include "run.h"
 
-/* Tokens, and rows of queries, that share one pass over the cache: RUN_LOCAL tokens of any group of heads fit. */
-enum { BLOCK = 16, MAX_ROWS = RUN_LOCAL * MODEL_MAX_GROUP };
+/* Tokens, and rows of queries, that share one pass over the cache: RUN_LOCAL tokens of any group of heads fit. The
+ * heads of a group are shared out in parts where the units of work would be too few: of PART heads at most, or of
+ * LEAST_PART with few tokens. */
+enum { BLOCK = 16, MAX_ROWS = RUN_LOCAL * MODEL_MAX_GROUP, PART = 32, LEAST_PART = 4 };
 
 void op_kv_store(run *r, uint32_t il, const float *k, const float *v)
 {
@@ -65,7 +67,13 @@ static int32_t first_key(const hparams *hp, uint32_t il, int32_t pos)
 
 static int32_t last_key(const hparams *hp, const span *s, int32_t pos) { return hp->causal ? pos : s->pos + s->n - 1; }
 
-static void collect(rows *w, run *r, uint32_t il, const float *q, const attn_spec *spec, const span *s, uint32_t head, int token, int n_token)
+/* What a pass takes: n_token tokens from `token` on, and of one KV head's group the query heads [from, to). */
+typedef struct extract {
+    int token, n_token;
+    uint32_t head, from, to;
+} extract;
+
+static void collect(rows *w, run *r, uint32_t il, const float *q, const attn_spec *spec, const span *s, extract e)
 {
     const layer_hp *l = &r->m->hp.layer[il];
     uint32_t group = l->n_head / l->n_head_kv;
@@ -73,11 +81,11 @@ static void collect(rows *w, run *r, uint32_t il, const float *q, const attn_spe
     w->spec = spec;
     w->span = s;
     w->il = il;
-    w->head = head;
+    w->head = e.head;
     w->n = 0;
-    for (int t = token; t < token + n_token; t++)
-        for (uint32_t g = 0; g < group; g++, w->n++) {
-            uint32_t h = head * group + g;
+    for (int t = e.token; t < e.token + e.n_token; t++)
+        for (uint32_t g = e.from; g < e.to; g++, w->n++) {
+            uint32_t h = e.head * group + g;
             w->at[w->n] = (size_t)t * l->n_head + h;
             w->q[w->n] = q + w->at[w->n] * l->dk;
             w->pos[w->n] = s->pos + (t - s->from);
@@ -208,21 +216,39 @@ static void whole_unit(const rows *w, extent e, const work *k, float *out, size_
     for (int i = 0; i < w->n; i++) finish_row(w, i, k->m[i], k->l[i], k->o + (size_t)i * dv, out, dv);
 }
 
-/* Without splitting: units are (block of tokens, KV head), the last tokens first since they see most keys. */
+/* Heads of a group in one unit of work, where there are `units` of whole groups; every thread comes to the same. */
+static uint32_t part_heads(const run *r, uint32_t group, int64_t units)
+{
+    uint32_t part = group < PART ? group : PART;
+    while (r->local && part > LEAST_PART && units * ((group + part - 1) / part) < r->threads) part = (part + 1) / 2;
+    return part;
+}
+
+/* Unit u of a KV head's group of heads in parts. */
+static extract part_of(int64_t u, uint32_t group, uint32_t part, int token, int n_token)
+{
+    int64_t parts = (group + part - 1) / part;
+    uint32_t from = (uint32_t)(u % parts) * part, to = from + part < group ? from + part : group;
+    return (extract){token, n_token, (uint32_t)(u / parts), from, to};
+}
+
+/* Without splitting: units are (block of tokens, KV head, part of its group), the last tokens first since they see most keys. */
 static void attend_whole(run *r, uint32_t il, float *out, const float *q, const attn_spec *spec, const work *k)
 {
     const layer_hp *l = &r->m->hp.layer[il];
-    int group = (int)(l->n_head / l->n_head_kv), block = MAX_ROWS / group < BLOCK ? MAX_ROWS / group : BLOCK;
+    uint32_t group = l->n_head / l->n_head_kv, part = part_heads(r, group, (int64_t)r->b->n_spans * l->n_head_kv);
+    int64_t parts = (group + part - 1) / part * l->n_head_kv;
+    int block = MAX_ROWS / (int)part < BLOCK ? MAX_ROWS / (int)part : BLOCK;
     _Atomic int64_t *counter = team_work(r->sh->team, r->tid);
     int64_t first = 0, u = team_take(counter);
     rows w;
     for (int i = r->b->n_spans - 1; i >= 0; i--) {
         const span *s = &r->b->spans[i];
-        int64_t blocks = (s->n + block - 1) / block, units = blocks * l->n_head_kv;
+        int64_t blocks = (s->n + block - 1) / block, units = blocks * parts;
         for (; u < first + units; u = team_take(counter)) {
-            int token = s->from + (int)(blocks - 1 - (u - first) / l->n_head_kv) * block;
+            int token = s->from + (int)(blocks - 1 - (u - first) / parts) * block;
             int n = token + block > s->from + s->n ? s->from + s->n - token : block;
-            collect(&w, r, il, q, spec, s, (uint32_t)((u - first) % l->n_head_kv), token, n);
+            collect(&w, r, il, q, spec, s, part_of((u - first) % parts, group, part, token, n));
             whole_unit(&w, extent_of(r, il, s, token, n), k, out, l->dv);
         }
         first += units;
@@ -258,20 +284,22 @@ static void merge_parts(const rows *w, int row, int32_t n_chunks, const parts *p
     finish_row(w, row, *k->m, *k->l, k->o, out, dv);
 }
 
-/* Few tokens with many keys: units are (sequence, KV head, chunk), then rows are merged. */
+/* Few tokens with many keys: units are (sequence, KV head, part of its group, chunk), then rows are merged. */
 static void attend_split(run *r, uint32_t il, float *out, const float *q, const attn_spec *spec, const work *k, const parts *p)
 {
     const layer_hp *l = &r->m->hp.layer[il];
+    uint32_t group = l->n_head / l->n_head_kv, part = part_heads(r, group, (int64_t)p->chunks * l->n_head_kv);
+    int64_t n_parts = (group + part - 1) / part * l->n_head_kv;
     _Atomic int64_t *counter = team_work(r->sh->team, r->tid);
     int64_t first = 0, u = team_take(counter);
     rows w;
     for (int i = 0; i < r->b->n_spans; i++) {
         const span *s = &r->b->spans[i];
         extent e = extent_of(r, il, s, s->from, s->n);
-        int64_t chunks = e.last_chunk - e.first_chunk + 1, units = chunks * l->n_head_kv;
+        int64_t chunks = e.last_chunk - e.first_chunk + 1, units = chunks * n_parts;
         for (; u < first + units; u = team_take(counter)) {
-            int64_t head = (u - first) / chunks, chunk = (u - first) % chunks;
-            collect(&w, r, il, q, spec, s, (uint32_t)head, s->from, s->n);
+            int64_t chunk = (u - first) % chunks;
+            collect(&w, r, il, q, spec, s, part_of((u - first) / chunks, group, part, s->from, s->n));
             split_unit(&w, e.first_chunk + (int32_t)chunk, e.first_chunk, e.last_page, k, p, l->dv);
         }
         first += units;
@@ -282,7 +310,7 @@ static void attend_split(run *r, uint32_t il, float *out, const float *q, const 
         const span *s = &r->b->spans[i];
         extent e = extent_of(r, il, s, s->from, s->n);
         for (uint32_t h = 0; h < l->n_head_kv; h++) {
-            collect(&w, r, il, q, spec, s, h, s->from, s->n);
+            collect(&w, r, il, q, spec, s, (extract){s->from, s->n, h, 0, group});
             for (int j = 0; j < w.n; j++, row++)
                 if (row % r->threads == r->tid) merge_parts(&w, j, e.last_chunk - e.first_chunk + 1, p, k, out, l->dv);
         }
