@@ -1,8 +1,6 @@
 /* DeepSeek: deepseek (llama's attention, experts beside shared ones after leading dense layers), deepseek2 (V2, V3, R1
  * and those built like them, with latent attention) and mistral4, which is deepseek2 with another magnitude of YaRN. */
 #include <math.h>
-#include <stdio.h>
-#include <string.h>
 
 #include "../src/base/mathf.h"
 #include "archs.h"
@@ -20,7 +18,8 @@ static void forward_mla(run *r)
     decoder_forward(r, &(decoder_spec){.attn = {.scale = r->m->hp.attn_scale}, .act = GLU_SILU, .mix = block_mla});
 }
 
-static const binding bindings[] = {BIND_ENDS, BIND_PRE_NORMS, BIND_ATTN, BIND_FFN, BIND_EXPERTS, BIND_SHARED_EXPERT, {0}};
+static const binding bindings[] = {BIND_ENDS,    BIND_PRE_NORMS,     BIND_ATTN, BIND_FFN,
+                                   BIND_EXPERTS, BIND_SHARED_EXPERT, {0}};
 
 static const binding bindings_mla[] = {
     BIND_ENDS, BIND_PRE_NORMS, BIND_FFN, BIND_EXPERTS, BIND_SHARED_EXPERT,
@@ -39,15 +38,14 @@ static tawny_status load_deepseek(model *m, tawny_error *err)
     return TAWNY_OK;
 }
 
-/* YaRN's magnitude m(x) = 1 + 0.1 x ln(factor) by which the rotated part is multiplied is m(mscale) / m(mscale_all), and
- * scores are multiplied by its square with x = mscale_all besides. The format has mscale_all alone (times 0.1), and
- * mscale is the same but with mistral4, where it is 1. Source: modeling_deepseek.py of DeepSeek-V2; where the file
- * says nothing of it, the reference takes the magnitude for both. */
+/* With YaRN's m(x) = 1 + 0.1 x ln(factor), the rotated part is multiplied by m(mscale) / m(mscale_all), and scores by
+ * m(mscale_all)^2. The format has mscale_all alone (times 0.1); mscale is the same, but 1 with mistral4. Source:
+ * modeling_deepseek.py of DeepSeek-V2. Where the file says nothing of it, the reference takes m(1) for both. */
 static tawny_status load_yarn(model *m, bool mscale_is_1, tawny_error *err)
 {
     rope_hp *r = &m->hp.rope[0];
     float all = 0, attn = 1;
-    TRY(model_opt_f32(m, "rope.scaling.yarn_log_multiplier", -1e6f, 1e6f, &all, err));
+    TRY(model_opt_f32(m, "rope.scaling.yarn_log_multiplier", -100, 100, &all, err));
     TRY(model_opt_f32(m, "rope.scaling.attn_factor", 1e-6f, 1e6f, &attn, err));
     double log_factor = -0.1 * d_log((double)r->scale), x = (double)all / 0.1, one = 1 + log_factor;
     double magnitude = (double)attn, scores = (double)attn * one;
@@ -102,5 +100,7 @@ static tawny_status load_deepseek2(model *m, tawny_error *err) { return load_mla
 static tawny_status load_mistral4(model *m, tawny_error *err) { return load_mla_model(m, true, err); }
 
 const arch arch_deepseek = {.name = "deepseek", .load = load_deepseek, .bindings = bindings, .forward = forward};
-const arch arch_deepseek2 = {.name = "deepseek2", .load = load_deepseek2, .bindings = bindings_mla, .forward = forward_mla};
-const arch arch_mistral4 = {.name = "mistral4", .load = load_mistral4, .bindings = bindings_mla, .forward = forward_mla};
+const arch arch_deepseek2 = {.name = "deepseek2", .load = load_deepseek2, .bindings = bindings_mla,
+                             .forward = forward_mla};
+const arch arch_mistral4 = {.name = "mistral4", .load = load_mistral4, .bindings = bindings_mla,
+                            .forward = forward_mla};

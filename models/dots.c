@@ -7,7 +7,8 @@
 
 static void forward(run *r)
 {
-    decoder_forward(r, &(decoder_spec){.attn = {.scale = r->m->hp.attn_scale, .qk_norm = QK_NORM_HEADS}, .act = GLU_SILU});
+    decoder_forward(r, &(decoder_spec){.attn = {.scale = r->m->hp.attn_scale, .qk_norm = QK_NORM_HEADS},
+                                       .act = GLU_SILU});
 }
 
 static const binding bindings[] = {

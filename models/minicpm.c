@@ -1,5 +1,5 @@
-/* MiniCPM: llama's layers, or latent attention (minicpm3), with scales of the embeddings, of what each block adds and of
- * the logits, whose values are fixed where the file does not have them (arXiv 2404.06395). */
+/* MiniCPM: llama's layers, or latent attention (minicpm3), with scales of the embeddings, of what each block adds and
+ * of the logits, whose values are fixed where the file does not have them (arXiv 2404.06395). */
 #include <math.h>
 
 #include "archs.h"
@@ -17,7 +17,8 @@ static void forward_minicpm3(run *r)
     decoder_forward(r, &(decoder_spec){.attn = {.scale = r->m->hp.attn_scale}, .act = GLU_SILU, .mix = block_mla});
 }
 
-static const binding bindings[] = {BIND_ENDS, BIND_ROPE_FACTORS, BIND_PRE_NORMS, BIND_ATTN, BIND_FFN, BIND_EXPERTS, {0}};
+static const binding bindings[] = {BIND_ENDS, BIND_ROPE_FACTORS, BIND_PRE_NORMS, BIND_ATTN, BIND_FFN, BIND_EXPERTS,
+                                   {0}};
 static const binding bindings_minicpm3[] = {BIND_ENDS, BIND_ROPE_FACTORS, BIND_PRE_NORMS, BIND_FFN, {0}};
 
 static float fixed_residual_scale(const hparams *hp) { return 1.4f / sqrtf((float)hp->n_layer); }
@@ -59,4 +60,5 @@ static tawny_status load_minicpm3(model *m, tawny_error *err)
 }
 
 const arch arch_minicpm = {.name = "minicpm", .load = load_minicpm, .bindings = bindings, .forward = forward};
-const arch arch_minicpm3 = {.name = "minicpm3", .load = load_minicpm3, .bindings = bindings_minicpm3, .forward = forward_minicpm3};
+const arch arch_minicpm3 = {.name = "minicpm3", .load = load_minicpm3, .bindings = bindings_minicpm3,
+                            .forward = forward_minicpm3};

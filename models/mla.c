@@ -52,14 +52,15 @@ static void take_heads(run *r, float *to, size_t a, const float *x, size_t at, s
 {
     int from, end;
     run_share(r, r->n, &from, &end);
-    for (size_t i = (size_t)from * heads; i < (size_t)end * heads; i++) memcpy(to + i * a, x + i * ldx + at, a * sizeof *to);
+    for (size_t i = (size_t)from * heads; i < (size_t)end * heads; i++)
+        memcpy(to + i * a, x + i * ldx + at, a * sizeof *to);
     run_tokens_done(r);
 }
 
 /* to [n][heads][a + b] = (the first a of x [n][heads][ldx], b values from `at` on of y [n][y_heads][ldy]); one head of
  * y serves all. */
-static void join_heads(run *r, float *to, size_t heads, const float *x, size_t a, size_t ldx, const float *y, size_t b, size_t at,
-                       size_t ldy, size_t y_heads)
+static void join_heads(run *r, float *to, size_t heads, const float *x, size_t a, size_t ldx, const float *y, size_t b,
+                       size_t at, size_t ldy, size_t y_heads)
 {
     int from, end;
     run_share(r, r->n, &from, &end);
@@ -82,8 +83,8 @@ static void attend(run *r, decoder *d, uint32_t il, const attn_block *a, const f
     op_attention(r, il, d->attn, d->qr, &(attn_spec){.scale = a->scale});
 }
 
-/* In the space of the latent rows, which are keys and values of all heads: queries are taken into it (attn_k_b), results
- * out of it (attn_v_b). */
+/* In the space of the latent rows, which are keys and values of all heads: queries are taken into it (attn_k_b),
+ * results out of it (attn_v_b). */
 static const float *latent_form(run *r, decoder *d, uint32_t il, const attn_block *a, const float *q, const float *kv)
 {
     const layer_weights *L = &r->m->layers[il];
@@ -140,18 +141,19 @@ static tawny_status load_sizes(model *m, tawny_error *err)
     TRY(model_opt_u32(m, "attention.key_length_mla", 0, SIMD_MAX_HEAD, &key, err));
     TRY(model_opt_u32(m, "attention.value_length_mla", 0, SIMD_MAX_HEAD, &v, err));
     if (!key != !v)
-        return err_set(err, TAWNY_E_FORMAT, "%s: %s.attention.key_length_mla %u and value_length_mla %u go together", gguf_path(m->file),
-                       m->arch_name, key, v);
+        return err_set(err, TAWNY_E_FORMAT, "%s: %s.attention.key_length_mla %u and value_length_mla %u go together",
+                       gguf_path(m->file), m->arch_name, key, v);
     l->latent = key != 0;
     if (!l->latent) key = m->hp.layer[0].dk;
     l->v = l->latent ? v : m->hp.layer[0].dv;
     l->rope = m->hp.rope[0].n_rot;
     if (l->rope >= key)
-        return err_set(err, TAWNY_E_FORMAT, "%s: %s.rope.dimension_count %u leaves nothing of a head's %u", gguf_path(m->file), m->arch_name,
-                       l->rope, key);
+        return err_set(err, TAWNY_E_FORMAT, "%s: %s.rope.dimension_count %u leaves nothing of a head's %u",
+                       gguf_path(m->file), m->arch_name, l->rope, key);
     l->nope = key - l->rope;
     if (l->latent && l->lora + l->rope > SIMD_MAX_HEAD)
-        return err_set(err, TAWNY_E_UNSUPPORTED, "%s: %s.attention.kv_lora_rank %u and rope.dimension_count %u make keys of more than %d",
+        return err_set(err, TAWNY_E_UNSUPPORTED,
+                       "%s: %s.attention.kv_lora_rank %u and rope.dimension_count %u make keys of more than %d",
                        gguf_path(m->file), m->arch_name, l->lora, l->rope, SIMD_MAX_HEAD);
     return TAWNY_OK;
 }
@@ -167,7 +169,8 @@ tawny_status load_mla(model *m, tawny_error *err)
         l->dk = a->latent ? a->lora + a->rope : a->nope + a->rope;
         l->dv = a->latent ? a->lora : a->v;
         if (a->latent && l->n_head > MODEL_MAX_GROUP)
-            return err_set(err, TAWNY_E_UNSUPPORTED, "%s: %s.attention.head_count is %u in layer %u; at most %d may share a latent row",
+            return err_set(err, TAWNY_E_UNSUPPORTED,
+                           "%s: %s.attention.head_count is %u in layer %u; at most %d may share a latent row",
                            gguf_path(m->file), m->arch_name, l->n_head, i, MODEL_MAX_GROUP);
     }
     return TAWNY_OK;
@@ -186,7 +189,10 @@ tawny_status bind_mla(model *m, tawny_error *err)
         BIND_W(wv_b, "attn_v_b.weight", BIND_ATTENTION, DIM_MLA_LORA, DIM_MLA_V, DIM_HEADS),
         {0},
     };
-    static const binding unfolded[] = {BIND_W(wkv_b, "attn_kv_b.weight", BIND_ATTENTION, DIM_MLA_LORA, DIM_MLA_KV_B), {0}};
+    static const binding unfolded[] = {
+        BIND_W(wkv_b, "attn_kv_b.weight", BIND_ATTENTION, DIM_MLA_LORA, DIM_MLA_KV_B),
+        {0},
+    };
     static const binding wide_q[] = {BIND_W(wq, "attn_q.weight", BIND_ATTENTION, DIM_EMBD, DIM_MLA_Q), {0}};
     static const binding narrow_q[] = {
         BIND_W(wq_a, "attn_q_a.weight", BIND_ATTENTION, DIM_EMBD, DIM_MLA_Q_LORA),
