@@ -1,170 +1,236 @@
-/* tawny bench: prompt and generation speed, with llama-bench's flags and keys, and tawny's own beside them. */
-#include <errno.h>
+/* tawny bench: speed of prompt and generation, with llama-bench's flags and keys, and beside them what the machine
+ * could do at most in the same minute. */
 #include <jansson.h>
-#include <math.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
-#include "../base/cpu.h"
 #include "bench.h"
 #include "engine_opts.h"
 
-enum { MAX_LIST = 32 };
+/* A parameter's option as given, and what it comes to. */
+enum { P, N, PG, D, T, B, UB, NUMBERS };
 
-typedef struct numbers {
-    int n, v[MAX_LIST];
-} numbers;
+typedef struct bench {
+    cli_list models, given[NUMBERS], given_k, given_v;
+    bench_numbers list[NUMBERS];
+    bench_words type_k, type_v;
+    char *store_k, *store_v;
+    tawny_engine_params params;
+    bench_how how;
+    bench_output out[2];
+    int n_out, delay;
+    const char *format, *format_err, *ignored;
+    bool no_ceiling, verbose;
+} bench;
 
-/* "512" or "128,256,512"; "-p 0" means no such test. */
-static int parse_numbers(const char *flag, const char *text, int max, numbers *out)
+static int parse(bench *b)
 {
-    out->n = 0;
-    for (const char *p = text; *p;) {
-        char *end;
-        errno = 0;
-        long v = strtol(p, &end, 10);
-        if (end == p || errno || v < 0 || v > max || (*end && *end != ',') || out->n == MAX_LIST)
-            return cli_fail(2, "bench: %s %s: a list of at most %d numbers from 0 to %d", flag, text, MAX_LIST, max);
-        out->v[out->n++] = (int)v;
-        p = *end ? end + 1 : end;
+    static const struct {
+        const char *flag;
+        int otherwise, min, max;
+    } rows[NUMBERS] = {
+        [P] = {"-p", 512, 0, 1 << 22}, [N] = {"-n", 128, 0, 1 << 22}, [PG] = {"-pg", 0, 0, 1 << 22},
+        [D] = {"-d", 0, 0, 1 << 22},   [T] = {"-t", 0, 0, 1024},      [B] = {"-b", 2048, 1, 1 << 22},
+        [UB] = {"-ub", 512, 1, 65536},
+    };
+    for (int i = 0; i < NUMBERS; i++) {
+        int code = bench_numbers_parse(rows[i].flag, &b->given[i], rows[i].otherwise, rows[i].min, rows[i].max,
+                                       &b->list[i]);
+        if (code >= 0) return code;
     }
-    return out->n ? -1 : cli_fail(2, "bench: %s: an empty list", flag);
+    if (!b->given[PG].n) b->list[PG].n = 0;
+    if (b->list[PG].n % 2) return cli_fail(2, "bench: -pg: pairs PP,TG");
+    int code = bench_words_parse("-ctk", &b->given_k, "f16", &b->type_k, &b->store_k);
+    if (code < 0) code = bench_words_parse("-ctv", &b->given_v, "f16", &b->type_v, &b->store_v);
+    tawny_kv_type type;
+    for (int i = 0; code < 0 && i < b->type_k.n + b->type_v.n; i++) {
+        const char *name = i < b->type_k.n ? b->type_k.v[i] : b->type_v.v[i - b->type_k.n];
+        if (!engine_opts_kv_type(name, &type))
+            return cli_fail(2, "bench: %s %s: no such cache type", i < b->type_k.n ? "-ctk" : "-ctv", name);
+    }
+    return code;
 }
 
-static double now(void)
+static int open_outputs(bench *b)
 {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+    const char *formats[2] = {b->format, b->format_err};
+    for (int i = 0; i < 2; i++) {
+        if (!formats[i] || (i == 1 && strcmp(formats[i], "none") == 0)) continue;
+        bench_output *o = &b->out[b->n_out++];
+        if (!bench_open(o, i ? stderr : stdout, formats[i]))
+            return cli_fail(2, "bench: %s %s: md, json, jsonl, csv and sql are known", i ? "-oe" : "-o", formats[i]);
+        o->columns = (bench_columns){
+            .n_batch = b->given[B].n, .n_ubatch = b->given[UB].n, .type_k = b->given_k.n, .type_v = b->given_v.n,
+            .act_bits = b->params.act_bits != 0,
+        };
+    }
+    return -1;
 }
 
-/* Tokens that differ from each other; what they are does not matter. */
-static void fill(tawny_token *t, int n, int32_t n_vocab)
+static int tests_of(const bench *b) { return b->list[P].n + b->list[N].n + b->list[PG].n / 2; }
+
+/* Test i of one combination of parameters: the prompts, the generations, the pairs. */
+static void choose(const bench *b, int i, bench_test *t)
 {
-    uint32_t x = 1;
-    for (int i = 0; i < n; i++) {
-        x = x * 1664525 + 1013904223;
-        t[i] = (tawny_token)((x >> 8) % (uint32_t)n_vocab);
+    const bench_numbers *p = &b->list[P], *n = &b->list[N], *pg = &b->list[PG];
+    if (i < p->n) {
+        t->n_prompt = p->v[i];
+    } else if (i < p->n + n->n) {
+        t->n_gen = n->v[i - p->n];
+    } else {
+        t->n_prompt = pg->v[2 * (i - p->n - n->n)];
+        t->n_gen = pg->v[2 * (i - p->n - n->n) + 1];
     }
 }
 
-/* One measurement: n_prompt tokens in batches, then n_gen one by one, after `depth` tokens. Seconds, or < 0. */
-static double measure(tawny_session *s, const tawny_token *tokens, const bench_test *t, tawny_error *err)
+/* Combination i of the lists, the later ones changing faster, as in llama-bench: -b -ub -ctk -ctv -t -d. */
+static void combine(const bench *b, int i, bench_test *t)
 {
-    tawny_session_truncate(s, t->depth);
-    double start = now();
-    if (t->n_prompt && tawny_session_sync(s, tokens, t->depth + t->n_prompt, NULL, NULL, err) != TAWNY_OK) return -1;
-    for (int i = 0; i < t->n_gen; i++)
-        if (tawny_session_append(s, tokens + t->depth + t->n_prompt + i, 1, NULL, err) != TAWNY_OK) return -1;
-    return now() - start;
+    const bench_numbers *d = &b->list[D], *th = &b->list[T], *ub = &b->list[UB], *nb = &b->list[B];
+    t->depth = d->v[i % d->n];
+    i /= d->n;
+    t->threads = th->v[i % th->n];
+    i /= th->n;
+    t->type_v = b->type_v.v[i % b->type_v.n];
+    i /= b->type_v.n;
+    t->type_k = b->type_k.v[i % b->type_k.n];
+    i /= b->type_k.n;
+    t->n_ubatch = ub->v[i % ub->n];
+    i /= ub->n;
+    t->n_batch = nb->v[i % nb->n];
 }
 
-static tawny_status run_test(tawny_model *m, engine_opts *o, bench_test *t, int repeat, tawny_error *err)
+static int combinations(const bench *b)
 {
-    tawny_engine *e = NULL;
-    tawny_session *s = NULL;
-    int total = t->depth + t->n_prompt + t->n_gen;
-    tawny_token *tokens = malloc(((size_t)total + 1) * sizeof *tokens);
-    o->params.n_ctx = total + 1;
-    tawny_status st = tokens ? tawny_engine_new(m, &o->params, &e, err) : TAWNY_E_NOMEM;
-    if (st == TAWNY_OK) st = tawny_session_new(e, &s, err);
-    if (st == TAWNY_OK) {
-        fill(tokens, total, tawny_model_n_vocab(m));
-        t->threads = tawny_engine_n_threads(e);
-        t->act_bits = tawny_engine_act_bits(e);
-        if (t->depth) st = tawny_session_sync(s, tokens, t->depth, NULL, NULL, err);
-        bench_test warm = *t; /* as llama-bench: one run that does not count */
-        warm.n_gen = t->n_gen ? 1 : 0;
-        if (st == TAWNY_OK && measure(s, tokens, &warm, err) < 0) st = err->code;
-        for (t->n = 0; st == TAWNY_OK && t->n < repeat; t->n++) {
-            t->seconds[t->n] = measure(s, tokens, t, err);
-            if (t->seconds[t->n] < 0) st = err->code;
+    return b->list[D].n * b->list[T].n * b->type_v.n * b->type_k.n * b->list[UB].n * b->list[B].n;
+}
+
+static void wait_before(const bench *b)
+{
+    struct timespec left = {.tv_sec = b->delay};
+    while (b->delay && nanosleep(&left, &left) != 0) {}
+}
+
+static tawny_status run_one(bench *b, const char *path, tawny_model *m, bench_test *t, tawny_error *err)
+{
+    tawny_engine_params p = b->params;
+    p.n_threads = t->threads;
+    p.n_ubatch = t->n_ubatch;
+    engine_opts_kv_type(t->type_k, &p.type_k);
+    engine_opts_kv_type(t->type_v, &p.type_v);
+    b->how.index++;
+    wait_before(b);
+    tawny_status st = bench_run(m, &p, &b->how, t, err);
+    if (st != TAWNY_OK) return st;
+    json_t *row = bench_row_json(path, m, t);
+    for (int i = 0; i < b->n_out; i++) bench_print(&b->out[i], row);
+    json_decref(row);
+    return TAWNY_OK;
+}
+
+static tawny_status bench_model(bench *b, const char *path, tawny_error *err)
+{
+    tawny_model *m;
+    bench_test *t = malloc(sizeof *t);
+    if (!t) return err_nomem(err);
+    tawny_status st = tawny_model_open(path, &m, err);
+    for (int i = 0; st == TAWNY_OK && i < combinations(b); i++)
+        for (int j = 0; st == TAWNY_OK && j < tests_of(b); j++) {
+            *t = (bench_test){.load = "mmap"};
+            combine(b, i, t);
+            choose(b, j, t);
+            if (t->n_prompt + t->n_gen > 0) st = run_one(b, path, m, t, err);
         }
-    }
-    tawny_session_free(s);
-    tawny_engine_free(e);
-    free(tokens);
+    tawny_model_close(m);
+    free(t);
     return st;
 }
 
-static const char *type_name(const char *given) { return given ? given : "f16"; }
-
-/* Runs the tests of one model for every combination of the lists. */
-static int bench_model(engine_opts *o, const numbers *p, const numbers *n, const numbers *pg, const numbers *d, const numbers *t,
-                       const numbers *ub, int repeat, bench_output *out)
+/* The ceilings need memory of their own; where there is none, there are no ceilings. */
+static int open_machine(bench *b)
 {
-    tawny_model *m;
-    tawny_error err = {0};
-    if (tawny_model_open(o->model, &m, &err) != TAWNY_OK) return cli_fail_err(&err);
-    int code = -1;
-    for (int i = 0; code < 0 && i < d->n * t->n * ub->n; i++) {
-        int depth = d->v[i % d->n];
-        o->params.n_threads = t->v[i / d->n % t->n];
-        o->params.n_ubatch = ub->v[i / d->n / t->n];
-        int tests = p->n + n->n + pg->n / 2;
-        for (int j = 0; code < 0 && j < tests; j++) {
-            bench_test x = {.depth = depth, .n_ubatch = o->params.n_ubatch, .type_k = type_name(o->type_k), .type_v = type_name(o->type_v)};
-            if (j < p->n) {
-                x.n_prompt = p->v[j];
-            } else if (j < p->n + n->n) {
-                x.n_gen = n->v[j - p->n];
-            } else {
-                x.n_prompt = pg->v[2 * (j - p->n - n->n)];
-                x.n_gen = pg->v[2 * (j - p->n - n->n) + 1];
-            }
-            if (x.n_prompt + x.n_gen == 0) continue;
-            if (run_test(m, o, &x, repeat, &err) != TAWNY_OK)
-                code = cli_fail_err(&err);
-            else
-                bench_row(out, o->model, m, &x);
-        }
+    tawny_error err;
+    if (b->no_ceiling) return -1;
+    if (simd_init(NULL, &err) != TAWNY_OK) return cli_fail_err(&err);
+    if (limits_new(0, true, &b->how.machine, &err) != TAWNY_OK)
+        fprintf(stderr, "tawny: no ceilings: %s\n", err.message);
+    return -1;
+}
+
+static int run_models(bench *b)
+{
+    engine_opts o = {0};
+    tawny_error err;
+    char path[4096];
+    int code = parse(b), models = b->models.n ? (int)b->models.n : 1;
+    if (code < 0) code = open_outputs(b);
+    if (code < 0) code = open_machine(b);
+    for (int i = 0; i < tests_of(b); i++) {
+        bench_test t = {0};
+        choose(b, i, &t);
+        b->how.count += t.n_prompt + t.n_gen > 0;
     }
-    tawny_model_close(m);
+    b->how.count *= models * combinations(b);
+    for (int i = 0; code < 0 && i < models; i++) {
+        o.model = b->models.n ? b->models.items[i] : NULL;
+        code = engine_opts_resolve(&o, "bench", path, sizeof path);
+        if (code < 0 && bench_model(b, o.model, &err) != TAWNY_OK) code = cli_fail_err(&err);
+    }
+    for (int i = 0; i < b->n_out; i++)
+        if (code < 0 || b->out[i].rows) bench_close(&b->out[i]);
     return code;
 }
 
 int cmd_bench(int argc, char **argv)
 {
-    engine_opts o = {0};
-    cli_list models = {0};
-    const char *p = "512", *n = "128", *pg = "", *d = "0", *t = "0", *ub = "512", *b = NULL, *format = "md";
-    int repeat = 5;
+    static bench b = {.how.repeat = 5, .format = "md"};
     const cli_opt opts[] = {
-        {"-m --model", CLI_LIST, &models, "FILE", "a model; may be given several times (default: the one `make demo` fetches)", 0, 0},
-        {"-p --n-prompt", CLI_STR, &p, "LIST", "tokens of the prompts (default: 512)", 0, 0},
-        {"-n --n-gen", CLI_STR, &n, "LIST", "tokens to generate (default: 128)", 0, 0},
-        {"-pg", CLI_STR, &pg, "PP,TG", "prompt and generation in one test", 0, 0},
-        {"-d --n-depth", CLI_STR, &d, "LIST", "tokens in the cache before the test (default: 0)", 0, 0},
-        {"-t --threads", CLI_STR, &t, "LIST", "threads (default: the physical cores)", 0, 0},
-        {"-b --batch-size", CLI_STR, &b, "N", "accepted for llama-bench's sake; -ub decides", 0, 0},
-        {"-ub --ubatch-size", CLI_STR, &ub, "LIST", "tokens computed together (default: 512)", 0, 0},
-        {"-ctk --cache-type-k", CLI_STR, &o.type_k, "TYPE", "f16 or f32", 0, 0},
-        {"-ctv --cache-type-v", CLI_STR, &o.type_v, "TYPE", "f16 or f32", 0, 0},
-        {"-r --repetitions", CLI_INT, &repeat, "N", "runs of each test (default: 5)", 1, BENCH_MAX_REPEAT},
-        {"-o --output", CLI_STR, &format, "FORMAT", "md, json, jsonl, csv or sql (default: md)", 0, 0},
-        {"--act-bits", CLI_INT, &o.params.act_bits, "N", "bits of activations: 8 or 16 (default: as the model asks)", 0, 16},
-        {"--no-pin", CLI_FLAG, &o.params.no_pin, NULL, "leave the placing of threads to the scheduler", 0, 0},
+        {"-m --model", CLI_LIST, &b.models, "FILE",
+         "a model; may be given several times (default: the one `make demo` fetches)", 0, 0},
+        {"-p --n-prompt", CLI_LIST, &b.given[P], "LIST", "tokens of the prompts (default: 512)", 0, 0},
+        {"-n --n-gen", CLI_LIST, &b.given[N], "LIST", "tokens to generate (default: 128)", 0, 0},
+        {"-pg", CLI_LIST, &b.given[PG], "PP,TG", "prompt and generation in one test", 0, 0},
+        {"-d --n-depth", CLI_LIST, &b.given[D], "LIST", "tokens in the cache before the test (default: 0)", 0, 0},
+        {"-t --threads", CLI_LIST, &b.given[T], "LIST", "threads (default: the physical cores)", 0, 0},
+        {"-b --batch-size", CLI_LIST, &b.given[B], "LIST", "reported as it is given; -ub decides", 0, 0},
+        {"-ub --ubatch-size", CLI_LIST, &b.given[UB], "LIST", "tokens computed together (default: 512)", 0, 0},
+        {"-ctk --cache-type-k", CLI_LIST, &b.given_k, "LIST", "types of the cache's keys: f16 (default), f32", 0, 0},
+        {"-ctv --cache-type-v", CLI_LIST, &b.given_v, "LIST", "types of its values: f16 (default), f32", 0, 0},
+        {"--act-bits", CLI_INT, &b.params.act_bits, "N", "bits of activations: 8 or 16 (default: as the model asks)",
+         0, 16},
+        {"--no-pin", CLI_FLAG, &b.params.no_pin, NULL, "leave the placing of threads to the scheduler", 0, 0},
+        {"-r --repetitions", CLI_INT, &b.how.repeat, "N", "runs of each test (default: 5)", 1, BENCH_MAX_REPEAT},
+        {"--delay", CLI_INT, &b.delay, "N", "seconds to wait before each test (default: 0)", 0, 86400},
+        {"--no-warmup", CLI_FLAG, &b.how.no_warmup, NULL, "no run that does not count before each test", 0, 0},
+        {"--no-ceiling", CLI_FLAG, &b.no_ceiling, NULL, "do not measure the machine's limits between the runs", 0, 0},
+        {"-o --output", CLI_STR, &b.format, "FORMAT", "md, json, jsonl, csv or sql (default: md)", 0, 0},
+        {"-oe --output-err", CLI_STR, &b.format_err, "FORMAT", "the same to standard error (default: none)", 0, 0},
+        {"--progress", CLI_FLAG, &b.how.progress, NULL, "say on standard error what is being done", 0, 0},
+        {NULL, CLI_HEADING, NULL, NULL, "LIST: 128,512, or ranges 1-4, 16-64+16, 8-64*2; may be repeated.", 0, 0},
+        {NULL, CLI_HEADING, NULL, NULL, "Options of llama-bench that change nothing here:", 0, 0},
+        {"-fa --flash-attn", CLI_STR, &b.ignored, "V", "attention has one form", 0, 0},
+        {"-ngl --n-gpu-layers", CLI_STR, &b.ignored, "N", "there is no GPU, nor anything to move to one:", 0, 0},
+        {"-ncmoe --n-cpu-moe", CLI_STR, &b.ignored, "N", "", 0, 0},
+        {"-sm --split-mode", CLI_STR, &b.ignored, "V", "", 0, 0},
+        {"-mg --main-gpu", CLI_STR, &b.ignored, "N", "", 0, 0},
+        {"-dev --device", CLI_STR, &b.ignored, "V", "", 0, 0},
+        {"-nkvo --no-kv-offload", CLI_STR, &b.ignored, "V", "", 0, 0},
+        {"-nopo --no-op-offload", CLI_STR, &b.ignored, "V", "", 0, 0},
+        {"--no-host", CLI_STR, &b.ignored, "V", "", 0, 0},
+        {"--repack -rtr", CLI_STR, &b.ignored, "V", "weights are used as they lie in the file", 0, 0},
+        {"--poll", CLI_STR, &b.ignored, "N", "threads spin briefly, then sleep", 0, 0},
+        {"-v --verbose", CLI_FLAG, &b.verbose, NULL, "there is nothing more to say", 0, 0},
         {0},
     };
     int code = cli_parse("bench", argc, argv, opts, NULL);
-    if (code >= 0) return code;
-    numbers np, nn, npg = {0}, nd, nt, nub;
-    char path[4096];
-    bench_output out;
-    if ((code = parse_numbers("-p", p, 1 << 20, &np)) >= 0 || (code = parse_numbers("-n", n, 1 << 20, &nn)) >= 0 ||
-        (*pg && (code = parse_numbers("-pg", pg, 1 << 20, &npg)) >= 0) || (code = parse_numbers("-d", d, 1 << 20, &nd)) >= 0 ||
-        (code = parse_numbers("-t", t, 1024, &nt)) >= 0 || (code = parse_numbers("-ub", ub, 65536, &nub)) >= 0)
-        return code;
-    if (npg.n % 2) return cli_fail(2, "bench: -pg %s: pairs PP,TG", pg);
-    if (!bench_open(&out, format)) return cli_fail(2, "bench: -o %s: md, json, jsonl, csv and sql are known", format);
-    for (size_t i = 0; code < 0 && i < (models.n ? models.n : 1); i++) {
-        o.model = models.n ? models.items[i] : NULL;
-        code = engine_opts_resolve(&o, "bench", path, sizeof path);
-        if (code < 0) code = bench_model(&o, &np, &nn, &npg, &nd, &nt, &nub, repeat, &out);
-    }
-    bench_close(&out);
-    free(models.items);
+    if (code < 0) code = run_models(&b);
+    limits_free(b.how.machine);
+    for (int i = 0; i < NUMBERS; i++) free(b.given[i].items);
+    free(b.models.items);
+    free(b.given_k.items);
+    free(b.given_v.items);
+    free(b.store_k);
+    free(b.store_v);
     return code < 0 ? cli_finish(0) : code;
 }

@@ -16,7 +16,7 @@ bool default_model_path(char *path, size_t size)
     return home && *home && snprintf(path, size, "%s/.cache/tawny/models/" DEFAULT_MODEL, home) < (int)size;
 }
 
-static bool kv_type(const char *name, tawny_kv_type *type)
+bool engine_opts_kv_type(const char *name, tawny_kv_type *type)
 {
     if (!name || strcasecmp(name, "f16") == 0)
         *type = TAWNY_KV_F16;
@@ -29,8 +29,10 @@ static bool kv_type(const char *name, tawny_kv_type *type)
 
 int engine_opts_resolve(engine_opts *o, const char *command, char *path, size_t size)
 {
-    if (!kv_type(o->type_k, &o->params.type_k)) return cli_fail(2, "%s: -ctk %s: f16 and f32 are known", command, o->type_k);
-    if (!kv_type(o->type_v, &o->params.type_v)) return cli_fail(2, "%s: -ctv %s: f16 and f32 are known", command, o->type_v);
+    if (!engine_opts_kv_type(o->type_k, &o->params.type_k)) return cli_fail(2, "%s: -ctk %s: f16 and f32 are known",
+                                                                            command, o->type_k);
+    if (!engine_opts_kv_type(o->type_v, &o->params.type_v)) return cli_fail(2, "%s: -ctv %s: f16 and f32 are known",
+                                                                            command, o->type_v);
     if (o->model && hub_is_spec(o->model)) {
         tawny_error err;
         char found[HUB_PATH];
@@ -40,7 +42,8 @@ int engine_opts_resolve(engine_opts *o, const char *command, char *path, size_t 
     }
     if (o->model) return -1;
     if (!default_model_path(path, size) || access(path, R_OK) != 0)
-        return cli_fail(1, "%s: no model given (-m FILE), and the default one is not there: `tools/get-model` fetches it", command);
+        return cli_fail(1,
+                        "%s: no model given (-m FILE), and the default one is not there: `tools/get-model` fetches it", command);
     o->model = path;
     return -1;
 }

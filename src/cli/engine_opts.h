@@ -24,6 +24,9 @@ typedef struct engine_opts {
 /* Resolves names and the default model's path (into path[], at least 4096 bytes); -1 or an exit code. */
 int engine_opts_resolve(engine_opts *o, const char *command, char *path, size_t size);
 
+/* A cache type by its name (NULL: f16); false where it is unknown. */
+bool engine_opts_kv_type(const char *name, tawny_kv_type *type);
+
 /* The default model's place: ${XDG_CACHE_HOME:-~/.cache}/tawny/models/NAME. False where there is no home. */
 bool default_model_path(char *path, size_t size);
 

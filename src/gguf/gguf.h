@@ -86,6 +86,10 @@ uint64_t gguf_file_bytes(const gguf *g);   /* all files together */
 uint32_t gguf_alignment(const gguf *g);
 bool gguf_damaged(const gguf *g);          /* a page of it could not be read since it was opened (see base/file.h) */
 
+/* In which pages the files' bytes lie at present; false where the kernel does not tell. */
+struct mem_pages;
+bool gguf_pages(const gguf *g, struct mem_pages *out);
+
 size_t gguf_kv_count(const gguf *g);
 const gguf_kv *gguf_kv_at(const gguf *g, size_t i);
 const gguf_kv *gguf_find(const gguf *g, const char *key); /* NULL where there is none; binary search */

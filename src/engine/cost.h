@@ -1,0 +1,21 @@
+/* What computing a token costs: multiplications by matrices, and bytes that are read for it. */
+#ifndef ENGINE_COST_H
+#define ENGINE_COST_H
+
+#include "engine.h"
+
+/* Products of a weight and an activation a token. The output matrix apart: of a prompt only the last token needs it,
+ * and its activations always have two planes. Attention is not counted. */
+typedef struct cost_products {
+    uint64_t int8, f32;         /* matrices in integer formats (one plane of activations), in float formats */
+    uint64_t int8_out, f32_out; /* the output matrix */
+} cost_products;
+cost_products cost_products_of(const tawny_model *m);
+
+/* Operations (two a product) of n tokens of which n_out have logits. */
+typedef struct cost_operations {
+    double int8, f32;
+} cost_operations;
+cost_operations cost_of(const cost_products *p, int planes, int n, int n_out);
+
+#endif
