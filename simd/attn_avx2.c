@@ -60,8 +60,8 @@ AVX2_INLINE __m256 adjust(const simd_attn *a, int r, int v, __m256 s)
         s = _mm256_mul_ps(v_tanh(_mm256_div_ps(s, cap)), cap);
     }
     if (a->slope) {
-        __m256 at = _mm256_cvtepi32_ps(_mm256_add_epi32(key_numbers(v), _mm256_set1_epi32(a->dist[r])));
-        s = _mm256_fmadd_ps(_mm256_set1_ps(a->slope[r]), at, s);
+        __m256i at = _mm256_add_epi32(key_numbers(v), _mm256_set1_epi32(a->dist[r]));
+        s = _mm256_fnmadd_ps(_mm256_set1_ps(a->slope[r]), _mm256_cvtepi32_ps(_mm256_abs_epi32(at)), s);
     }
     return s;
 }

@@ -55,8 +55,8 @@ INLINE __m512 finish_score(const simd_attn *a, int row, int v, __m512 s)
     }
     if (a->slope) {
         const __m512i lane = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
-        __m512i dist = _mm512_add_epi32(lane, _mm512_set1_epi32(16 * v + a->dist[row]));
-        s = _mm512_fmadd_ps(_mm512_set1_ps(a->slope[row]), _mm512_cvtepi32_ps(dist), s);
+        __m512i dist = _mm512_abs_epi32(_mm512_add_epi32(lane, _mm512_set1_epi32(16 * v + a->dist[row])));
+        s = _mm512_fnmadd_ps(_mm512_set1_ps(a->slope[row]), _mm512_cvtepi32_ps(dist), s);
     }
     return s;
 }

@@ -1,6 +1,7 @@
 /* The specification of the float kernels: quantization of activations, norms, RoPE, attention, conversions.
  * (Activation functions: vmath_scalar.c.) */
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "../src/base/num.h"
@@ -144,7 +145,7 @@ static void attn_row(const simd_attn *a, int r, simd_kv type)
             simd.tanh(&s[j], &s[j], 1);
             s[j] *= a->softcap;
         }
-        if (a->slope) s[j] = fmaf(a->slope[r], (float)(j + a->dist[r]), s[j]);
+        if (a->slope) s[j] = fmaf(a->slope[r], -(float)abs(j + a->dist[r]), s[j]);
         if (s[j] > m) m = s[j];
     }
     for (int j = lo; j < hi; j++) s[j] -= m;

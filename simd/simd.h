@@ -59,7 +59,7 @@ typedef void (*simd_tile_fn)(const simd_tile *t);
 
 /* Attention of some query rows to one page (SIMD_PAGE keys) of one KV head: the page's own maximum, sum and
  * weighted values, to be merged with the other pages' in order (attn_merge).
- *   s[j] = (q . k[j]) * scale; softcap > 0: s = softcap * tanh(s / softcap); slope: s = fma(slope, j + dist, s)
+ *   s[j] = (q . k[j]) * scale; softcap > 0: s = softcap * tanh(s / softcap); slope: s = fma(slope, -|j + dist|, s)
  *   m = max s[j], p[j] = exp(s[j] - m), l = sum of p (sixteen partials by j mod 16), o[d] = sum of p[j] v[j][d]
  * over lo <= j < hi. */
 enum { SIMD_PAGE = 64 };

@@ -64,7 +64,7 @@ static void make_rows(rows *x, int n, int dk, int kind, uint64_t seed)
         x->q[r] = q;
         x->lo[r] = u & 2 ? (int32_t)(u / 4 % SIMD_PAGE) : 0;
         x->hi[r] = u & 512 ? x->lo[r] + 1 + (int32_t)(u / 1024 % (uint64_t)(SIMD_PAGE - x->lo[r])) : SIMD_PAGE;
-        x->dist[r] = -(int32_t)(u / 65536 % 5000);
+        x->dist[r] = 200 - (int32_t)(u / 65536 % 5000);
         x->slope[r] = fabsf(random_unit(u, 1));
     }
 }
