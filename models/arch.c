@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "archs.h"
+#include "head.h"
 
 static const arch *const archs[] = {
 #define ARCH(name) &arch_##name,
@@ -66,9 +67,11 @@ tawny_status model_load(model *m, tawny_error *err)
         return err_set(err, TAWNY_E_UNSUPPORTED, "%s: architecture '%s' is not supported; the nearest that is: %s", gguf_path(m->file),
                        m->arch_name, nearest(m->arch_name));
     TRY(hparams_load(m, err));
+    TRY(head_load(m, err));
     if (m->arch->load) TRY(m->arch->load(m, err));
     TRY(model_bind(m, m->arch->bindings, err));
     TRY(check_factors(m, err));
+    TRY(model_bind(m, head_bindings, err));
     TRY(model_check_known(m, err));
     if (!m->output.data) m->output = m->tok_embd; /* tied embeddings */
     count(m);

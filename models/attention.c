@@ -62,10 +62,15 @@ static int32_t first_key(const hparams *hp, uint32_t il, int32_t pos)
 {
     int32_t window = (int32_t)hp->layer[il].window, chunk = (int32_t)hp->layer[il].chunk;
     if (chunk) return pos / chunk * chunk;
+    if (window && hp->window_both) return pos > window / 2 ? pos - window / 2 : 0;
     return window && pos >= window ? pos - window + 1 : 0;
 }
 
-static int32_t last_key(const hparams *hp, const span *s, int32_t pos) { return hp->causal ? pos : s->pos + s->n - 1; }
+static int32_t last_key(const hparams *hp, uint32_t il, const span *s, int32_t pos)
+{
+    int32_t window = (int32_t)hp->layer[il].window, end = hp->causal ? pos : s->pos + s->n - 1;
+    return window && hp->window_both && window / 2 < end - pos ? pos + window / 2 : end;
+}
 
 /* What a pass takes: n_token tokens from `token` on, and of one KV head's group the query heads [from, to). */
 typedef struct extract {
@@ -129,7 +134,7 @@ static void page_rows(const rows *w, int32_t page, const state *st, bool *have, 
     int which[MAX_ROWS], n = 0;
     int32_t base = page * SIMD_PAGE;
     for (int i = 0; i < w->n; i++) {
-        int32_t a = first_key(&r->m->hp, w->il, w->pos[i]) - base, b = last_key(&r->m->hp, w->span, w->pos[i]) + 1 - base;
+        int32_t a = first_key(&r->m->hp, w->il, w->pos[i]) - base, b = last_key(&r->m->hp, w->il, w->span, w->pos[i]) + 1 - base;
         if (a < 0) a = 0;
         if (b > SIMD_PAGE) b = SIMD_PAGE;
         if (a >= b) continue;
@@ -186,7 +191,7 @@ typedef struct extent {
 /* Chunks that tokens [token, token + n) of the span look at. */
 static extent extent_of(const run *r, uint32_t il, const span *s, int token, int n)
 {
-    int32_t pos = s->pos + (token - s->from), last = last_key(&r->m->hp, s, pos + n - 1);
+    int32_t pos = s->pos + (token - s->from), last = last_key(&r->m->hp, il, s, pos + n - 1);
     return (extent){first_key(&r->m->hp, il, pos) / (SIMD_PAGE * RUN_CHUNK), last / (SIMD_PAGE * RUN_CHUNK), last / SIMD_PAGE};
 }
 

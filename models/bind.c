@@ -25,6 +25,18 @@ static uint64_t ssm_dim(const ssm_hp *s, dim_id d)
     }
 }
 
+static uint64_t head_dim(const hparams *hp, dim_id d)
+{
+    switch (d) {
+    case DIM_HEAD_HIDDEN: return hp->head.hidden;
+    case DIM_HEAD_LABELS: return hp->head.labels;
+    case DIM_HEAD_DENSE: return hp->head.dense;
+    case DIM_HEAD_OUT: return hp->head.out;
+    case DIM_HEAD_LAST: return hp->head.hidden ? hp->head.hidden : hp->n_embd;
+    default: return ssm_dim(&hp->ssm, d);
+    }
+}
+
 static uint64_t dim_value(const model *m, uint32_t il, dim_id d)
 {
     const hparams *hp = &m->hp;
@@ -68,7 +80,8 @@ static uint64_t dim_value(const model *m, uint32_t il, dim_id d)
     case DIM_MLA_O: return (uint64_t)l->n_head * hp->mla.v;
     case DIM_MLA_Q_LORA: return hp->mla.q_lora;
     case DIM_MLA_KV_B: return (uint64_t)l->n_head * (hp->mla.nope + hp->mla.v);
-    default: return ssm_dim(&hp->ssm, d);
+    case DIM_TYPES: return hp->n_types;
+    default: return head_dim(hp, d);
     }
 }
 
@@ -223,10 +236,10 @@ tawny_status model_bind(model *m, const binding *table, tawny_error *err)
 }
 
 /* What a file may hold beside the tensors that are computed with: factors of RoPE that some converters always
- * write, scales of activations, heads for other tasks, towers of other modes, layers that guess further tokens. */
+ * write, scales of activations, towers of other modes, layers that guess further tokens. */
 static bool may_be_left_out(const model *m, const char *name)
 {
-    static const char *const begins[] = {"rope_f", "cls.", "dense_", "v.", "mm.", "a.", NULL};
+    static const char *const begins[] = {"rope_f", "v.", "mm.", "a.", NULL};
     unsigned il = 0;
     for (const char *const *b = begins; *b; b++)
         if (strncmp(name, *b, strlen(*b)) == 0) return true;

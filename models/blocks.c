@@ -181,7 +181,7 @@ void block_ffn(run *r, decoder *d, uint32_t il, glu act)
     int64_t ff = r->m->hp.layer[il].n_ff;
     if (L->gate_up.data) {
         weight gate = rows_of(&L->gate_up, 0, ff), up = rows_of(&L->gate_up, ff, ff);
-        gated(r, d, il, &gate, NULL, &up, NULL, &L->down, L->down_b, act);
+        gated(r, d, il, &gate, L->gate_up_b, &up, L->gate_up_b ? L->gate_up_b + ff : NULL, &L->down, L->down_b, act);
     } else if (L->gate.data) {
         gated(r, d, il, &L->gate, L->gate_b, &L->up, L->up_b, &L->down, L->down_b, act);
     } else if (L->act_scales) {

@@ -1,6 +1,6 @@
 /* gemma, gemma2, gemma3: embeddings scaled by the root of their width, GELU in its tanh form, RoPE on halves.
  * gemma2 adds norms after the blocks, soft caps, and sliding windows; gemma3 trades the caps of attention for
- * norms of q and k, and turns windowed layers at a base of their own. */
+ * norms of q and k, and turns windowed layers at a base of their own; gemma-embedding lets tokens see both ways. */
 #include <math.h>
 
 #include "archs.h"
@@ -64,6 +64,19 @@ static tawny_status load_gemma3(model *m, tawny_error *err)
     return load_windows(m, window, 6, err);
 }
 
+/* gemma3 as an encoder. */
+static tawny_status load_gemma_embedding(model *m, tawny_error *err)
+{
+    uint32_t window;
+    TRY(load_gemma(m, err));
+    TRY(model_get_u32(m, "attention.sliding_window", 0, 1u << 30, &window, err));
+    m->hp.causal = false;
+    m->hp.attn_scale = 1.0f / sqrtf((float)m->hp.layer[0].dk);
+    return load_windows_both(m, window, 6, false, err);
+}
+
 const arch arch_gemma = {.name = "gemma", .load = load_gemma, .bindings = bindings_gemma, .forward = forward};
 const arch arch_gemma2 = {.name = "gemma2", .load = load_gemma2, .bindings = bindings_gemma2, .forward = forward};
 const arch arch_gemma3 = {.name = "gemma3", .load = load_gemma3, .bindings = bindings_gemma3, .forward = forward};
+const arch arch_gemma_embedding = {.name = "gemma-embedding", .encoder = true, .load = load_gemma_embedding,
+                                   .bindings = bindings_gemma3, .forward = forward};

@@ -271,6 +271,7 @@ tawny_status hparams_load(model *m, tawny_error *err)
     hp->embd_scale = hp->residual_scale = hp->logit_scale = 1;
     hp->moe_scale = hp->attn_out_scale = 1;
     hp->causal = true;
+    TRY(model_opt_bool(m, "attention.causal", &hp->causal, err));
     hp->norm_eps = 1e-5f;
     TRY(load_heads(m, err));
     TRY(load_rope(m, err));

@@ -8,9 +8,18 @@ const char *kv_type_name(simd_kv type)
 
 static size_t round_up(size_t floats) { return (floats + 15) / 16 * 16; }
 
+/* Nobody comes back to a text that was seen whole: its layers may use the same memory, one after the other. */
+static bool layers_in_turn(const hparams *hp)
+{
+    for (uint32_t i = 0; i < hp->n_layer; i++)
+        if (hp->layer[i].kv_shared) return false;
+    return !hp->causal;
+}
+
 tawny_status kv_layout_make(kv_layout *l, const model *m, simd_kv type_k, simd_kv type_v, arena *mem, tawny_error *err)
 {
     enum { LINE = 64 };
+    bool in_turn = layers_in_turn(&m->hp);
     l->type_k = type_k;
     l->type_v = type_v;
     l->n_layer = m->hp.n_layer;
@@ -27,12 +36,13 @@ tawny_status kv_layout_make(kv_layout *l, const model *m, simd_kv type_k, simd_k
         *k = (kv_layer){.n_head = h->n_head_kv, .dk = h->dk, .dv = h->dv};
         k->k_head = (size_t)h->dk * SIMD_PAGE * kv_size(type_k);
         k->v_head = (size_t)h->dv * SIMD_PAGE * kv_size(type_v);
-        k->k = l->page_bytes;
+        k->k = in_turn ? 0 : l->page_bytes;
         k->v = k->k + h->n_head_kv * k->k_head;
         k->conv = l->state_floats;
         k->state = k->conv + round_up(h->conv_state);
         l->state_floats = k->state + round_up(h->state);
-        l->page_bytes = (k->v + h->n_head_kv * k->v_head + LINE - 1) / LINE * LINE;
+        size_t end = (k->v + h->n_head_kv * k->v_head + LINE - 1) / LINE * LINE;
+        if (end > l->page_bytes) l->page_bytes = end;
     }
     l->page_bytes = (l->page_bytes + 4095) / 4096 * 4096;
     if (!l->page_bytes) l->page_bytes = 4096; /* address space alone: nothing is stored there */

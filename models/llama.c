@@ -77,3 +77,5 @@ const arch arch_seed_oss = {.name = "seed_oss", .load = load_seed_oss, .bindings
                             .forward = forward};
 const arch arch_arcee = {.name = "arcee", .load = load_internlm2, .bindings = bindings_arcee,
                          .forward = forward_arcee};
+const arch arch_llama_embed = {.name = "llama-embed", .encoder = true, .load = load_llama, .bindings = bindings,
+                               .forward = forward};

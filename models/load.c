@@ -75,6 +75,14 @@ tawny_status load_needs_pattern(const model *m, tawny_error *err)
                    key, kv ? "no array" : "missing");
 }
 
+tawny_status load_windows_both(model *m, uint32_t window, uint32_t period, bool first, tawny_error *err)
+{
+    m->hp.window_both = true;
+    m->hp.rope[1].base = 10000;
+    m->hp.rope[1].scale = 1;
+    return windows(m, window, period, first, err);
+}
+
 tawny_status load_shared_kv(model *m, uint32_t own, tawny_error *err)
 {
     for (uint32_t i = own; i < m->hp.n_layer; i++) {

@@ -19,6 +19,10 @@ tawny_status load_windows_after_full(model *m, uint32_t window, uint32_t period,
 /* Fails by name where attention.sliding_window_pattern is not there, or is no array. */
 tawny_status load_needs_pattern(const model *m, tawny_error *err);
 
+/* Windows of encoders, half of them before a token and half after it. With `first` the first layer of a period is the
+ * one without. Turned at a base of 10000 unless rope.freq_base_swa says otherwise. */
+tawny_status load_windows_both(model *m, uint32_t window, uint32_t period, bool first, tawny_error *err);
+
 /* Layers from `own` on read the keys and values of the last two before it, which are a windowed and a full one. */
 tawny_status load_shared_kv(model *m, uint32_t own, tawny_error *err);
 

@@ -52,6 +52,19 @@ typedef struct layer_hp {
     uint32_t state;      /* floats of the recurrence's state */
 } layer_hp;
 
+/* How the embeddings of a text's tokens become one; numbered as in the metadata. */
+typedef enum pooling { POOL_NONE, POOL_MEAN, POOL_CLS, POOL_LAST, POOL_RANK, POOL_KINDS } pooling;
+
+/* What makes more of embeddings (head.h). Sizes are 0 where a model has no such part. */
+typedef struct head_hp {
+    pooling pooling;  /* the file's */
+    bool mean;        /* the classifier reads the mean, not the first or last token */
+    bool gelu;        /* its hidden layer has GELU, not tanh */
+    bool softmax;     /* its labels share a probability of 1 */
+    uint32_t hidden, labels; /* widths of the classifier's layers */
+    uint32_t dense, out;     /* of the dense layers after pooling */
+} head_hp;
+
 /* Sizes of recurrent layers; 0 where an architecture has no use for one. */
 typedef struct ssm_hp {
     uint32_t taps;     /* of the short convolution */
@@ -100,7 +113,11 @@ typedef struct hparams {
     bool rope_interleaved;    /* sections take turns pair by pair */
     rope_hp rope[2];
     char rope_type[16]; /* general scaling type: none, linear, yarn, longrope */
-    bool causal;
+    bool causal;      /* a token sees what is before it; otherwise all of its text */
+    bool ffn_silu;    /* SiLU in the feed-forward blocks, where the metadata chooses */
+    bool window_both; /* windows reach window / 2 to either side */
+    uint32_t n_types; /* of tokens (sentence A, sentence B) */
+    head_hp head;
     ssm_hp ssm;
     mla_hp mla;
     uint32_t n_latent; /* width of what experts work on, where it is not n_embd */
@@ -110,6 +127,7 @@ typedef struct hparams {
 /* The tensors of a layer, by the field's names. */
 typedef struct layer_weights {
     const float *attn_norm, *attn_norm_b, *attn_post_norm, *ffn_norm, *ffn_norm_b, *ffn_post_norm;
+    const float *attn_post_norm_b, *attn_post_norm_2, *attn_post_norm_2_b, *ffn_post_norm_b;
     const float *q_norm, *k_norm, *q_norm_b, *k_norm_b;
     weight wq, wk, wv, wqkv, wo;
     weight attn_gate; /* over attention's output: a row for each number of it, or for each head */
@@ -117,7 +135,7 @@ typedef struct layer_weights {
     const float *sinks, *slopes; /* [n_head]; slopes of ALiBi (load_alibi) */
     weight gate, up, down;
     weight gate_up; /* both in one: the rows of gate, then those of up */
-    const float *gate_b, *up_b, *down_b;
+    const float *gate_b, *up_b, *gate_up_b, *down_b;
     const float *act_scales; /* [n_ff]: what an activation without a gate is divided by (AWQ) */
     weight router;
     const float *router_b, *expert_bias;
@@ -140,6 +158,11 @@ typedef struct layer_weights {
     const float *ssm_dt_b, *ssm_a, *ssm_d, *ssm_norm, *ssm_dt_norm, *ssm_b_norm, *ssm_c_norm;
 } layer_weights;
 
+typedef struct head_weights {
+    weight cls, cls_out, dense_2, dense_3;
+    const float *cls_b, *cls_norm, *cls_out_b, *dense_2_b;
+} head_weights;
+
 typedef struct arch arch;
 
 typedef struct model {
@@ -150,7 +173,9 @@ typedef struct model {
     hparams hp;
     weight tok_embd, output;
     weight pos_embd; /* learned positions: a session has no more than its rows */
+    weight type_embd; /* of the tokens' types; a text is of the first one */
     const float *embd_norm, *embd_norm_b; /* of the embeddings */
+    head_weights head;
     weight ple_embd, ple_model_proj, altup_proj, altup_unembd_proj;
     const float *ple_proj_norm;
     const float *output_norm, *output_norm_b, *output_b;
@@ -185,7 +210,9 @@ typedef enum dim_id {
     DIM_MLA_Q,  /* n_head * (nope + rope) */
     DIM_MLA_O,  /* n_head * v */
     DIM_MLA_Q_LORA,
-    DIM_MLA_KV_B /* n_head * (nope + v) */
+    DIM_MLA_KV_B, /* n_head * (nope + v) */
+    DIM_TYPES, DIM_HEAD_HIDDEN, DIM_HEAD_LABELS, DIM_HEAD_DENSE, DIM_HEAD_OUT,
+    DIM_HEAD_LAST /* what the labels' layer reads */
 } dim_id;
 
 typedef enum bind_flag {
@@ -221,6 +248,7 @@ struct run;
 struct arch {
     const char *name; /* general.architecture */
     bool hybrid;      /* layers may be without attention: their head_count or head_count_kv may be 0 */
+    bool encoder;     /* gives embeddings and no logits */
     /* Reads what is the architecture's own; the common metadata has been read. */
     tawny_status (*load)(model *m, tawny_error *err);
     const binding *bindings; /* ends with a zeroed row */
@@ -234,6 +262,9 @@ const arch *arch_at(size_t i); /* NULL past the last */
 /* Reads the common metadata, the architecture's own, and binds all tensors. Of a file opened with GGUF_HEADER_ONLY
  * everything but the numbers is there: such a model serves planning passes (r->plan), and nothing else. */
 tawny_status model_load(model *m, tawny_error *err);
+
+/* Not so: embeddings are all it gives. */
+static inline bool model_has_logits(const model *m) { return m->hp.causal && !m->arch->encoder; }
 
 /* Checks against the metadata and binds one table (model_load does it; architectures may bind more). */
 tawny_status model_bind(model *m, const binding *table, tawny_error *err);

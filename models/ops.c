@@ -47,14 +47,18 @@ void op_embed(run *r, float *x)
     size_t dim = (size_t)m->tok_embd.k;
     float scale = m->hp.embd_scale;
     run_mark mark = run_mark_at(r);
-    float *at = m->pos_embd.data ? run_own_bytes(r, dim * sizeof *at) : NULL;
+    float *more = run_own_bytes(r, dim * sizeof *more);
     EACH_TOKEN(r, t) {
         float *row = x + (size_t)t * dim;
         row_of(&m->tok_embd, (size_t)r->b->token[t], row);
         if (scale != 1) simd.scale(row, row, scale, dim);
-        if (at) {
-            row_of(&m->pos_embd, (size_t)position(r->b, t), at);
-            simd.add(row, row, at, dim);
+        if (m->type_embd.data) {
+            row_of(&m->type_embd, 0, more);
+            simd.add(row, row, more, dim);
+        }
+        if (m->pos_embd.data) {
+            row_of(&m->pos_embd, (size_t)position(r->b, t), more);
+            simd.add(row, row, more, dim);
         }
         if (m->embd_norm) norm_row(&m->hp, row, row, m->embd_norm, m->embd_norm_b);
     }
@@ -208,15 +212,35 @@ void op_attn_temperature(run *r, float *q, int64_t dim)
     run_tokens_done(r);
 }
 
+/* This thread's share of n rows of a buffer that all threads have: with few tokens, thread 0 writes it alone. */
+static void share_rows(const run *r, int n, int *from, int *to)
+{
+    run_share(r, n, from, to);
+    if (r->local) *to = r->tid == 0 && !r->plan ? n : 0;
+}
+
+void op_embeddings(run *r, const float *x, bool norm)
+{
+    const model *m = r->m;
+    size_t dim = m->hp.n_embd;
+    int from, to;
+    share_rows(r, r->b->n_out, &from, &to);
+    for (int i = from; i < to; i++) {
+        const float *row = x + (size_t)r->b->out[i] * dim;
+        float *y = r->sh->embd + (size_t)i * dim;
+        if (norm)
+            norm_row(&m->hp, y, row, m->output_norm, m->output_norm_b);
+        else
+            memcpy(y, row, dim * sizeof *y);
+    }
+    run_barrier(r);
+}
+
 static void softcap_rows(run *r, float *y, int n, size_t dim)
 {
     float cap = r->m->hp.final_softcap, scale = r->m->hp.logit_scale;
     int from, to;
-    run_share(r, n, &from, &to);
-    if (r->local) { /* y is shared: thread 0 alone */
-        from = 0;
-        to = r->tid == 0 && !r->plan ? n : 0;
-    }
+    share_rows(r, n, &from, &to);
     for (int i = from; i < to; i++) {
         float *row = y + (size_t)i * dim;
         if (scale != 1) simd.scale(row, row, scale, dim);
@@ -234,6 +258,10 @@ void op_logits(run *r, const float *x)
     size_t dim = m->hp.n_embd;
     int n = r->n, n_out = r->b->n_out;
     if (!n_out) return;
+    if (r->b->embed) {
+        op_embeddings(r, x, true);
+        return;
+    }
     /* From here on the batch has the wanted tokens only. */
     float *h = run_tokens(r, m->hp.n_embd);
     int from, to;

@@ -27,6 +27,13 @@ static tawny_status load(model *m, tawny_error *err)
     return load_rms_eps(m, err);
 }
 
+/* Labels of rerankers share a probability of 1. */
+static tawny_status load_qwen3(model *m, tawny_error *err)
+{
+    m->hp.head.softmax = true;
+    return load(m, err);
+}
+
 /* Files without an epsilon mean 0. */
 static tawny_status load_qwen2vl(model *m, tawny_error *err)
 {
@@ -39,7 +46,7 @@ static tawny_status load_qwen2vl(model *m, tawny_error *err)
 static tawny_status load_qwen3vl(model *m, tawny_error *err)
 {
     m->hp.rope_interleaved = true;
-    TRY(load(m, err));
+    TRY(load_qwen3(m, err));
     return load_rope_sections(m, true, err);
 }
 
@@ -77,7 +84,7 @@ const arch arch_qwen2 = {.name = "qwen2", .load = load, .bindings = bindings_qwe
 const arch arch_qwen2vl = {.name = "qwen2vl", .load = load_qwen2vl, .bindings = bindings_qwen2, .forward = forward};
 const arch arch_qwen2moe = {.name = "qwen2moe", .load = load_qwen2moe, .bindings = bindings_qwen2moe,
                             .forward = forward};
-const arch arch_qwen3 = {.name = "qwen3", .load = load, .bindings = bindings_qwen3, .forward = forward};
+const arch arch_qwen3 = {.name = "qwen3", .load = load_qwen3, .bindings = bindings_qwen3, .forward = forward};
 const arch arch_qwen3vl = {.name = "qwen3vl", .load = load_qwen3vl, .bindings = bindings_qwen3, .forward = forward};
 const arch arch_qwen3moe = {.name = "qwen3moe", .load = load_qwen3moe, .bindings = bindings_qwen3moe,
                             .forward = forward};

@@ -36,6 +36,8 @@ typedef struct batch {
     int n_spans;
     const int32_t *out; /* tokens whose logits are wanted, ascending */
     int n_out;
+    bool embed;         /* not logits but embeddings of them are: the hidden states, normed */
+    const struct head_job *head; /* not NULL: no forward pass, but this (head.h) */
 } batch;
 
 /* Called in thread 0 with the values of an intermediate result, [n][dim]. */
@@ -50,6 +52,7 @@ typedef struct run_shared {
     uint8_t *buffers;         /* shared region */
     size_t buffers_size;
     float *logits;            /* [n_out][n_vocab] */
+    float *embd;              /* [n_out][n_embd] */
     int32_t n_ctx;            /* positions a sequence can have */
     int planes;               /* of activations: 1 (8 bits) or 2 (16 bits); the output matrix always has 2 */
     const double *rope_freq[2]; /* [n_rot / 2] */
@@ -167,7 +170,9 @@ typedef struct attn_spec {
 /* out: a row buffer [n][n_head * dv]; q [n][n_head * dk]. Ends with a barrier. */
 void op_attention(run *r, uint32_t il, float *out, const float *q, const attn_spec *s);
 
-/* The logits of the wanted tokens: final norm, output matrix, scale, softcap. */
+/* The logits of the wanted tokens: final norm, output matrix, scale, softcap. Where embeddings are wanted: those. */
 void op_logits(run *r, const float *x);
+/* The embeddings of the wanted tokens: x, or the final norm of it. */
+void op_embeddings(run *r, const float *x, bool norm);
 
 #endif

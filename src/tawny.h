@@ -117,6 +117,40 @@ const tawny_token *tawny_session_tokens(const tawny_session *s, int32_t *n);
 /* [n_vocab], after the last token computed; valid until the engine computes again. NULL where there is none. */
 const float *tawny_session_logits(const tawny_session *s);
 
+/* ---- Embeddings: what a model makes of whole texts. No session is needed. ---- */
+
+/* How the embeddings of a text's tokens, which are the hidden states after the final norm, become one. */
+typedef enum tawny_pooling {
+    TAWNY_POOLING_MODEL, /* as the model's file says (pooling_type); none where it says nothing */
+    TAWNY_POOLING_NONE,  /* not at all: one for each token */
+    TAWNY_POOLING_MEAN,
+    TAWNY_POOLING_CLS,   /* that of the first token */
+    TAWNY_POOLING_LAST,  /* that of the last token */
+    TAWNY_POOLING_RANK   /* the scores of the model's classifier: of a reranker, how well a document answers a query */
+} tawny_pooling;
+
+tawny_pooling tawny_model_pooling(const tawny_model *m);     /* what TAWNY_POOLING_MODEL stands for */
+bool tawny_model_embeds_only(const tawny_model *m);          /* it gives no logits: sessions are refused */
+/* Numbers in an embedding: n_embd, unless the model has dense layers that change it; with RANK the classifier's labels, 0
+ * where there is no classifier. */
+int32_t tawny_model_n_embd_out(const tawny_model *m, tawny_pooling p);
+
+typedef struct tawny_text {
+    const tawny_token *tokens; /* with what the model wants before and after them, as [CLS] and [SEP] */
+    int32_t n;                 /* 1 to tawny_engine_n_ctx: longer texts fail with TAWNY_E_LIMIT, nothing is cut off */
+} tawny_text;
+
+/* The embeddings of n texts, not normalized: out is [n][tawny_model_n_embd_out], or, with NONE, that for each token, one
+ * text after the other. Texts share forward passes, up to 512 tokens; the bits are those that each would get alone. Models
+ * whose tokens see the whole text compute it in one pass (n_ctx is 32768 at most there unless the parameters say more, n_ubatch
+ * follows it, and keys and values are always F32); others go chunk by chunk. The cache's pages that this takes are given
+ * back at the end; live sessions may leave too few (TAWNY_E_LIMIT). */
+tawny_status tawny_engine_embed(tawny_engine *e, const tawny_text *texts, int32_t n, tawny_pooling p, float *out, tawny_error *err);
+
+/* Scales x [n] as llama.cpp's --embd-normalize does: -1 not at all, 0 to a largest magnitude of 32760, 1 to a sum of
+ * magnitudes of 1, 2 to a length of 1, higher ones to a p-norm of 1. All zeros stay zeros. */
+void tawny_embedding_normalize(float *x, int32_t n, int32_t norm);
+
 /* ---- Fingerprints: XXH3-128 over contract version, model hash and the bits of logits. ---- */
 
 typedef struct tawny_fingerprint tawny_fingerprint;

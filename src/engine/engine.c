@@ -1,15 +1,26 @@
 /* Engines: buffers measured by a planning pass, and the forward driver. */
+#include "../../models/head.h"
 #include "engine.h"
 
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 
-enum { LINE = 64, MAX_CTX = 1 << 27, FINE_BYTES = 1 << 30 };
+enum { LINE = 64, MAX_CTX = 1 << 27, MAX_BATCH = 65536, FINE_BYTES = 1 << 30 };
 
 static size_t round_up(size_t n, size_t to) { return (n + to - 1) / to * to; }
 
 int32_t engine_seq_pages(const tawny_engine *e) { return (e->n_ctx + SIMD_PAGE - 1) / SIMD_PAGE; }
+
+static void plan_head(run *r, bool rank, bool there)
+{
+    head_job h = {.rank = rank};
+    batch b = {.n = r->n, .head = &h};
+    if (!there) return;
+    r->b = &b;
+    r->own_at = r->shared_at = 0;
+    head_forward(r);
+}
 
 /* What a batch of n tokens asks for: bytes of the team's and of a thread's region. */
 static void plan(tawny_engine *e, int n, bool local, size_t *shared, size_t *own)
@@ -18,6 +29,8 @@ static void plan(tawny_engine *e, int n, bool local, size_t *shared, size_t *own
     run r = {.m = &e->model->m, .sh = &e->shared, .b = &b, .n = n, .threads = 1, .local = local, .plan = true};
     e->shared.batch = &b;
     e->model->m.arch->forward(&r);
+    plan_head(&r, false, e->model->m.head.dense_2.data != NULL);
+    plan_head(&r, true, head_ranks(&e->model->m));
     if (r.shared_peak > *shared) *shared = r.shared_peak;
     if (r.own_peak > *own) *own = r.own_peak;
 }
@@ -59,16 +72,18 @@ static void measure(tawny_engine *e, size_t *shared, size_t *own)
 /* One mapping for all buffers: pages are used only where a batch touches them. */
 static tawny_status make_buffers(tawny_engine *e, tawny_error *err)
 {
-    size_t shared, own, threads = (size_t)team_size(e->team), vocab = e->model->m.hp.n_vocab;
+    const model *m = &e->model->m;
+    size_t shared, own, threads = (size_t)team_size(e->team), rows = (size_t)e->n_ubatch * sizeof(float);
     measure(e, &shared, &own);
-    size_t logits = round_up((size_t)e->n_ubatch * vocab * sizeof(float), 4096);
-    e->region_size = shared + threads * (own + SIMD_SCRATCH) + logits;
+    size_t logits = model_has_logits(m) ? round_up(rows * m->hp.n_vocab, 4096) : 0, embd = round_up(rows * m->hp.n_embd, 4096);
+    e->region_size = shared + threads * (own + SIMD_SCRATCH) + embd + logits;
     void *p = mmap(NULL, e->region_size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (p == MAP_FAILED) return err_set(err, TAWNY_E_NOMEM, "no memory for %zu bytes of buffers; try a smaller batch (-ub)", e->region_size);
     e->region = p;
     e->shared.buffers = e->region;
     e->shared.buffers_size = shared;
     e->shared.logits = (float *)(void *)(e->region + e->region_size - logits);
+    e->shared.embd = (float *)(void *)(e->region + e->region_size - logits - embd);
     e->runs = arena_array(e->mem, threads, sizeof *e->runs);
     e->out_index = arena_array(e->mem, (size_t)e->n_ubatch, sizeof *e->out_index);
     if (!e->runs || !e->out_index) return err_nomem(err);
@@ -83,16 +98,19 @@ static tawny_status check_params(const tawny_engine_params *p, tawny_error *err)
 {
     if (p->n_threads < 0 || p->n_threads > 1024) return err_set(err, TAWNY_E_ARG, "threads: %d is not from 0 to 1024", p->n_threads);
     if (p->n_ctx < 0 || p->n_ctx > MAX_CTX) return err_set(err, TAWNY_E_ARG, "context: %d is not from 0 to %d", p->n_ctx, MAX_CTX);
-    if (p->n_ubatch < 0 || p->n_ubatch > 65536) return err_set(err, TAWNY_E_ARG, "batch: %d is not from 0 to 65536", p->n_ubatch);
+    if (p->n_ubatch < 0 || p->n_ubatch > MAX_BATCH)
+        return err_set(err, TAWNY_E_ARG, "batch: %d is not from 0 to %d", p->n_ubatch, MAX_BATCH);
     if (p->n_sessions < 0 || p->n_sessions > 4096) return err_set(err, TAWNY_E_ARG, "sessions: %d is not from 0 to 4096", p->n_sessions);
     if (p->act_bits != 0 && p->act_bits != 8 && p->act_bits != 16)
         return err_set(err, TAWNY_E_ARG, "activation bits: %d is neither 8 nor 16", p->act_bits);
     return TAWNY_OK;
 }
 
-/* Learned positions end with their table. */
+/* Learned positions end with their table; a text that is seen whole is one batch. */
 static tawny_status check_positions(const model *m, int32_t n_ctx, tawny_error *err)
 {
+    if (!m->hp.causal && n_ctx > MAX_BATCH)
+        return err_set(err, TAWNY_E_ARG, "context: %d; %d is the most that this model can see whole", n_ctx, MAX_BATCH);
     if (!m->pos_embd.data || n_ctx <= m->pos_embd.rows) return TAWNY_OK;
     return err_set(err, TAWNY_E_ARG, "context: %d is beyond the %lld positions that the model learned", n_ctx,
                    (long long)m->pos_embd.rows);
@@ -107,22 +125,25 @@ static tawny_status configure(tawny_engine *e, const tawny_engine_params *p, taw
     e->mem = arena_new();
     e->team = team_new(p->n_threads, !p->no_pin);
     if (!e->mem || !e->team) return err_nomem(err);
-    e->n_ctx = p->n_ctx ? p->n_ctx : m->hp.n_ctx_train < MAX_CTX ? (int32_t)m->hp.n_ctx_train : MAX_CTX;
+    uint32_t most = m->hp.causal ? MAX_CTX : ENGINE_WHOLE_TEXT;
+    e->n_ctx = p->n_ctx ? p->n_ctx : (int32_t)(m->hp.n_ctx_train < most ? m->hp.n_ctx_train : most);
     e->n_sessions = p->n_sessions ? p->n_sessions : 1;
     e->n_ubatch = p->n_ubatch ? p->n_ubatch : 512;
-    if (e->n_ubatch > e->n_ctx) e->n_ubatch = e->n_ctx;
+    if (e->n_ubatch > e->n_ctx || !m->hp.causal) e->n_ubatch = e->n_ctx;
     e->shared = (run_shared){.model = m, .kv = &e->layout, .team = e->team, .n_ctx = e->n_ctx};
     int bits = p->act_bits ? p->act_bits : m->weight_bytes <= FINE_BYTES ? 16 : 8;
     e->shared.planes = bits / 8;
     tawny_status st = check_positions(m, e->n_ctx, err);
-    return st == TAWNY_OK ? kv_layout_make(&e->layout, m, kv_type(p->type_k), kv_type(p->type_v), e->mem, err) : st;
+    simd_kv k = m->hp.causal ? kv_type(p->type_k) : SIMD_KV_F32, v = m->hp.causal ? kv_type(p->type_v) : SIMD_KV_F32;
+    return st == TAWNY_OK ? kv_layout_make(&e->layout, m, k, v, e->mem, err) : st;
 }
 
 static tawny_status build(tawny_engine *e, const tawny_engine_params *p, tawny_error *err)
 {
     tawny_status st = configure(e, p, err);
     if (st == TAWNY_OK) st = make_rope(e, err);
-    if (st == TAWNY_OK) st = kv_pool_init(&e->pool, e->layout.page_bytes, engine_seq_pages(e) * e->n_sessions, e->mem, err);
+    int32_t pages = e->model->m.hp.causal ? engine_seq_pages(e) * e->n_sessions : engine_seq_pages(e) + ENGINE_TEXTS;
+    if (st == TAWNY_OK) st = kv_pool_init(&e->pool, e->layout.page_bytes, pages, e->mem, err);
     if (st == TAWNY_OK) st = make_buffers(e, err);
     return st;
 }
@@ -212,7 +233,10 @@ static void forward_thread(void *arg, int tid)
     r->threads = team_running(e->team);
     r->local = r->n <= RUN_LOCAL;
     r->own_at = r->shared_at = 0;
-    e->model->m.arch->forward(r);
+    if (r->b->head)
+        head_forward(r);
+    else
+        e->model->m.arch->forward(r);
 }
 
 tawny_status engine_forward(tawny_engine *e, const batch *b, tawny_error *err)

@@ -42,7 +42,11 @@ struct tawny_session {
     saved_state saved[SESSION_SAVED];
 };
 
-/* Runs the batch; logits of batch->out are in e->shared.logits afterwards. The spans' pages must be prepared. */
+/* Texts that share a batch of embeddings; the longest text that is seen whole unless more is asked for. */
+enum { ENGINE_TEXTS = 64, ENGINE_WHOLE_TEXT = 32768 };
+
+/* Runs the batch; logits (or embeddings) of batch->out are in e->shared.logits (or .embd) afterwards. The spans' pages
+ * must be prepared. */
 tawny_status engine_forward(tawny_engine *e, const batch *b, tawny_error *err);
 
 int32_t engine_seq_pages(const tawny_engine *e);

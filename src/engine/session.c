@@ -15,6 +15,9 @@ static void free_parts(tawny_session *s)
 tawny_status tawny_session_new(tawny_engine *e, tawny_session **out, tawny_error *err)
 {
     *out = NULL;
+    if (!model_has_logits(&e->model->m))
+        return err_set(err, TAWNY_E_UNSUPPORTED, "%s: a model of architecture %s that gives embeddings, not logits",
+                       gguf_path(e->model->m.file), e->model->m.arch_name);
     if (e->live >= e->n_sessions) return err_set(err, TAWNY_E_LIMIT, "sessions: all %d of this engine exist already", e->n_sessions);
     tawny_session *s = calloc(1, sizeof *s);
     if (!s) return err_nomem(err);
