@@ -1,8 +1,8 @@
 /* Encoders: every token sees the whole text, and the hidden states are the result.
  *
  * bert and its like norm after each block: x = norm(x + block(x)). bert has learned positions, nomic-bert and
- * jina-bert-v3 RoPE, jina-bert-v2 ALiBi; GELU is the tanh form, as their common reference has it. modern-bert, neo-bert
- * and eurobert norm before each block, as decoders do. */
+ * jina-bert-v3 RoPE, jina-bert-v2 ALiBi; GELU is the tanh form, as their common reference has it. modern-bert,
+ * neo-bert and eurobert norm before each block, as decoders do. */
 #include <math.h>
 #include <stdio.h>
 
@@ -88,7 +88,12 @@ static void forward_pre_norm(run *r)
     BIND_V(ffn_post_norm_b, "layer_output_norm.bias", 0, DIM_EMBD)
 
 static const binding bindings_bert[] = {
-    BIND_INPUT, BIND_GW(pos_embd, "position_embd.weight", 0, DIM_EMBD, DIM_CTX), BIND_ATTN, BIND_AFTER, BIND_FFN_UNGATED, {0},
+    BIND_INPUT,
+    BIND_GW(pos_embd, "position_embd.weight", 0, DIM_EMBD, DIM_CTX),
+    BIND_ATTN,
+    BIND_AFTER,
+    BIND_FFN_UNGATED,
+    {0},
 };
 static const binding bindings_nomic[] = {BIND_INPUT, BIND_ATTN, BIND_AFTER, BIND_FFN, {0}};
 static const binding bindings_jina_v3[] = {BIND_INPUT, BIND_ATTN, BIND_AFTER, BIND_FFN_UNGATED, {0}};
@@ -121,7 +126,9 @@ static const binding bindings_jina_v2_up[] = {
     BIND_W(up, "ffn_up.weight", 0, DIM_EMBD, DIM_FF), BIND_V(up_b, "ffn_up.bias", BIND_OPTIONAL, DIM_FF), {0},
 };
 static const binding bindings_jina_v2_fused[] = {
-    BIND_W(gate_up, "ffn_up.weight", 0, DIM_EMBD, DIM_2FF), BIND_V(gate_up_b, "ffn_up.bias", BIND_OPTIONAL, DIM_2FF), {0},
+    BIND_W(gate_up, "ffn_up.weight", 0, DIM_EMBD, DIM_2FF),
+    BIND_V(gate_up_b, "ffn_up.bias", BIND_OPTIONAL, DIM_2FF),
+    {0},
 };
 static const binding bindings_modern[] = {
     BIND_INPUT,
@@ -193,7 +200,8 @@ static tawny_status load_modern(model *m, tawny_error *err)
     TRY(gguf_opt_str(m->file, "modern-bert.hidden_activation", &act, err));
     hp->ffn_silu = gguf_str_eq(act, "silu") || gguf_str_eq(act, "swish") || gguf_str_eq(act, "swiglu");
     if (!hp->ffn_silu && !gguf_str_eq(act, "gelu") && !gguf_str_eq(act, "geglu"))
-        return err_set(err, TAWNY_E_UNSUPPORTED, "%s: modern-bert.hidden_activation is '%.*s'; gelu and silu are supported",
+        return err_set(err, TAWNY_E_UNSUPPORTED,
+                       "%s: modern-bert.hidden_activation is '%.*s'; gelu and silu are supported",
                        gguf_path(m->file), (int)(act.n < 40 ? act.n : 40), act.p);
     if (!gguf_find(m->file, "modern-bert.classifier.pooling_type")) hp->head.mean = true;
     return TAWNY_OK;

@@ -10,8 +10,8 @@ static tawny_status rows_of_tensor(const model *m, const char *name, uint32_t *r
 {
     const gguf_tensor *t = gguf_tensor_find(m->file, name);
     if (t && t->ne[1] > MOST_WIDE)
-        return err_set(err, TAWNY_E_FORMAT, "%s: tensor %s has %llu rows; at most %d are supported", gguf_path(m->file), name,
-                       (unsigned long long)t->ne[1], MOST_WIDE);
+        return err_set(err, TAWNY_E_FORMAT, "%s: tensor %s has %llu rows; at most %d are supported",
+                       gguf_path(m->file), name, (unsigned long long)t->ne[1], MOST_WIDE);
     *rows = t ? (uint32_t)t->ne[1] : 0;
     return TAWNY_OK;
 }
@@ -23,8 +23,8 @@ static tawny_status check_labels(const model *m, tawny_error *err)
     snprintf(key, sizeof key, "%s.classifier.output_labels", m->arch_name);
     TRY(gguf_opt_array(m->file, key, GGUF_STR, &labels, err));
     if (labels.n && m->hp.head.labels && labels.n != m->hp.head.labels)
-        return err_set(err, TAWNY_E_FORMAT, "%s: %s has %llu entries, cls.output.weight %u rows", gguf_path(m->file), key,
-                       (unsigned long long)labels.n, m->hp.head.labels);
+        return err_set(err, TAWNY_E_FORMAT, "%s: %s has %llu entries, cls.output.weight %u rows",
+                       gguf_path(m->file), key, (unsigned long long)labels.n, m->hp.head.labels);
     return TAWNY_OK;
 }
 
@@ -41,7 +41,8 @@ tawny_status head_load(model *m, tawny_error *err)
     TRY(rows_of_tensor(m, "dense_2.weight", &h->dense, err));
     TRY(rows_of_tensor(m, "dense_3.weight", &h->out, err));
     if (h->out && !h->dense)
-        return err_set(err, TAWNY_E_UNSUPPORTED, "%s: tensor dense_3.weight without dense_2.weight", gguf_path(m->file));
+        return err_set(err, TAWNY_E_UNSUPPORTED, "%s: tensor dense_3.weight without dense_2.weight",
+                       gguf_path(m->file));
     return check_labels(m, err);
 }
 
@@ -99,7 +100,8 @@ static void classify(run *r, const float *x, float *y)
     if (m->head.cls.data) x = hidden_layer(r, x);
     if (m->head.cls_out.data) {
         op_matmul(r, y, &m->head.cls_out, m->head.cls_out_b, x);
-        for (size_t i = 0; i < n && r->tid == 0 && !r->plan && m->hp.head.softmax; i++) softmax(y + i * labels, labels);
+        if (r->tid == 0 && !r->plan && m->hp.head.softmax)
+            for (size_t i = 0; i < n; i++) softmax(y + i * labels, labels);
     } else if (r->tid == 0 && !r->plan) {
         memcpy(y, x, n * m->hp.head.hidden * sizeof *y);
     }

@@ -1,15 +1,18 @@
 #include "embed_model.h"
 
+#include <check.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 static bool load(const char *path, bool pooled, embed_reference *r)
 {
     FILE *f = fopen(path, "rb");
     *r = (embed_reference){0};
     if (!f) return false;
-    bool ok = fread(&r->n, 4, 1, f) == 1 && fread(&r->dim, 4, 1, f) == 1 && r->n > 0 && r->n < 65536 && r->dim > 0 && r->dim < 1 << 20;
+    bool ok = fread(&r->n, 4, 1, f) == 1 && fread(&r->dim, 4, 1, f) == 1;
+    ok = ok && r->n > 0 && r->n < 65536 && r->dim > 0 && r->dim < 1 << 20;
     r->rows = pooled ? 1 : r->n;
     size_t n = (size_t)r->n, values = ok ? (size_t)r->rows * (size_t)r->dim : 0;
     if (ok) {
@@ -53,9 +56,53 @@ tawny_status embed_model_write(const char *path, uint32_t pooling, const embed_t
         for (const embed_tensor *m = more; m->name; m++) replaced |= strcmp(m->name, t->name) == 0;
         if (!replaced) gguf_writer_tensor(w, t->name, t->type, t->n_dims, t->ne, t->data);
     }
-    for (const embed_tensor *m = more; m->name; m++) gguf_writer_tensor(w, m->name, 0, m->ne[1] ? 2 : 1, m->ne, m->data);
+    for (const embed_tensor *m = more; m->name; m++)
+        gguf_writer_tensor(w, m->name, 0, m->ne[1] ? 2 : 1, m->ne, m->data);
     st = gguf_writer_write(w, path, err);
     gguf_writer_free(w);
     gguf_close(g);
     return st;
+}
+
+void open_engine(setup *s, const char *path, const char *tier, tawny_engine_params p)
+{
+    tawny_error err = {0};
+    p.type_k = p.type_v = TAWNY_KV_F32;
+    if (tier) setenv("TAWNY_CPU", tier, 1);
+    ck_assert_msg(tawny_model_open(path, &s->m, &err) == TAWNY_OK, "%s", err.message);
+    unsetenv("TAWNY_CPU");
+    ck_assert_msg(tawny_engine_new(s->m, &p, &s->e, &err) == TAWNY_OK, "%s", err.message);
+}
+
+void close_engine(setup *s)
+{
+    tawny_engine_free(s->e);
+    tawny_model_close(s->m);
+}
+
+void embed(const setup *s, const tawny_text *t, int32_t n, tawny_pooling p, float *out)
+{
+    tawny_error err = {0};
+    ck_assert_msg(tawny_engine_embed(s->e, t, n, p, out, &err) == TAWNY_OK, "%s", err.message);
+}
+
+heads *make_heads(void)
+{
+    heads *h = malloc(sizeof *h);
+    float *p = (float *)(void *)h;
+    uint32_t x = 3;
+    for (size_t i = 0; i < sizeof *h / sizeof *p; i++) {
+        x = x * 1664525 + 1013904223;
+        p[i] = ((float)(x >> 8) * 0x1p-24f - 0.5f) * 0.5f;
+    }
+    return h;
+}
+
+char *temporary(char path[64])
+{
+    strcpy(path, "/tmp/tawny-embed-XXXXXX");
+    int fd = mkstemp(path);
+    ck_assert_int_ge(fd, 0);
+    close(fd);
+    return path;
 }

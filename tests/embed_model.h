@@ -27,4 +27,23 @@ typedef struct embed_tensor {
 /* Copies the golden model to path with pooling_type and tensors as given; the tensors end with a NULL name. */
 tawny_status embed_model_write(const char *path, uint32_t pooling, const embed_tensor *more, tawny_error *err);
 
+/* A model with an engine over it: F32 cache; tier NULL: the best. */
+typedef struct setup {
+    tawny_model *m;
+    tawny_engine *e;
+} setup;
+void open_engine(setup *s, const char *path, const char *tier, tawny_engine_params p);
+void close_engine(setup *s);
+void embed(const setup *s, const tawny_text *t, int32_t n, tawny_pooling p, float *out);
+
+enum { WIDTH = 64 }; /* of the golden model */
+
+/* Numbers for classifiers. */
+typedef struct heads {
+    float cls[WIDTH * WIDTH], cls_b[WIDTH], out[3 * WIDTH], out_b[3];
+} heads;
+heads *make_heads(void);
+
+char *temporary(char path[64]); /* a new empty file */
+
 #endif

@@ -43,9 +43,9 @@ static void print_help(const char *command, const cli_opt *opts)
 {
     const cli_command *c = cli_find(command);
     printf("usage: tawny %s %s\n%s\n\n", command, c ? c->synopsis : "", c ? c->summary : "");
-    for (; opts->names || opts->kind == CLI_HEADING; opts++) {
+    for (const cli_opt *first = opts; opts->names || opts->kind == CLI_HEADING; opts++) {
         if (opts->kind == CLI_HEADING) {
-            printf("\n%s\n", opts->help);
+            printf("%s%s\n", opts == first ? "" : "\n", opts->help);
             continue;
         }
         char left[96];

@@ -10,16 +10,17 @@ typedef struct engine_opts {
     tawny_engine_params params;
 } engine_opts;
 
-/* Rows for a command's table; `o` is an engine_opts. */
-#define ENGINE_OPTS(o)                                                                                                       \
+/* Rows for a command's table; `o` is an engine_opts, types says which of the cache there are. */
+#define ENGINE_OPTS_TYPES(o, types)                                                                                                \
     {"-m --model", CLI_STR, &(o).model, "FILE", "the model, a GGUF file (default: the one that `make demo` fetches)", 0, 0}, \
     {"-t --threads", CLI_INT, &(o).params.n_threads, "N", "threads (default: the physical cores)", 0, 1024},                 \
     {"-c --ctx-size", CLI_INT, &(o).params.n_ctx, "N", "context, in tokens (default: the model's)", 0, 1 << 27},             \
     {"-ub --ubatch-size", CLI_INT, &(o).params.n_ubatch, "N", "tokens computed together in prefill (default: 512)", 0, 65536}, \
-    {"-ctk --cache-type-k", CLI_STR, &(o).type_k, "TYPE", "type of the cache's keys: f16 (default) or f32", 0, 0},           \
-    {"-ctv --cache-type-v", CLI_STR, &(o).type_v, "TYPE", "type of the cache's values: f16 (default) or f32", 0, 0},         \
+    {"-ctk --cache-type-k", CLI_STR, &(o).type_k, "TYPE", "type of the cache's keys: " types, 0, 0},                        \
+    {"-ctv --cache-type-v", CLI_STR, &(o).type_v, "TYPE", "type of the cache's values: " types, 0, 0},                      \
     {"--act-bits", CLI_INT, &(o).params.act_bits, "N", "bits of activations: 8 or 16 (default: 16 up to 1 GiB of weights, else 8)", 0, 16}, \
     {"--no-pin", CLI_FLAG, &(o).params.no_pin, NULL, "leave the placing of threads to the scheduler", 0, 0}
+#define ENGINE_OPTS(o) ENGINE_OPTS_TYPES(o, "f16 (default) or f32")
 
 /* Resolves names and the default model's path (into path[], at least 4096 bytes); -1 or an exit code. */
 int engine_opts_resolve(engine_opts *o, const char *command, char *path, size_t size);

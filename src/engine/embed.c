@@ -33,7 +33,11 @@ static pooling resolve(const model *m, tawny_pooling p)
     return p == TAWNY_POOLING_MODEL ? m->hp.head.pooling : (pooling)(p - TAWNY_POOLING_NONE);
 }
 
-tawny_pooling tawny_model_pooling(const tawny_model *t) { return (tawny_pooling)(t->m.hp.head.pooling + TAWNY_POOLING_NONE); }
+tawny_pooling tawny_model_pooling(const tawny_model *t)
+{
+    return (tawny_pooling)(t->m.hp.head.pooling + TAWNY_POOLING_NONE);
+}
+
 bool tawny_model_embeds_only(const tawny_model *t) { return !model_has_logits(&t->m); }
 
 int32_t tawny_model_n_embd_out(const tawny_model *t, tawny_pooling p)
@@ -52,20 +56,25 @@ static tawny_status check_text(const tawny_engine *e, const tawny_text *t, int32
 {
     int32_t n_vocab = (int32_t)e->model->m.hp.n_vocab;
     if (t->n < 1) return err_set(err, TAWNY_E_ARG, "text %d has no tokens", index);
-    if (t->n > e->n_ctx) return err_set(err, TAWNY_E_LIMIT, "text %d has %d tokens; at most %d fit", index, t->n, e->n_ctx);
+    if (t->n > e->n_ctx)
+        return err_set(err, TAWNY_E_LIMIT, "text %d has %d tokens; at most %d fit", index, t->n, e->n_ctx);
     for (int32_t i = 0; i < t->n; i++)
         if (t->tokens[i] < 0 || t->tokens[i] >= n_vocab)
-            return err_set(err, TAWNY_E_ARG, "text %d: token %d at index %d is not from 0 to %d", index, t->tokens[i], i, n_vocab - 1);
+            return err_set(err, TAWNY_E_ARG, "text %d: token %d at index %d is not from 0 to %d", index, t->tokens[i], i,
+                           n_vocab - 1);
     return TAWNY_OK;
 }
 
-static tawny_status check(const tawny_engine *e, const tawny_text *texts, int32_t n, tawny_pooling p, tawny_error *err)
+static tawny_status check(const tawny_engine *e, const tawny_text *texts, int32_t n, tawny_pooling p,
+                          tawny_error *err)
 {
     const model *m = &e->model->m;
     if (n < 0) return err_set(err, TAWNY_E_ARG, "texts: a count of %d", n);
-    if (p < TAWNY_POOLING_MODEL || p > TAWNY_POOLING_RANK) return err_set(err, TAWNY_E_ARG, "pooling: there is no kind %d", (int)p);
+    if (p < TAWNY_POOLING_MODEL || p > TAWNY_POOLING_RANK)
+        return err_set(err, TAWNY_E_ARG, "pooling: there is no kind %d", (int)p);
     if (resolve(m, p) == POOL_RANK && !head_ranks(m))
-        return err_set(err, TAWNY_E_UNSUPPORTED, "%s: pooling for ranking needs a classifier (cls.output.weight), which is not in the file",
+        return err_set(err, TAWNY_E_UNSUPPORTED,
+                       "%s: pooling for ranking needs a classifier (cls.output.weight), which is not in the file",
                        gguf_path(m->file));
     for (int32_t i = 0; i < n; i++) {
         tawny_status st = check_text(e, &texts[i], i, err);
@@ -101,18 +110,21 @@ static tawny_status start(embedder *s, tawny_error *err)
 static int32_t group_of(const embedder *s, const tawny_text *t, int32_t n)
 {
     const tawny_engine *e = s->e;
-    int32_t most = e->n_ubatch < GROUP_TOKENS ? e->n_ubatch : GROUP_TOKENS, tokens = t[0].n, pages = pages_of(t[0].n), k = 1;
+    int32_t most = e->n_ubatch < GROUP_TOKENS ? e->n_ubatch : GROUP_TOKENS;
+    int32_t tokens = t[0].n, pages = pages_of(t[0].n), k = 1;
     if (e->layout.state_floats) return 1;
     for (; k < n && k < ENGINE_TEXTS; k++) {
         tokens += t[k].n < most ? t[k].n : most;
         pages += pages_of(t[k].n);
-        if (tokens > most || t[k].n > most || pages > e->pool.n_free || (size_t)pages * e->layout.page_bytes > GROUP_BYTES) break;
+        if (tokens > most || t[k].n > most || pages > e->pool.n_free) break;
+        if ((size_t)pages * e->layout.page_bytes > GROUP_BYTES) break;
     }
     return k;
 }
 
 /* Adds text i's tokens [from, from + n) to the batch. */
-static tawny_status add_tokens(embedder *s, batch *b, const tawny_text *t, int32_t i, int32_t from, int32_t n, tawny_error *err)
+static tawny_status add_tokens(embedder *s, batch *b, const tawny_text *t, int32_t i, int32_t from, int32_t n,
+                               tawny_error *err)
 {
     tawny_engine *e = s->e;
     kv_seq *q = &s->seq[i];
@@ -199,7 +211,8 @@ static tawny_status group(embedder *s, const tawny_text *t, int32_t n, tawny_err
     return deliver(s, s->pooled, n, err);
 }
 
-tawny_status tawny_engine_embed(tawny_engine *e, const tawny_text *texts, int32_t n, tawny_pooling p, float *out, tawny_error *err)
+tawny_status tawny_engine_embed(tawny_engine *e, const tawny_text *texts, int32_t n, tawny_pooling p, float *out,
+                                tawny_error *err)
 {
     const model *m = &e->model->m;
     tawny_status st = check(e, texts, n, p, err);
@@ -223,7 +236,10 @@ void tawny_embedding_normalize(float *x, int32_t n, int32_t norm)
     double sum = 0;
     for (int32_t i = 0; i < n; i++) {
         double v = fabs((double)x[i]);
-        sum = norm == 0 ? (v > sum ? v : sum) : sum + (norm == 1 ? v : norm == 2 ? v * v : v > 0 ? d_pow(v, norm) : 0);
+        if (norm == 0)
+            sum = v > sum ? v : sum;
+        else
+            sum += norm == 1 ? v : norm == 2 ? v * v : v > 0 ? d_pow(v, norm) : 0;
     }
     if (norm < 0 || !(sum > 0)) return;
     double by = norm == 0 ? sum / 32760 : norm == 1 ? sum : norm == 2 ? sqrt(sum) : d_pow(sum, 1.0 / norm);

@@ -50,6 +50,12 @@ typedef struct tok_segment {
 tawny_status tok_encode_segments(const tokenizer *t, const tok_segment *segments, size_t n, unsigned flags,
                                  tok_vec *out, tawny_error *err);
 
+/* A query and a document as the model's reranker wants them: its template (tokenizer.chat_template.rerank) filled
+ * in, or BOS query EOS SEP document EOS, each token where the model adds it; [CLS] query [SEP] document [SEP] of
+ * WordPiece. Of the flags, TOK_PARSE_SPECIAL counts: for what is in the two texts. */
+tawny_status tok_encode_pair(const tokenizer *t, const char *query, size_t n_query, const char *document,
+                             size_t n_document, unsigned flags, tok_vec *out, tawny_error *err);
+
 /* Back to text. */
 enum {
     TOK_SPECIAL = 1,        /* control tokens are written out, not left out */
