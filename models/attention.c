@@ -8,10 +8,9 @@
 
 #include "run.h"
 
-/* Tokens, and rows of queries, that share one pass over the cache: RUN_LOCAL tokens of any group of heads fit. The
- * heads of a group are shared out in parts where the units of work would be too few: of PART heads at most, or of
- * LEAST_PART with few tokens. */
-enum { BLOCK = 16, MAX_ROWS = RUN_LOCAL * MODEL_MAX_GROUP, PART = 32, LEAST_PART = 4 };
+/* A unit of work is up to BLOCK tokens of a sequence and up to PART of the query heads that share a KV head, which share
+ * one pass over the cache; LEAST_PART heads where there would be fewer units than threads. */
+enum { BLOCK = 16, PART = 32, LEAST_PART = 4, MAX_ROWS = BLOCK * PART };
 
 void op_kv_store(run *r, uint32_t il, const float *k, const float *v)
 {
@@ -78,14 +77,11 @@ typedef struct extract {
     uint32_t head, from, to;
 } extract;
 
-static void collect(rows *w, run *r, uint32_t il, const float *q, const attn_spec *spec, const span *s, extract e)
+static void collect(rows *w, const float *q, const span *s, extract e)
 {
-    const layer_hp *l = &r->m->hp.layer[il];
+    const layer_hp *l = &w->r->m->hp.layer[w->il];
     uint32_t group = l->n_head / l->n_head_kv;
-    w->r = r;
-    w->spec = spec;
     w->span = s;
-    w->il = il;
     w->head = e.head;
     w->n = 0;
     for (int t = e.token; t < e.token + e.n_token; t++)
@@ -94,7 +90,7 @@ static void collect(rows *w, run *r, uint32_t il, const float *q, const attn_spe
             w->at[w->n] = (size_t)t * l->n_head + h;
             w->q[w->n] = q + w->at[w->n] * l->dk;
             w->pos[w->n] = s->pos + (t - s->from);
-            w->slope[w->n] = spec->slopes ? spec->slopes[h] : 0;
+            w->slope[w->n] = w->spec->slopes ? w->spec->slopes[h] : 0;
         }
 }
 
@@ -221,141 +217,163 @@ static void whole_unit(const rows *w, extent e, const work *k, float *out, size_
     for (int i = 0; i < w->n; i++) finish_row(w, i, k->m[i], k->l[i], k->o + (size_t)i * dv, out, dv);
 }
 
-/* Heads of a group in one unit of work, where there are `units` of whole groups; every thread comes to the same. */
-static uint32_t part_heads(const run *r, uint32_t group, int64_t units)
-{
-    uint32_t part = group < PART ? group : PART;
-    while (r->local && part > LEAST_PART && units * ((group + part - 1) / part) < r->threads) part = (part + 1) / 2;
-    return part;
-}
+/* How an operation is cut into units, and partial results of chunks, kept until they are merged in order. */
+typedef struct cut {
+    uint32_t heads;   /* of a group in one unit; every thread comes to the same */
+    size_t max;       /* partial results that fit; 0: nothing is split */
+    float *m, *l, *o; /* [max], [max], [max][dv] */
+    bool *have;       /* [max] */
+} cut;
 
-/* Unit u of a KV head's group of heads in parts. */
-static extract part_of(int64_t u, uint32_t group, uint32_t part, int token, int n_token)
-{
-    int64_t parts = (group + part - 1) / part;
-    uint32_t from = (uint32_t)(u % parts) * part, to = from + part < group ? from + part : group;
-    return (extract){token, n_token, (uint32_t)(u / parts), from, to};
-}
+/* A span as units of work: its blocks of tokens, or, where it is split, its chunks of keys, for each part of the heads. */
+typedef struct task {
+    const span *span;
+    extent e;
+    int64_t pieces, parts;
+    size_t first; /* partial result of its first row's first chunk; rows lie chunk by chunk, one after the other */
+    bool split;
+} task;
 
-/* Without splitting: units are (block of tokens, KV head, part of its group), the last tokens first since they see most keys. */
-static void attend_whole(run *r, uint32_t il, float *out, const float *q, const attn_spec *spec, const work *k)
+static int32_t chunks_of(const extent *e) { return e->last_chunk - e->first_chunk + 1; }
+
+/* Only spans of one block are split: others have units enough. used: the partial results that are taken. */
+static task task_of(const run *r, uint32_t il, const span *s, const cut *c, size_t *used)
 {
     const layer_hp *l = &r->m->hp.layer[il];
-    uint32_t group = l->n_head / l->n_head_kv, part = part_heads(r, group, (int64_t)r->b->n_spans * l->n_head_kv);
-    int64_t parts = (group + part - 1) / part * l->n_head_kv;
-    int block = MAX_ROWS / (int)part < BLOCK ? MAX_ROWS / (int)part : BLOCK;
-    _Atomic int64_t *counter = team_work(r->sh->team, r->tid);
-    int64_t first = 0, u = team_take(counter);
-    rows w;
-    for (int i = r->b->n_spans - 1; i >= 0; i--) {
-        const span *s = &r->b->spans[i];
-        int64_t blocks = (s->n + block - 1) / block, units = blocks * parts;
-        for (; u < first + units; u = team_take(counter)) {
-            int token = s->from + (int)(blocks - 1 - (u - first) / parts) * block;
-            int n = token + block > s->from + s->n ? s->from + s->n - token : block;
-            collect(&w, r, il, q, spec, s, part_of((u - first) % parts, group, part, token, n));
-            whole_unit(&w, extent_of(r, il, s, token, n), k, out, l->dv);
-        }
-        first += units;
-    }
+    uint32_t group = l->n_head / l->n_head_kv;
+    task t = {.span = s, .e = extent_of(r, il, s, s->from, s->n), .first = *used};
+    size_t need = (size_t)s->n * l->n_head * (size_t)chunks_of(&t.e);
+    t.split = s->n <= BLOCK && chunks_of(&t.e) > 1 && need <= c->max - *used;
+    t.pieces = t.split ? chunks_of(&t.e) : (s->n + BLOCK - 1) / BLOCK;
+    t.parts = (int64_t)((group + c->heads - 1) / c->heads) * l->n_head_kv;
+    if (t.split) *used += need;
+    return t;
 }
 
-/* Partial results of the chunks of each row, kept until they are merged in order. */
-typedef struct parts {
-    float *m, *l, *o; /* [row][chunks], [row][chunks], [row][chunks][dv]; row = token * n_head + head */
-    bool *have;       /* [row][chunks] */
-    int32_t chunks;
-} parts;
-
-static void split_unit(const rows *w, int32_t chunk, int32_t first_chunk, int32_t last_page, const work *k, const parts *p, size_t dv)
+/* Part i of the heads, for some tokens. */
+static extract part_of(const rows *w, const cut *c, int64_t i, int token, int n_token)
 {
-    chunk_rows(w, chunk, last_page, &(state){k->cm, k->cl, k->co}, k->chave, k->tmp);
+    const layer_hp *l = &w->r->m->hp.layer[w->il];
+    uint32_t group = l->n_head / l->n_head_kv, parts = (group + c->heads - 1) / c->heads;
+    uint32_t from = (uint32_t)(i % parts) * c->heads, to = from + c->heads < group ? from + c->heads : group;
+    return (extract){token, n_token, (uint32_t)(i / parts), from, to};
+}
+
+static void block_unit(rows *w, const task *t, int64_t u, const work *k, const cut *c, float *out, const float *q)
+{
+    const span *s = t->span;
+    int token = s->from + (int)(t->pieces - 1 - u / t->parts) * BLOCK; /* the last see most keys */
+    int n = token + BLOCK > s->from + s->n ? s->from + s->n - token : BLOCK;
+    collect(w, q, s, part_of(w, c, u % t->parts, token, n));
+    whole_unit(w, extent_of(w->r, w->il, s, token, n), k, out, w->r->m->hp.layer[w->il].dv);
+}
+
+static size_t partial_of(const rows *w, const task *t, int row, int32_t chunk)
+{
+    size_t first = (size_t)t->span->from * w->r->m->hp.layer[w->il].n_head;
+    return t->first + (w->at[row] - first) * (size_t)chunks_of(&t->e) + (size_t)chunk;
+}
+
+static void chunk_unit(rows *w, const task *t, int64_t u, const work *k, const cut *c, const float *q)
+{
+    size_t dv = w->r->m->hp.layer[w->il].dv;
+    int32_t chunk = (int32_t)(u / t->parts);
+    collect(w, q, t->span, part_of(w, c, u % t->parts, t->span->from, t->span->n));
+    chunk_rows(w, t->e.first_chunk + chunk, t->e.last_page, &(state){k->cm, k->cl, k->co}, k->chave, k->tmp);
     for (int i = 0; i < w->n; i++) {
-        size_t at = w->at[i] * (size_t)p->chunks + (size_t)(chunk - first_chunk);
-        p->have[at] = k->chave[i];
-        p->m[at] = k->cm[i];
-        p->l[at] = k->cl[i];
-        memcpy(p->o + at * dv, k->co + (size_t)i * dv, dv * sizeof(float));
+        size_t at = partial_of(w, t, i, chunk);
+        c->have[at] = k->chave[i];
+        c->m[at] = k->cm[i];
+        c->l[at] = k->cl[i];
+        memcpy(c->o + at * dv, k->co + (size_t)i * dv, dv * sizeof(float));
     }
 }
 
-static void merge_parts(const rows *w, int row, int32_t n_chunks, const parts *p, const work *k, float *out, size_t dv)
+static void merge_chunks(const rows *w, const task *t, int row, const work *k, const cut *c, float *out)
 {
+    size_t dv = w->r->m->hp.layer[w->il].dv;
     bool have = false;
-    for (int32_t c = 0; c < n_chunks; c++) {
-        size_t at = w->at[row] * (size_t)p->chunks + (size_t)c;
-        if (p->have[at]) merge_row(k->m, k->l, k->o, &have, p->m[at], p->l[at], p->o + at * dv, dv);
+    for (int32_t i = 0; i < chunks_of(&t->e); i++) {
+        size_t at = partial_of(w, t, row, i);
+        if (c->have[at]) merge_row(k->m, k->l, k->o, &have, c->m[at], c->l[at], c->o + at * dv, dv);
     }
     finish_row(w, row, *k->m, *k->l, k->o, out, dv);
 }
 
-/* Few tokens with many keys: units are (sequence, KV head, part of its group, chunk), then rows are merged. */
-static void attend_split(run *r, uint32_t il, float *out, const float *q, const attn_spec *spec, const work *k, const parts *p)
+static void attend(rows *w, float *out, const float *q, const work *k, const cut *c)
 {
-    const layer_hp *l = &r->m->hp.layer[il];
-    uint32_t group = l->n_head / l->n_head_kv, part = part_heads(r, group, (int64_t)p->chunks * l->n_head_kv);
-    int64_t n_parts = (group + part - 1) / part * l->n_head_kv;
+    run *r = w->r;
     _Atomic int64_t *counter = team_work(r->sh->team, r->tid);
-    int64_t first = 0, u = team_take(counter);
-    rows w;
+    int64_t first = 0, u = team_take(counter), row = 0;
+    size_t used = 0;
     for (int i = 0; i < r->b->n_spans; i++) {
-        const span *s = &r->b->spans[i];
-        extent e = extent_of(r, il, s, s->from, s->n);
-        int64_t chunks = e.last_chunk - e.first_chunk + 1, units = chunks * n_parts;
-        for (; u < first + units; u = team_take(counter)) {
-            int64_t chunk = (u - first) % chunks;
-            collect(&w, r, il, q, spec, s, part_of((u - first) / chunks, group, part, s->from, s->n));
-            split_unit(&w, e.first_chunk + (int32_t)chunk, e.first_chunk, e.last_page, k, p, l->dv);
+        task t = task_of(r, w->il, &r->b->spans[i], c, &used);
+        for (; u < first + t.pieces * t.parts; u = team_take(counter)) {
+            if (t.split)
+                chunk_unit(w, &t, u - first, k, c, q);
+            else
+                block_unit(w, &t, u - first, k, c, out, q);
         }
-        first += units;
+        first += t.pieces * t.parts;
     }
+    if (!used) return;
     run_barrier(r);
-    int64_t row = 0;
+    used = 0;
     for (int i = 0; i < r->b->n_spans; i++) {
-        const span *s = &r->b->spans[i];
-        extent e = extent_of(r, il, s, s->from, s->n);
-        for (uint32_t h = 0; h < l->n_head_kv; h++) {
-            collect(&w, r, il, q, spec, s, (extract){s->from, s->n, h, 0, group});
-            for (int j = 0; j < w.n; j++, row++)
-                if (row % r->threads == r->tid) merge_parts(&w, j, e.last_chunk - e.first_chunk + 1, p, k, out, l->dv);
+        task t = task_of(r, w->il, &r->b->spans[i], c, &used);
+        for (int64_t part = 0; t.split && part < t.parts; part++) {
+            collect(w, q, t.span, part_of(w, c, part, t.span->from, t.span->n));
+            for (int j = 0; j < w->n; j++, row++)
+                if (row % r->threads == r->tid) merge_chunks(w, &t, j, k, c, out);
         }
     }
 }
 
-/* The most chunks that a token of the batch looks at. */
-static int32_t most_chunks(const run *r, uint32_t il)
+/* Spans are split where whole units are large against a thread's share of all of them; then heads are shared out where
+ * there are still fewer units than threads. */
+static cut make_cut(const run *r, uint32_t il)
 {
-    if (r->plan) return r->sh->n_ctx / (SIMD_PAGE * RUN_CHUNK) + 2;
-    int32_t most = 0;
+    enum { UNITS_A_THREAD = 8, MOST_TOKENS = 8 };
+    const layer_hp *l = &r->m->hp.layer[il];
+    int tokens = r->n < MOST_TOKENS ? r->n : MOST_TOKENS, chunks = r->sh->n_ctx / (SIMD_PAGE * RUN_CHUNK) + 2;
+    uint32_t group = l->n_head / l->n_head_kv;
+    cut c = {.heads = group < PART ? group : PART, .max = (size_t)tokens * l->n_head * (size_t)chunks};
+    if (r->plan) return c;
+    int64_t most = 0, total = 0, split = 0, whole = 0;
+    size_t used = 0;
     for (int i = 0; i < r->b->n_spans; i++) {
-        const span *s = &r->b->spans[i];
-        extent e = extent_of(r, il, s, s->from, s->n);
-        if (e.last_chunk - e.first_chunk + 1 > most) most = e.last_chunk - e.first_chunk + 1;
+        task t = task_of(r, il, &r->b->spans[i], &c, &used);
+        int64_t pages = t.e.last_page - (int64_t)t.e.first_chunk * RUN_CHUNK + 1, units = t.parts * (t.split ? 1 : t.pieces);
+        if (t.split && pages > most) most = pages;
+        total += units * pages;
+        whole += units;
+        split += t.parts * t.pieces;
     }
-    return most;
+    bool even = r->threads == 1 || most * UNITS_A_THREAD * r->threads <= total;
+    c.max = even ? 0 : used;
+    int64_t units = even ? whole : split;
+    for (uint32_t all = c.heads; c.heads > LEAST_PART && units * ((all + c.heads - 1) / c.heads) < r->threads;) c.heads = (c.heads + 1) / 2;
+    return c;
 }
 
 void op_attention(run *r, uint32_t il, float *out, const float *q, const attn_spec *spec)
 {
     run_mark mark = run_mark_at(r);
     const layer_hp *l = &r->m->hp.layer[il];
-    parts p = {0};
-    if (r->local) {
-        p.chunks = most_chunks(r, il);
-        size_t n = (size_t)r->n * l->n_head * (size_t)p.chunks;
-        p.m = run_shared_bytes(r, n * sizeof(float));
-        p.l = run_shared_bytes(r, n * sizeof(float));
-        p.o = run_shared_bytes(r, n * l->dv * sizeof(float));
-        p.have = run_shared_bytes(r, n);
-    }
+    cut c = make_cut(r, il);
+    c.m = run_shared_bytes(r, c.max * sizeof(float));
+    c.l = run_shared_bytes(r, c.max * sizeof(float));
+    c.o = run_shared_bytes(r, c.max * l->dv * sizeof(float));
+    c.have = run_shared_bytes(r, c.max);
     float *floats = run_own_bytes(r, work_floats(l) * sizeof(float));
     bool *flags = run_own_bytes(r, 2 * MAX_ROWS);
     if (!r->plan) {
         work k = work_at(floats, flags, l->dv);
-        if (p.chunks > 1)
-            attend_split(r, il, out, q, spec, &k, &p);
-        else
-            attend_whole(r, il, out, q, spec, &k);
+        rows w; /* large: what collect fills is not cleared before */
+        w.r = r;
+        w.spec = spec;
+        w.il = il;
+        attend(&w, out, q, &k, &c);
     }
     run_barrier(r);
     run_release(r, mark);

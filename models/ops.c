@@ -165,13 +165,15 @@ static void fill_table(run *r, float *table, int which)
     uint32_t n_rot = r->m->hp.rope[which].n_rot;
     const double *freq = r->sh->rope_freq[which];
     float mag = r->sh->rope_mag[which];
-    EACH_TOKEN(r, t)
+    EACH_TOKEN(r, t) {
+        int32_t pos = position(r->b, t);
         for (uint32_t i = 0; i < n_rot / 2; i++) {
-            double angle = freq[i] * position(r->b, t);
+            double angle = freq[i] * pos;
             float *cs = table + (size_t)t * n_rot + 2 * i;
             cs[0] = (float)d_cos(angle) * mag;
             cs[1] = (float)d_sin(angle) * mag;
         }
+    }
     run_tokens_done(r);
 }
 

@@ -73,7 +73,7 @@ typedef struct tawny_engine_params {
     int32_t n_threads;  /* 0: the physical cores */
     int32_t n_ctx;      /* positions a session can have; 0: what the model was trained for */
     int32_t n_sessions; /* at most so many at once; 0: 1 */
-    int32_t n_ubatch;   /* tokens computed together in prefill; 0: 512 */
+    int32_t n_ubatch;   /* tokens computed together at most; 0: 512 */
     tawny_kv_type type_k, type_v;
     /* Bits of the activations that quantized weights are multiplied with: 8, or 16 (two planes of 8), which is
      * as good as F32 and doubles the arithmetic. 0: 16 for models of up to 1 GiB of weights, where arithmetic is
@@ -86,6 +86,7 @@ tawny_status tawny_engine_new(tawny_model *m, const tawny_engine_params *params,
 void tawny_engine_free(tawny_engine *e); /* after its sessions */
 int32_t tawny_engine_n_threads(const tawny_engine *e);
 int32_t tawny_engine_n_ctx(const tawny_engine *e);
+int32_t tawny_engine_n_ubatch(const tawny_engine *e); /* the most tokens of a step */
 uint64_t tawny_engine_kv_bytes(const tawny_engine *e, int32_t n_tokens); /* of the cache that so many positions fill */
 int32_t tawny_engine_act_bits(const tawny_engine *e);                   /* 8 or 16 */
 const char *tawny_engine_tier(const tawny_engine *e);                    /* "scalar", "avx2", "avx512" */
@@ -112,6 +113,16 @@ tawny_status tawny_session_append(tawny_session *s, const tawny_token *tokens, i
 
 /* Forgets what came after the first n tokens. */
 void tawny_session_truncate(tawny_session *s, int32_t n);
+
+/* Keeps the longest past that is a prefix of these tokens and can be gone on from at once, drops the rest, and returns
+ * its length: the tokens from there on are to be computed. That is all of them but the last at most, or n where
+ * tawny_session_logits already holds the logits after the last. (Attention can go back anywhere; a recurrent
+ * state to its checkpoints alone.) */
+int32_t tawny_session_reuse(tawny_session *s, const tawny_token *tokens, int32_t n);
+
+/* Where the session stands, with its logits, becomes a point that it can come back to at once: worth it at the end of
+ * a prompt. Two are kept. Does nothing without logits, or where any point is such. tawny_session_sync does it. */
+void tawny_session_checkpoint(tawny_session *s);
 
 const tawny_token *tawny_session_tokens(const tawny_session *s, int32_t *n);
 /* [n_vocab], after the last token computed; valid until the engine computes again. NULL where there is none. */
@@ -150,6 +161,22 @@ tawny_status tawny_engine_embed(tawny_engine *e, const tawny_text *texts, int32_
 /* Scales x [n] as llama.cpp's --embd-normalize does: -1 not at all, 0 to a largest magnitude of 32760, 1 to a sum of
  * magnitudes of 1, 2 to a length of 1, higher ones to a p-norm of 1. All zeros stay zeros. */
 void tawny_embedding_normalize(float *x, int32_t n, int32_t norm);
+
+/* ---- Steps: one pass over the weights for several sessions. ---- */
+
+typedef struct tawny_step {
+    tawny_session *session;
+    const tawny_token *tokens; /* to append */
+    int32_t n;                 /* at least 1 */
+    int32_t n_logits;          /* of how many of them, the last ones, logits are wanted: 0 to n */
+    const float *logits;       /* out: [n_logits][n_vocab] or NULL, valid until the engine computes again */
+} tawny_step;
+
+/* Appends tokens to several sessions of this engine in one forward pass: next tokens of some, chunks of the prompts of
+ * others, tokens to verify of a third; at most n_ubatch tokens in all, each session once. The bits are those
+ * that each session would get alone. Where it fails, all sessions are as they were. A recurrent state that was left
+ * behind by tawny_session_truncate is first brought up, in passes of its own: tawny_session_reuse avoids that. */
+tawny_status tawny_engine_step(tawny_engine *e, tawny_step *items, int32_t n_items, tawny_error *err);
 
 /* ---- Fingerprints: XXH3-128 over contract version, model hash and the bits of logits. ---- */
 

@@ -1,9 +1,14 @@
 #include "reference.h"
 
+#include <dirent.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
+
+#include "../models/model.h"
+#include "mixed.h"
 
 bool reference_load(const char *path, reference *r)
 {
@@ -40,6 +45,53 @@ double reference_nmse(const float *a, const float *b, size_t n)
     return isfinite(diff) ? diff / sum : (double)INFINITY;
 }
 
+const char *reference_path(char out[REFERENCE_PATH], const char *dir, const char *name, const char *ending)
+{
+    int n = snprintf(out, REFERENCE_PATH, "%.200s/%.128s%.20s", dir, name, ending);
+    return n < REFERENCE_PATH ? out : "";
+}
+
+bool reference_of(const char *dir, const char *name, reference *r)
+{
+    char path[REFERENCE_PATH];
+    if (reference_load(reference_path(path, dir, name, ".exact.f32"), r)) return true;
+    return reference_load(reference_path(path, dir, name, ".f32"), r);
+}
+
+static bool supported(const char *path)
+{
+    gguf *g;
+    gguf_str name;
+    char text[64] = "";
+    if (gguf_open(path, GGUF_HEADER_ONLY, &g, NULL) != TAWNY_OK) return false;
+    if (gguf_get_str(g, "general.architecture", &name, NULL) == TAWNY_OK && name.n < sizeof text) memcpy(text, name.p, name.n);
+    gguf_close(g);
+    return arch_find(text) != NULL;
+}
+
+static int by_name(const void *a, const void *b) { return strcmp(a, b); }
+
+int reference_list(const char *dir, char names[REFERENCE_FILES][REFERENCE_NAME], int *skipped)
+{
+    DIR *d = opendir(dir);
+    int n = 0;
+    if (!d) return 0;
+    for (struct dirent *e; (e = readdir(d)) && n < REFERENCE_FILES;) {
+        char path[REFERENCE_PATH];
+        size_t len = strlen(e->d_name);
+        if (len < 6 || len >= REFERENCE_NAME || strcmp(e->d_name + len - 5, ".gguf") != 0) continue;
+        memcpy(names[n], e->d_name, len - 5);
+        names[n][len - 5] = 0;
+        if (!supported(reference_path(path, dir, names[n], ".gguf")))
+            ++*skipped;
+        else if (access(reference_path(path, dir, names[n], ".pool.f32"), R_OK) != 0)
+            n++;
+    }
+    closedir(d);
+    qsort(names, (size_t)n, REFERENCE_NAME, by_name);
+    return n;
+}
+
 /* Another answer over the same engine first: the first half of the prompt, then other tokens; sync goes back. */
 static tawny_status spoil(tawny_session *s, const tawny_token *token, int32_t n, tawny_error *err)
 {
@@ -66,7 +118,7 @@ static tawny_status compute(tawny_session *s, const tawny_token *token, int32_t 
     return TAWNY_OK;
 }
 
-static tawny_status run(const char *model, const tawny_token *token, int32_t n, how h, float **out, char hex[33], tawny_error *err)
+static tawny_status run(const char *path, const tawny_token *token, int32_t n, how h, float **out, char hex[33], tawny_error *err)
 {
     tawny_model *m = NULL;
     tawny_engine *e = NULL;
@@ -74,18 +126,24 @@ static tawny_status run(const char *model, const tawny_token *token, int32_t n, 
     tawny_fingerprint *f = NULL;
     float *own = NULL;
     tawny_engine_params p = {.n_threads = h.threads, .n_ctx = 2 * n, .n_ubatch = h.chunk > n / 2 ? h.chunk : n, .act_bits = h.act_bits, .type_k = h.kv, .type_v = h.kv};
+    if (h.mixed) {
+        p.n_sessions = MIXED_SESSIONS;
+        p.n_ubatch = 2 * h.chunk + MIXED_OTHERS;
+    }
     if (h.tier) setenv("TAWNY_CPU", h.tier, 1);
-    tawny_status st = tawny_model_open(model, &m, err);
+    tawny_status st = tawny_model_open(path, &m, err);
     if (h.tier) unsetenv("TAWNY_CPU");
     if (st == TAWNY_OK && p.n_ctx > tawny_model_n_ctx_train(m)) p.n_ctx = tawny_model_n_ctx_train(m);
     if (st == TAWNY_OK) st = tawny_engine_new(m, &p, &e, err);
-    if (st == TAWNY_OK) st = tawny_session_new(e, &s, err);
+    if (st == TAWNY_OK && !h.mixed) st = tawny_session_new(e, &s, err);
     if (st == TAWNY_OK && hex) st = tawny_fingerprint_new(m, &f, err);
     if (st == TAWNY_OK) {
         size_t n_vocab = (size_t)tawny_model_n_vocab(m), values = (size_t)n * n_vocab;
         if (!out) out = &own;
         if (!*out) *out = malloc(values * sizeof **out);
-        st = *out ? compute(s, token, n, h, n_vocab, *out, err) : TAWNY_E_NOMEM;
+        st = !*out     ? TAWNY_E_NOMEM
+             : h.mixed ? mixed_run(e, token, n, h.chunk, n_vocab, *out, err)
+                       : compute(s, token, n, h, n_vocab, *out, err);
         if (st == TAWNY_OK && hex) {
             tawny_fingerprint_add(f, *out, values);
             tawny_fingerprint_hex(f, hex);
@@ -99,12 +157,12 @@ static tawny_status run(const char *model, const tawny_token *token, int32_t n, 
     return st;
 }
 
-bool reference_run(const char *model, const tawny_token *token, int32_t n, how h, float *out, tawny_error *err)
+bool reference_run(const char *path, const tawny_token *token, int32_t n, how h, float *out, tawny_error *err)
 {
-    return run(model, token, n, h, &out, NULL, err) == TAWNY_OK;
+    return run(path, token, n, h, &out, NULL, err) == TAWNY_OK;
 }
 
-bool reference_fingerprint(const char *model, const tawny_token *token, int32_t n, how h, char hex[33], tawny_error *err)
+bool reference_fingerprint(const char *path, const tawny_token *token, int32_t n, how h, char hex[33], tawny_error *err)
 {
-    return run(model, token, n, h, NULL, hex, err) == TAWNY_OK;
+    return run(path, token, n, h, NULL, hex, err) == TAWNY_OK;
 }

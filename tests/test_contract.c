@@ -1,4 +1,4 @@
-/* The contract: the same bits for any number of threads, any chunk, a reused prefix, any tier. */
+/* The contract: the same bits for any number of threads, any chunk, a reused prefix, any neighbours, any tier. */
 #include <check.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -27,8 +27,8 @@ static void same(const char *model, const tawny_token *token, how h, char first[
     tawny_error err = {0};
     ck_assert_msg(reference_fingerprint(model, token, N, h, hex, &err), "%s: %s", model, err.message);
     if (!first[0]) memcpy(first, hex, sizeof hex);
-    ck_assert_msg(strcmp(hex, first) == 0, "%s: %s with tier %s, %d threads, chunks of %d, %s prefix; %s elsewhere", model, hex, h.tier,
-                  h.threads, h.chunk, h.reuse ? "reused" : "fresh", first);
+    ck_assert_msg(strcmp(hex, first) == 0, "%s: %s with tier %s, %d threads, chunks of %d, %s prefix; %s elsewhere", model,
+                  hex, h.tier, h.threads, h.chunk, h.reuse ? "reused" : "fresh", first);
 }
 
 static const int threads[] = {1, 2, 4, 8}, chunks[] = {1, 7, 64, 512};
@@ -42,9 +42,11 @@ static void matrix(const char *model, int n_vocab, simd_tier full, int bits)
     for (int t = SIMD_TIERS - 1; t >= 0; t--) {
         if (!simd_available((simd_tier)t)) continue;
         for (int i = 0; i < 16; i++)
-            for (int reuse = 0; reuse < 2; reuse++)
-                if (t >= (int)full || (i == 7 && !reuse))
-                    same(model, token, (how){simd_tier_name((simd_tier)t), threads[i / 4], chunks[i % 4], TAWNY_KV_F16, bits, reuse}, first);
+            for (int reuse = 0; reuse < 2; reuse++) {
+                how h = {.tier = simd_tier_name((simd_tier)t), .threads = threads[i / 4], .chunk = chunks[i % 4],
+                         .act_bits = bits, .reuse = reuse};
+                if (t >= (int)full || (i == 7 && !reuse)) same(model, token, h, first);
+            }
     }
     printf("contract: %s: %s\n", strrchr(model, '/') + 1, first);
 }
@@ -55,10 +57,11 @@ static void cross(const char *model, int n_vocab)
     tawny_token token[N];
     char first[33] = "";
     make_tokens(token, N, n_vocab);
-    for (int i = 0; i < 4; i++) same(model, token, (how){NULL, threads[i], 64, TAWNY_KV_F16, 0, false}, first);
-    for (int i = 0; i < 4; i++) same(model, token, (how){NULL, 2, chunks[i], TAWNY_KV_F16, 0, i % 2}, first);
+    for (int i = 0; i < 4; i++) same(model, token, (how){.threads = threads[i], .chunk = 64}, first);
+    for (int i = 0; i < 4; i++) same(model, token, (how){.threads = 2, .chunk = chunks[i], .reuse = i % 2}, first);
     for (int t = 0; t < SIMD_TIERS; t++)
-        if (simd_available((simd_tier)t)) same(model, token, (how){simd_tier_name((simd_tier)t), 2, 512, TAWNY_KV_F16, 0, true}, first);
+        if (simd_available((simd_tier)t))
+            same(model, token, (how){.tier = simd_tier_name((simd_tier)t), .threads = 2, .chunk = 512, .reuse = true}, first);
     printf("contract: %s: %s\n", strrchr(model, '/') + 1, first);
 }
 
@@ -81,6 +84,85 @@ START_TEST(positions)
 {
     matrix("tests/golden/archs/starcoder.gguf", 64, SIMD_AVX2, 0);
     matrix("tests/golden/archs/bloom.gguf", 64, SIMD_AVX2, 0);
+}
+END_TEST
+
+static bool equal_bits(const char *path, const reference *r, how h, const float *want, float *out)
+{
+    tawny_error err = {0};
+    bool ran = reference_run(path, r->token, r->n, h, out, &err);
+    if (ran && memcmp(out, want, (size_t)r->n * (size_t)r->dim * sizeof *out) == 0) return true;
+    printf("%s: tier %s, %d threads, chunks of %d, %d bits%s%s: %s\n", path, h.tier ? h.tier : "best", h.threads, h.chunk,
+           h.act_bits, h.reuse ? ", a reused prefix" : "", h.mixed ? ", others beside" : "", ran ? "other bits" : err.message);
+    return false;
+}
+
+/* Each dimension by itself and some together; every one against a prefill with two threads on the best tier. */
+static bool arch_matrix(const char *path, const reference *r, int bits, tawny_kv_type kv)
+{
+    static const how ways[] = {
+        {.threads = 1, .chunk = 1},
+        {.threads = 4, .chunk = 7},
+        {.threads = 8, .chunk = 33, .reuse = true},
+        {.threads = 1, .chunk = 1, .mixed = true},
+        {.threads = 2, .chunk = 9, .mixed = true},
+        {.threads = 3, .chunk = 40, .mixed = true},
+        {.tier = "scalar", .threads = 2, .chunk = 48, .mixed = true},
+        {.tier = "avx2", .threads = 1, .chunk = 64},
+        {.tier = "avx2", .threads = 2, .chunk = 12, .mixed = true},
+    };
+    tawny_error err = {0};
+    size_t bytes = (size_t)r->n * (size_t)r->dim * sizeof(float);
+    float *want = malloc(bytes), *out = malloc(bytes);
+    ck_assert(want && out);
+    how plain = {.threads = 2, .chunk = r->n, .kv = kv, .act_bits = bits};
+    ck_assert_msg(reference_run(path, r->token, r->n, plain, want, &err), "%s: %s", path, err.message);
+    bool same_bits = true;
+    for (size_t i = 0; i < sizeof ways / sizeof *ways; i++) {
+        how h = ways[i];
+        h.kv = kv;
+        h.act_bits = bits;
+        if (h.tier && strcmp(h.tier, "avx2") == 0 && !simd_available(SIMD_AVX2)) continue;
+        same_bits = equal_bits(path, r, h, want, out) && same_bits;
+    }
+    free(want);
+    free(out);
+    return same_bits;
+}
+
+/* All models of a folder that can be run; how many there are. */
+static int every_model(const char *dir, bool quant)
+{
+    static char names[REFERENCE_FILES][REFERENCE_NAME];
+    int skipped = 0, n = reference_list(dir, names, &skipped), done = 0, bad = 0;
+    for (int i = 0; i < n; i++) {
+        char path[REFERENCE_PATH];
+        reference r;
+        reference_path(path, dir, names[i], ".gguf");
+        if (!reference_of(dir, names[i], &r)) continue;
+        bool eight = quant && i % 2; /* 8 bits of activations, or 16, by turns */
+        bad += !arch_matrix(path, &r, eight ? 8 : 16, eight ? TAWNY_KV_F32 : TAWNY_KV_F16);
+        reference_free(&r);
+        done++;
+    }
+    ck_assert_msg(bad == 0, "%s: other bits in some of %d models", dir, done);
+    return done;
+}
+
+START_TEST(every_architecture)
+{
+    ck_assert_int_ge(every_model("tests/golden/archs", false), 8);
+    ck_assert_int_ge(every_model("tests/golden/quant", true), 4);
+}
+END_TEST
+
+START_TEST(every_architecture_of_the_kit)
+{
+    int done = every_model("../shared/kit/archs", false) + every_model("../shared/kit/archs-quant", true);
+    if (!done)
+        printf("skipped: no reference models in ../shared/kit\n");
+    else
+        printf("contract: %d reference models\n", done);
 }
 END_TEST
 
@@ -203,6 +285,8 @@ Suite *suite_contract(void)
     tcase_set_timeout(t, 600);
     tcase_add_test(t, quantized);
     tcase_add_test(t, experts);
+    tcase_add_test(t, every_architecture);
+    tcase_add_test(t, every_architecture_of_the_kit);
     tcase_add_test(t, default_model);
     tcase_add_test(t, recurrent);
     tcase_add_test(t, positions);

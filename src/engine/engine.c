@@ -86,7 +86,9 @@ static tawny_status make_buffers(tawny_engine *e, tawny_error *err)
     e->shared.embd = (float *)(void *)(e->region + e->region_size - logits - embd);
     e->runs = arena_array(e->mem, threads, sizeof *e->runs);
     e->out_index = arena_array(e->mem, (size_t)e->n_ubatch, sizeof *e->out_index);
-    if (!e->runs || !e->out_index) return err_nomem(err);
+    e->tokens = arena_array(e->mem, (size_t)e->n_ubatch, sizeof *e->tokens);
+    e->spans = arena_array(e->mem, (size_t)e->n_sessions, sizeof *e->spans);
+    if (!e->runs || !e->out_index || !e->tokens || !e->spans) return err_nomem(err);
     for (size_t i = 0; i < threads; i++) {
         uint8_t *mine = e->region + shared + i * (own + SIMD_SCRATCH);
         e->runs[i] = (run){.m = &e->model->m, .sh = &e->shared, .own = mine, .own_size = own, .scratch = mine + own};
@@ -129,7 +131,9 @@ static tawny_status configure(tawny_engine *e, const tawny_engine_params *p, taw
     e->n_ctx = p->n_ctx ? p->n_ctx : (int32_t)(m->hp.n_ctx_train < most ? m->hp.n_ctx_train : most);
     e->n_sessions = p->n_sessions ? p->n_sessions : 1;
     e->n_ubatch = p->n_ubatch ? p->n_ubatch : 512;
-    if (e->n_ubatch > e->n_ctx || !m->hp.causal) e->n_ubatch = e->n_ctx;
+    int64_t all = (int64_t)e->n_ctx * e->n_sessions;
+    if (!m->hp.causal) all = e->n_ubatch = e->n_ctx;
+    if (e->n_ubatch > all) e->n_ubatch = (int32_t)all;
     e->shared = (run_shared){.model = m, .kv = &e->layout, .team = e->team, .n_ctx = e->n_ctx};
     int bits = p->act_bits ? p->act_bits : m->weight_bytes <= FINE_BYTES ? 16 : 8;
     e->shared.planes = bits / 8;
@@ -215,6 +219,7 @@ void tawny_engine_free(tawny_engine *e)
 
 int32_t tawny_engine_n_threads(const tawny_engine *e) { return team_size(e->team); }
 int32_t tawny_engine_n_ctx(const tawny_engine *e) { return e->n_ctx; }
+int32_t tawny_engine_n_ubatch(const tawny_engine *e) { return e->n_ubatch; }
 int32_t tawny_engine_act_bits(const tawny_engine *e) { return 8 * e->shared.planes; }
 const char *tawny_engine_tier(const tawny_engine *e) { return (void)e, simd_tier_name(simd_current()); }
 
@@ -242,6 +247,7 @@ static void forward_thread(void *arg, int tid)
 tawny_status engine_forward(tawny_engine *e, const batch *b, tawny_error *err)
 {
     e->shared.batch = b;
+    e->passes++;
     team_run(e->team, forward_thread, e);
     if (gguf_damaged(e->model->m.file))
         return err_set(err, TAWNY_E_DAMAGED, "%s: the file changed or became unreadable while in use", gguf_path(e->model->m.file));

@@ -23,7 +23,10 @@ struct tawny_engine {
     uint8_t *region;   /* all buffers: shared, then each thread's, then its scratch, then logits */
     size_t region_size;
     int32_t *out_index; /* [n_ubatch] */
-    const void *logits_of; /* the session whose logits the buffer holds */
+    tawny_token *tokens; /* [n_ubatch], of a step */
+    span *spans;         /* [n_sessions] */
+    uint64_t passes;     /* forward passes begun: what the buffers hold is of the last */
+    uint64_t checks;     /* of steps: which sessions were seen in this one */
 };
 
 /* A recurrent state at the end of a prompt, with the logits there. */
@@ -38,7 +41,8 @@ struct tawny_session {
     kv_seq kv;
     tawny_token *tokens; /* [n_ctx] */
     int32_t n;           /* tokens, all of them in the cache */
-    const float *logits; /* the row after the last token, in the engine's buffer or in a saved state */
+    const float *logits; /* the row after the last token, in the engine's buffer or in a saved state; NULL: none */
+    uint64_t pass, check; /* of the engine's: when logits was set, when a step last had this session */
     saved_state saved[SESSION_SAVED];
 };
 
@@ -67,6 +71,14 @@ tawny_status engine_estimate_of(tawny_model *m, const tawny_engine_params *p, en
 /* Bytes of keys, values and states that decoding a token after `depth` others reads and writes. */
 uint64_t engine_kv_bytes_read(const tawny_model *m, const kv_layout *kv, int32_t depth);
 
+/* tawny_engine_step for items that are checked and whose recurrent states stand at their sessions' ends (step.c). */
+tawny_status engine_step(tawny_engine *e, tawny_step *items, int32_t n_items, tawny_error *err);
+/* Tokens of the model, and room for them in the session's context after so many others. */
+tawny_status session_check(const tawny_session *s, const tawny_token *tokens, int32_t n, int32_t past,
+                           tawny_error *err);
+/* Brings a recurrent state to where the session stands: tokens since a saved one are computed again. */
+tawny_status session_catch_up(tawny_session *s, tawny_error *err);
+
 /* Recurrent states (state.c); all do nothing where a model has none. A state cannot go back: where tokens are dropped it
  * is taken from a saved one, or made anew. Pages are used only where they are written. */
 bool state_new(tawny_session *s);
@@ -74,7 +86,7 @@ void state_free(tawny_session *s);
 void state_copy(tawny_session *to, const tawny_session *from);
 void state_save(tawny_session *s);                                 /* at s->n, whose logits are there; the oldest gives way */
 const saved_state *state_find(const tawny_session *s, int32_t n);  /* the last one of at most n tokens, or NULL */
-int32_t state_go_back(tawny_session *s);                           /* to the last one of at most s->n tokens, or the start: its n */
+int32_t state_go_back(tawny_session *s);                           /* to the last point of at most s->n tokens: its n */
 void state_truncate(tawny_session *s, int32_t n);                  /* forgets those of more than n tokens */
 
 #endif

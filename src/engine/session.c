@@ -1,4 +1,4 @@
-/* Sessions: a timeline of tokens, its pages of the KV cache, and how prompts become batches. */
+/* Sessions: a timeline of tokens, its pages of the KV cache, and how prompts become steps. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -38,7 +38,6 @@ void tawny_session_free(tawny_session *s)
     if (!s) return;
     kv_seq_truncate(&s->engine->pool, &s->kv, 0);
     s->engine->live--;
-    if (s->engine->logits_of == s) s->engine->logits_of = NULL;
     free_parts(s);
 }
 
@@ -54,43 +53,16 @@ tawny_status tawny_session_fork(const tawny_session *s, tawny_session **out, taw
     return TAWNY_OK;
 }
 
-static tawny_status check_tokens(const tawny_session *s, const tawny_token *tokens, int32_t n, int32_t total, tawny_error *err)
+tawny_status session_check(const tawny_session *s, const tawny_token *tokens, int32_t n, int32_t past, tawny_error *err)
 {
     int32_t n_vocab = tawny_model_n_vocab(s->engine->model);
     if (n < 0) return err_set(err, TAWNY_E_ARG, "tokens: a count of %d", n);
-    if (total > s->engine->n_ctx)
-        return err_set(err, TAWNY_E_LIMIT, "the context holds %d tokens, the prompt and answer want %d", s->engine->n_ctx, total);
+    if (n > s->engine->n_ctx - past)
+        return err_set(err, TAWNY_E_LIMIT, "the context holds %d tokens, the prompt and answer want %lld", s->engine->n_ctx,
+                       (long long)past + n);
     for (int32_t i = 0; i < n; i++)
         if (tokens[i] < 0 || tokens[i] >= n_vocab)
             return err_set(err, TAWNY_E_ARG, "tokens: %d at index %d is not from 0 to %d", tokens[i], i, n_vocab - 1);
-    return TAWNY_OK;
-}
-
-/* One batch of consecutive tokens; logits of the last, or of all. */
-static tawny_status step(tawny_session *s, const tawny_token *tokens, int32_t n, bool last, float *all, tawny_error *err)
-{
-    tawny_engine *e = s->engine;
-    size_t n_vocab = e->model->m.hp.n_vocab;
-    tawny_status st = kv_seq_prepare(&e->pool, &s->kv, engine_seq_pages(e), s->n, n, err);
-    if (st != TAWNY_OK) return st;
-    span sp = {.seq = &s->kv, .from = 0, .n = n, .pos = s->n};
-    int32_t only = n - 1, *out = &only;
-    batch b = {.n = n, .token = tokens, .spans = &sp, .n_spans = 1, .n_out = last ? 1 : 0};
-    if (all) {
-        for (int32_t i = 0; i < n; i++) e->out_index[i] = i;
-        out = e->out_index;
-        b.n_out = n;
-    }
-    b.out = out;
-    s->kv.n_state = -1;
-    st = engine_forward(e, &b, err);
-    if (st != TAWNY_OK) return st;
-    memmove(s->tokens + s->n, tokens, (size_t)n * sizeof *tokens);
-    s->n += n;
-    s->kv.n_tokens = s->kv.n_state = s->n;
-    if (all) memcpy(all, e->shared.logits, (size_t)n * n_vocab * sizeof *all);
-    s->logits = b.n_out ? e->shared.logits + (size_t)(b.n_out - 1) * n_vocab : NULL;
-    e->logits_of = b.n_out ? s : NULL;
     return TAWNY_OK;
 }
 
@@ -105,12 +77,14 @@ typedef struct listener {
 static tawny_status advance(tawny_session *s, const tawny_token *tokens, int32_t n, bool last, float *all, const listener *l,
                             tawny_error *err)
 {
-    int32_t chunk = s->engine->n_ubatch;
-    size_t n_vocab = s->engine->model->m.hp.n_vocab;
+    tawny_engine *e = s->engine;
+    size_t n_vocab = e->model->m.hp.n_vocab;
     for (int32_t done = 0; done < n;) {
-        int32_t m = n - done < chunk ? n - done : chunk;
-        tawny_status st = step(s, tokens + done, m, last && done + m == n, all ? all + (size_t)done * n_vocab : NULL, err);
+        int32_t m = n - done < e->n_ubatch ? n - done : e->n_ubatch;
+        tawny_step item = {.session = s, .tokens = tokens + done, .n = m, .n_logits = all ? m : last && done + m == n};
+        tawny_status st = engine_step(e, &item, 1, err);
         if (st != TAWNY_OK) return st;
+        if (all) memcpy(all + (size_t)done * n_vocab, item.logits, (size_t)m * n_vocab * sizeof *all);
         done += m;
         if (l->tell && !l->tell(l->user, s->n, l->total))
             return err_set(err, TAWNY_E_LIMIT, "stopped after %d of %d tokens", s->n, l->total);
@@ -118,22 +92,21 @@ static tawny_status advance(tawny_session *s, const tawny_token *tokens, int32_t
     return TAWNY_OK;
 }
 
-/* Brings a recurrent state to where the session stands: tokens since a saved one are computed again. */
-static tawny_status catch_up(tawny_session *s, const listener *l, tawny_error *err)
+tawny_status session_catch_up(tawny_session *s, tawny_error *err)
 {
     int32_t want = s->n;
     if (!s->kv.state || s->kv.n_state == want) return TAWNY_OK;
     s->n = state_go_back(s);
-    kv_seq_truncate(&s->engine->pool, &s->kv, s->n);
-    return advance(s, s->tokens + s->n, want - s->n, false, NULL, l, err);
+    tawny_status st = advance(s, s->tokens + s->n, want - s->n, false, NULL, &(listener){0}, err);
+    s->n = want;
+    return st;
 }
 
 tawny_status tawny_session_append(tawny_session *s, const tawny_token *tokens, int32_t n, float *all, tawny_error *err)
 {
-    tawny_status st = check_tokens(s, tokens, n, s->n + n, err);
-    listener l = {.total = s->n + n};
-    if (st == TAWNY_OK && n > 0) st = catch_up(s, &l, err);
-    return st == TAWNY_OK ? advance(s, tokens, n, true, all, &l, err) : st;
+    tawny_status st = session_check(s, tokens, n, s->n, err);
+    if (st == TAWNY_OK && n > 0) st = session_catch_up(s, err);
+    return st == TAWNY_OK ? advance(s, tokens, n, true, all, &(listener){.total = s->n + n}, err) : st;
 }
 
 /* The end of a prompt that was computed before, its logits with it. */
@@ -144,25 +117,36 @@ static bool go_back(tawny_session *s, int32_t n)
     tawny_session_truncate(s, n);
     if (s->kv.n_state != n) state_go_back(s);
     s->logits = to->logits;
-    s->engine->logits_of = s;
+    s->pass = s->engine->passes;
     return true;
+}
+
+int32_t tawny_session_reuse(tawny_session *s, const tawny_token *tokens, int32_t n)
+{
+    int32_t same = 0;
+    while (same < n && same < s->n && tokens[same] == s->tokens[same]) same++;
+    if (same == n && s->n == n && tawny_session_logits(s)) return n;
+    if (same == n && go_back(s, n)) return n;
+    if (same == n && n > 0) same--; /* the last token again, for its logits */
+    tawny_session_truncate(s, same);
+    if (s->kv.state && s->kv.n_state != same) tawny_session_truncate(s, state_go_back(s));
+    return s->n;
+}
+
+void tawny_session_checkpoint(tawny_session *s)
+{
+    const saved_state *last = s->kv.state ? state_find(s, s->n) : NULL;
+    if (s->kv.state && s->kv.n_state == s->n && tawny_session_logits(s) && !(last && last->n == s->n)) state_save(s);
 }
 
 tawny_status tawny_session_sync(tawny_session *s, const tawny_token *tokens, int32_t n, tawny_progress progress, void *user, tawny_error *err)
 {
     enum { WORTH_SAVING = 16 };
-    tawny_status st = check_tokens(s, tokens, n, n, err);
+    tawny_status st = session_check(s, tokens, n, 0, err);
     if (st != TAWNY_OK) return st;
-    int32_t same = 0;
-    while (same < n && same < s->n && tokens[same] == s->tokens[same]) same++;
-    if (same == n && s->n == n && s->engine->logits_of == s) return TAWNY_OK;
-    if (same == n && go_back(s, n)) return TAWNY_OK;
-    if (same == n && n > 0) same--; /* the last token again, for its logits */
-    tawny_session_truncate(s, same);
-    listener l = {progress, user, n};
-    st = catch_up(s, &l, err);
-    if (st == TAWNY_OK) st = advance(s, tokens + same, n - same, true, NULL, &l, err);
-    if (st == TAWNY_OK && s->kv.state && n - same >= WORTH_SAVING) state_save(s);
+    int32_t from = tawny_session_reuse(s, tokens, n);
+    st = advance(s, tokens + from, n - from, true, NULL, &(listener){progress, user, n}, err);
+    if (st == TAWNY_OK && n - from >= WORTH_SAVING) tawny_session_checkpoint(s);
     return st;
 }
 
@@ -173,7 +157,7 @@ void tawny_session_truncate(tawny_session *s, int32_t n)
     kv_seq_truncate(&s->engine->pool, &s->kv, n);
     s->n = n;
     state_truncate(s, n);
-    if (s->engine->logits_of == s) s->engine->logits_of = NULL;
+    s->logits = NULL;
 }
 
 const tawny_token *tawny_session_tokens(const tawny_session *s, int32_t *n)
@@ -182,4 +166,4 @@ const tawny_token *tawny_session_tokens(const tawny_session *s, int32_t *n)
     return s->tokens;
 }
 
-const float *tawny_session_logits(const tawny_session *s) { return s->engine->logits_of == s ? s->logits : NULL; }
+const float *tawny_session_logits(const tawny_session *s) { return s->pass == s->engine->passes ? s->logits : NULL; }

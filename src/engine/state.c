@@ -56,6 +56,7 @@ const saved_state *state_find(const tawny_session *s, int32_t n)
 int32_t state_go_back(tawny_session *s)
 {
     const saved_state *from = state_find(s, s->n);
+    if (s->kv.n_state <= s->n && s->kv.n_state >= (from ? from->n : 0)) return s->kv.n_state;
     if (from)
         memcpy(s->kv.state, from->state, state_floats(s) * sizeof(float));
     else
