@@ -37,7 +37,7 @@ avx512  := $(avx2) -mavx512f -mavx512bw -mavx512dq -mavx512vl -mavx512vnni -mavx
 
 # What was found on this machine is kept in $(B)/config.mk, and made anew when the question changes.
 NEEDED   := libxxhash libutf8proc jansson
-OPTIONAL := $(filter-out $(WITHOUT),libedit libcurl libcrypto)
+OPTIONAL := $(filter-out $(WITHOUT),libedit libcurl libcrypto libmicrohttpd)
 HAVE     := $(shell for p in $(OPTIONAL); do pkg-config --exists $$p && echo $$p; done 2>/dev/null)
 QUESTION := $(strip $(CC) $(CFLAGS) $(FLAGS) $(LDFLAGS) $(avx512) $(HAVE))
 UPPER     = $(shell echo $(1) | tr a-z- A-Z_)

@@ -1,0 +1,268 @@
+#include "completion.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "../text/schema.h"
+
+enum { MAX_BIASES = 1024, MAX_GRAMMAR = 1 << 20, MAX_STOP = 4096 };
+
+#define S(field) offsetof(completion, sampling.field)
+#define C(field) offsetof(completion, field)
+
+const param completion_sampling[] = {
+    {"temperature", PARAM_NUMBER, S(temp), 0, 1e6, 0, false, "0: always the most probable token"},
+    {"top_p", PARAM_NUMBER, S(top_p), 0, 1, 0, false, "the fewest tokens whose probabilities reach it"},
+    {"top_k", PARAM_INT, S(top_k), 0, INT32_MAX, 0, false, "the k most probable; 0: all"},
+    {"min_p", PARAM_NUMBER, S(min_p), 0, 1, 0, false, "those at least so probable, of the most probable one"},
+    {"typical_p", PARAM_NUMBER, S(typ_p), 0, 1, 0, false, "locally typical; 1: off"},
+    {"top_n_sigma", PARAM_NUMBER, S(top_n_sigma), -1, 1e6, 0, false, "within so many standard deviations of the best logit"},
+    {"xtc_probability", PARAM_NUMBER, S(xtc_probability), 0, 1, 0, false, "chance to exclude the top"},
+    {"xtc_threshold", PARAM_NUMBER, S(xtc_threshold), 0, 1, 0, false, "of those above it"},
+    {"dynatemp_range", PARAM_NUMBER, S(dynatemp_range), 0, 1e6, 0, false, "temperature by entropy, plus or minus"},
+    {"dynatemp_exponent", PARAM_NUMBER, S(dynatemp_exponent), 0, 1e6, 0, false, "its exponent"},
+    {"repeat_last_n", PARAM_INT, S(repeat_last_n), -1, INT32_MAX, 0, false, "tokens that penalties look at; -1: all"},
+    {"repeat_penalty", PARAM_NUMBER, S(repeat_penalty), 0, 1e6, 0, false, "divides repeated logits; 1: off"},
+    {"presence_penalty", PARAM_NUMBER, S(presence_penalty), -2e3, 2e3, 0, false, "off logits of what is there"},
+    {"frequency_penalty", PARAM_NUMBER, S(frequency_penalty), -2e3, 2e3, 0, false, "times its count"},
+    {"dry_multiplier", PARAM_NUMBER, S(dry_multiplier), 0, 1e6, 0, false, "against repeated sequences; 0: off"},
+    {"dry_base", PARAM_NUMBER, S(dry_base), 0, 1e6, 0, false, NULL},
+    {"dry_allowed_length", PARAM_INT, S(dry_allowed_length), 0, INT32_MAX, 0, false, NULL},
+    {"dry_penalty_last_n", PARAM_INT, S(dry_penalty_last_n), -1, INT32_MAX, 0, false, NULL},
+    {"dry_sequence_breakers", PARAM_JSON, C(breakers), 0, 0, JSON_T_ARRAY, false, "texts that end a repetition"},
+    {"mirostat", PARAM_INT, S(mirostat), 0, 2, 0, false, "0: off, 1 or 2"},
+    {"mirostat_tau", PARAM_NUMBER, S(mirostat_tau), 0, 1e6, 0, false, NULL},
+    {"mirostat_eta", PARAM_NUMBER, S(mirostat_eta), 0, 1e6, 0, false, NULL},
+    {"samplers", PARAM_JSON, C(samplers), 0, 0, JSON_T_ARRAY | JSON_T_STRING, false, "their names in order"},
+    {"seed", PARAM_SEED, S(seed), 0, 0, 0, false, "of the random numbers; -1: any"},
+    {"stop", PARAM_JSON, C(stop), 0, 0, JSON_T_STRING | JSON_T_ARRAY, false, "texts that end the answer"},
+    {"logit_bias", PARAM_JSON, C(logit_bias), 0, 0, JSON_T_OBJECT | JSON_T_ARRAY, false, "token id to what is added to its logit"},
+    {"ignore_eos", PARAM_BOOL, C(ignore_eos), 0, 0, 0, false, "go on where the model would end"},
+    {"cache_prompt", PARAM_BOOL, C(cache_prompt), 0, 0, 0, false, "go on from what is computed already (changes no bit)"},
+    {"fingerprint", PARAM_BOOL, C(fingerprint), 0, 0, 0, false, "a hash of the model and all logits in the answer"},
+    {"grammar", PARAM_TEXT, C(grammar), 0, MAX_GRAMMAR, 0, false, "GBNF that the answer must match"},
+    {"json_schema", PARAM_JSON, C(json_schema), 0, 0, JSON_T_OBJECT | JSON_T_BOOL, false, "a schema that the answer must match"},
+    {"stream", PARAM_BOOL, C(stream), 0, 0, 0, false, "send the answer as it comes"},
+    PARAM_END,
+};
+
+void completion_defaults(const server *sv, completion *c)
+{
+    *c = (completion){.sampling = sv->config.sampling, .max_tokens = sv->config.n_predict, .n = 1, .cache_prompt = true, .n_top = -1};
+}
+
+static bool bad(exchange *x, const char *field, const char *what)
+{
+    char message[600];
+    snprintf(message, sizeof message, "'%s' %s", field, what);
+    reply_error(x, 400, NULL, message, field);
+    return false;
+}
+
+static bool read_stops(exchange *x, const json_t *stop, task *j)
+{
+    size_t n = json_is_array(stop) ? json_array_size(stop) : stop ? 1 : 0;
+    for (size_t i = 0; i < n; i++) {
+        const json_t *s = json_is_array(stop) ? json_array_get(stop, i) : stop;
+        if (!json_is_string(s)) return bad(x, "stop", "must be a string or a list of strings");
+        if (json_string_length(s) > MAX_STOP) return bad(x, "stop", "must hold texts of at most 4096 bytes");
+        if (!task_add_stop(j, json_string_value(s), json_string_length(s))) return bad(x, "stop", "must hold at most 64 texts");
+    }
+    return true;
+}
+
+static bool one_bias(const server *sv, const char *token, const json_t *value, sampler_bias *out)
+{
+    char *end;
+    long id = strtol(token, &end, 10);
+    if (end == token || *end || id < 0 || id >= (long)tok_n_vocab(sv->tok)) return false;
+    double v = json_is_number(value) ? json_number_value(value) : json_is_false(value) ? -INFINITY : NAN;
+    if (!(v <= 1e6) || (v < -1e6 && !isinf(v))) return false;
+    *out = (sampler_bias){(tawny_token)id, v <= -100 ? -INFINITY : (float)v};
+    return true;
+}
+
+/* {"id": bias} (OpenAI), or [[id, bias or false], ...] (llama-server). */
+static bool read_biases(exchange *x, const json_t *from, task *j)
+{
+    size_t never, n = 0, given = json_is_object(from) ? json_object_size(from) : json_array_size(from);
+    const tawny_token *suppressed = tok_suppressed(x->sv->tok, &never);
+    if (given > MAX_BIASES) return bad(x, "logit_bias", "must hold at most 1024 tokens");
+    sampler_bias *b = calloc(given + never + 1, sizeof *b);
+    bool ok = b != NULL;
+    const char *key;
+    json_t *v;
+    if (json_is_object(from)) json_object_foreach((json_t *)(uintptr_t)from, key, v) ok = ok && one_bias(x->sv, key, v, &b[n]) && ++n;
+    for (size_t i = 0; ok && json_is_array(from) && i < given; i++) {
+        const json_t *pair = json_array_get(from, i), *id = json_array_get(pair, 0);
+        char text[32];
+        snprintf(text, sizeof text, "%lld", (long long)json_integer_value(id));
+        ok = json_is_integer(id) && one_bias(x->sv, text, json_array_get(pair, 1), &b[n]) && ++n;
+    }
+    if (!ok) {
+        free(b);
+        return bad(x, "logit_bias", "must map token ids of the vocabulary to numbers");
+    }
+    for (size_t i = 0; i < never; i++) b[n++] = (sampler_bias){suppressed[i], -INFINITY};
+    j->p.sampling.bias = b;
+    j->p.sampling.n_bias = n;
+    return true;
+}
+
+static bool read_breakers(exchange *x, const json_t *from, task *j)
+{
+    size_t n = json_array_size(from), done = 0;
+    if (!from) {
+        j->p.sampling.dry_breakers = NULL; /* the usual ones are borrowed: the task owns what it has */
+        j->p.sampling.n_dry_breakers = 0;
+        sampler_params d = sampler_params_default();
+        n = (size_t)d.n_dry_breakers;
+        char **own = calloc(n + 1, sizeof *own);
+        for (; own && done < n && (own[done] = strdup(d.dry_breakers[done])); done++) continue;
+        j->p.sampling.dry_breakers = (const char *const *)own;
+        j->p.sampling.n_dry_breakers = (int)done;
+        return true;
+    }
+    if (n > SAMPLER_MAX_BREAKERS) return bad(x, "dry_sequence_breakers", "must hold at most 64 texts");
+    char **own = calloc(n + 1, sizeof *own);
+    for (; own && done < n; done++) {
+        const char *s = json_string_value(json_array_get(from, done));
+        if (!s || !(own[done] = strdup(s))) break;
+    }
+    j->p.sampling.dry_breakers = (const char *const *)own;
+    j->p.sampling.n_dry_breakers = (int)done;
+    return done == n ? true : bad(x, "dry_sequence_breakers", "must be a list of strings");
+}
+
+static bool read_samplers(exchange *x, const json_t *from, sampler_params *p)
+{
+    tawny_error err;
+    buf names = {0};
+    if (!from) return true;
+    for (size_t i = 0; json_is_array(from) && i < json_array_size(from); i++) {
+        const char *s = json_string_value(json_array_get(from, i));
+        if (i) buf_char(&names, ';');
+        buf_str(&names, s ? s : "?");
+    }
+    tawny_status st = json_is_string(from) ? sampler_params_parse_letters(json_string_value(from), p, &err)
+                                           : sampler_params_parse_chain(names.data ? names.data : "", p, &err);
+    buf_free(&names);
+    return st == TAWNY_OK ? true : bad(x, "samplers", err.message);
+}
+
+/* The grammar that is given, or that a schema becomes; what cannot be enforced is refused by its place. */
+static bool read_grammar(exchange *x, const completion *c, gbnf **out)
+{
+    tawny_error err;
+    buf text = {0}, loose = {0};
+    char *schema = c->json_schema ? json_dumps(c->json_schema, JSON_ENCODE_ANY | JSON_COMPACT) : NULL;
+    const char *field = c->json_schema ? "json_schema" : "grammar";
+    tawny_status st = TAWNY_OK;
+    if (c->grammar && c->json_schema) return bad(x, "grammar", "and 'json_schema' exclude each other");
+    if (schema)
+        st = schema_to_gbnf(schema, strlen(schema), &text, &loose, &err);
+    else if (c->grammar)
+        buf_str(&text, c->grammar);
+    free(schema);
+    if (st == TAWNY_OK && loose.size)
+        st = err_set(&err, TAWNY_E_UNSUPPORTED, "%.*s cannot be enforced", (int)strcspn(loose.data, "\n"), loose.data);
+    gbnf_tokens tokens = gbnf_tokens_of(x->sv->tok);
+    if (st == TAWNY_OK && text.size) st = gbnf_parse(text.data, text.size, &tokens, out, &err);
+    buf_free(&text);
+    buf_free(&loose);
+    if (st == TAWNY_OK) return true;
+    char message[600];
+    snprintf(message, sizeof message, "'%s': %s", field, err.message);
+    reply_error(x, 400, NULL, message, field);
+    return false;
+}
+
+static bool one_piece(exchange *x, const json_t *v, bool first, tok_vec *out)
+{
+    tawny_error err;
+    if (json_is_integer(v)) {
+        json_int_t id = json_integer_value(v);
+        if (id < 0 || id >= (json_int_t)tok_n_vocab(x->sv->tok)) return bad(x, "prompt", "must hold token ids of the vocabulary");
+        return tok_vec_add(out, (tawny_token)id);
+    }
+    if (!json_is_string(v)) return bad(x, "prompt", "must be a text, token ids, or a list of them");
+    unsigned flags = TOK_PARSE_SPECIAL | (first ? TOK_ADD_SPECIAL : 0);
+    if (tok_encode(x->sv->tok, json_string_value(v), json_string_length(v), flags, out, &err) == TAWNY_OK) return true;
+    reply_status(x, &err, "prompt");
+    return false;
+}
+
+bool completion_prompt(exchange *x, const json_t *from, tok_vec *out)
+{
+    if (!json_is_array(from)) return one_piece(x, from, true, out);
+    for (size_t i = 0; i < json_array_size(from); i++)
+        if (!one_piece(x, json_array_get(from, i), i == 0, out)) return false;
+    return true;
+}
+
+static bool fill(exchange *x, const completion *c, const tok_vec *prompt, bool special, int no, task *j)
+{
+    tawny_error err;
+    j->p = (task_params){.sampling = c->sampling, .max_tokens = c->max_tokens, .n_top = c->n_top, .special = special,
+                        .ignore_eos = c->ignore_eos, .no_reuse = !c->cache_prompt, .fingerprint = c->fingerprint};
+    j->p.sampling.bias = NULL;
+    j->p.sampling.n_bias = 0;
+    j->p.sampling.dry_breakers = NULL;
+    j->p.sampling.n_dry_breakers = 0;
+    if (j->p.sampling.seed != SAMPLER_SEED_RANDOM) j->p.sampling.seed += (uint64_t)no;
+    for (size_t i = 0; i < prompt->n; i++)
+        if (!tok_vec_add(&j->prompt, prompt->v[i])) {
+            reply_error(x, 500, NULL, "out of memory", NULL);
+            return false;
+        }
+    if (!read_stops(x, c->stop, j) || !read_biases(x, c->logit_bias, j) || !read_breakers(x, c->breakers, j) ||
+        !read_samplers(x, c->samplers, &j->p.sampling) || !read_grammar(x, c, &j->p.grammar))
+        return false;
+    if (sampler_params_check(&j->p.sampling, &err) == TAWNY_OK) return true;
+    reply_status(x, &err, NULL);
+    return false;
+}
+
+bool completion_tasks(exchange *x, const completion *c, const tok_vec *prompt, bool special, task **tasks)
+{
+    for (int i = 0; i < c->n; i++) {
+        tasks[i] = task_new();
+        if (tasks[i] && fill(x, c, prompt, special, i, tasks[i])) continue;
+        if (!tasks[i]) reply_error(x, 500, NULL, "out of memory", NULL);
+        while (i >= 0) task_drop(tasks[i--]);
+        return false;
+    }
+    x->stream = c->stream;
+    return true;
+}
+
+const char *completion_reason(const choice *c)
+{
+    if (c->state == TASK_LENGTH) return "length";
+    return json_array_size(c->calls) ? "tool_calls" : "stop";
+}
+
+completion_usage completion_usage_of(const exchange *x)
+{
+    completion_usage u = {0};
+    for (int i = 0; i < x->n_choices; i++) {
+        task *j = x->choices[i].task;
+        pthread_mutex_lock(&j->lock);
+        if (i == 0) u.prompt = j->n_prompt, u.cached = j->n_cached;
+        u.answer += (int)j->n_tokens;
+        pthread_mutex_unlock(&j->lock);
+    }
+    return u;
+}
+
+json_t *completion_timings(const choice *c)
+{
+    const task *j = c->task; /* it has ended */
+    double first = j->times.first ? j->times.first : j->times.ended, read = first - j->times.started, write = j->times.ended - first;
+    int n = j->n_prompt - j->n_cached, made = (int)j->n_tokens;
+    return json_pack("{s:i,s:i,s:f,s:f,s:f,s:i,s:f,s:f,s:f}", "cache_n", j->n_cached, "prompt_n", n, "prompt_ms", read, "prompt_per_token_ms",
+                     n ? read / n : 0.0, "prompt_per_second", read > 0 ? n / read * 1e3 : 0.0, "predicted_n", made, "predicted_ms", write,
+                     "predicted_per_token_ms", made ? write / made : 0.0, "predicted_per_second", write > 0 ? made / write * 1e3 : 0.0);
+}

@@ -1,0 +1,43 @@
+/* What requests for a completion share, whatever their door: sampling, length, stop texts, grammars. */
+#ifndef SERVER_COMPLETION_H
+#define SERVER_COMPLETION_H
+
+#include "exchange.h"
+
+typedef struct completion {
+    sampler_params sampling;
+    int max_tokens, n;
+    bool stream, ignore_eos, cache_prompt, fingerprint;
+    const json_t *stop, *logit_bias, *breakers, *samplers;
+    const char *grammar;
+    const json_t *json_schema;
+    int n_top; /* -1: no log probabilities */
+} completion;
+
+/* Starts with the server's own values. */
+void completion_defaults(const server *sv, completion *c);
+
+/* Sampling parameters under llama-server's and OpenAI's names, for tables of requests that begin with a completion. */
+extern const param completion_sampling[];
+
+/* n tasks (seeds in a row) for the prompt, which is copied; into tasks[n]. false after a reply that names the field. */
+enum { COMPLETION_MAX_N = 16 };
+bool completion_tasks(exchange *x, const completion *c, const tok_vec *prompt, bool special, task **tasks);
+
+/* The tokens of a prompt: a text (with what the model wants before it; control tokens in it are those tokens, as with
+ * llama-server), token ids, or a list of both. false after a reply. */
+bool completion_prompt(exchange *x, const json_t *from, tok_vec *out);
+
+/* Why a choice ended, in OpenAI's words: "stop", "length", "tool_calls". */
+const char *completion_reason(const choice *c);
+
+/* Token counts over all choices: of prompts once. */
+typedef struct completion_usage {
+    int prompt, cached, answer, reasoning;
+} completion_usage;
+completion_usage completion_usage_of(const exchange *x);
+
+/* llama-server's "timings" of a choice that has ended. */
+json_t *completion_timings(const choice *c);
+
+#endif

@@ -1,0 +1,109 @@
+/* An exchange: a request, the tasks it became, and the answer on its way. A door is what a family of clients expects:
+ * it reads the request and shapes the answer; all else is common. */
+#ifndef SERVER_EXCHANGE_H
+#define SERVER_EXCHANGE_H
+
+#include "params.h"
+#include "serve.h"
+
+struct MHD_Connection;
+typedef struct exchange exchange;
+
+/* One answer of a request (n of them with "n"), as it comes. */
+typedef struct choice {
+    exchange *x;
+    int index;
+    task *task;
+    answer *parser;        /* tells reasoning, text and calls apart; NULL: all is text */
+    size_t text_at, token_at; /* so much of the task's was seen */
+    buf text, reasoning;   /* all so far */
+    json_t *calls;         /* [{"name", "arguments" (text)}] */
+    json_t *tokens;        /* of answers with log probabilities: those that no delta carried yet, or all (not streamed) */
+    task_state state;
+} choice;
+
+/* How the answer looks. All but whole and error are called for streamed answers alone, and append to x->out. */
+typedef struct door {
+    const char *stream_type;                                         /* Content-Type of a streamed answer */
+    void (*start)(exchange *x);                                      /* NULL: nothing comes first */
+    void (*text)(exchange *x, choice *c, answer_kind kind, const char *text, size_t n);
+    void (*call)(exchange *x, choice *c, int no, const char *name, const char *arguments); /* NULL: no calls here */
+    void (*finish)(exchange *x, choice *c);                          /* of one choice */
+    void (*end)(exchange *x);                                        /* of all */
+    void (*fail)(exchange *x, const char *message);                  /* in the middle of a stream */
+    void (*ping)(exchange *x);                                       /* while a long prompt is read; NULL: nothing */
+    json_t *(*whole)(exchange *x);                                   /* the answer that is not streamed */
+    /* The body of an error: type and param may be NULL. */
+    json_t *(*error)(int status, const char *type, const char *message, const char *field);
+} door;
+
+typedef struct route {
+    const char *method, *path;
+    void (*handle)(exchange *x);
+    const door *door;          /* for errors before the handler has chosen another */
+    unsigned flags;            /* ROUTE_... */
+    const param *const *tables; /* of the body, ended by NULL; NULL: no body */
+    const char *doc;
+} route;
+enum {
+    ROUTE_PUBLIC = 1, /* no key is asked for */
+    ROUTE_DRAINING = 2 /* answered also while the server ends */
+};
+
+struct exchange {
+    server *sv;
+    struct MHD_Connection *connection;
+    const route *route;
+    const char *path;              /* of the request, as it came */
+    const door *door;
+    void *own;                     /* the door's */
+    void (*free_own)(void *own);
+    buf body;
+    json_t *json;                  /* the body, where the route has tables: an object */
+    char id[64];
+    bool stream, started, ended;
+    choice *choices;
+    int n_choices;
+    buf out;                       /* of a stream, not sent yet */
+    double sent;                   /* ms, when something was appended to out */
+    int status;                    /* of an answer that is ready, 0: none */
+    buf reply;
+    const char *reply_type;        /* its Content-Type */
+    int retry_after;               /* seconds, with 429 and 503; 0: not said */
+
+    pthread_mutex_t lock;          /* guards the two below */
+    bool news, suspended;
+};
+
+/* ---- for doors ---- */
+
+void reply_json(exchange *x, int status, json_t *body); /* takes body */
+void reply_text(exchange *x, int status, const char *type, const char *text, size_t n);
+/* In the door's shape. field: the parameter, or NULL. */
+void reply_error(exchange *x, int status, const char *type, const char *message, const char *field);
+void reply_status(exchange *x, const tawny_error *err, const char *field); /* by the kind of error */
+
+/* Reads the body's parameters; false after a reply that names the field. */
+bool exchange_params(exchange *x, const param *table, void *to);
+
+/* Gives the tasks to the scheduler and lets the exchange wait for them; takes the tasks. parsers: chat answers are told
+ * apart (tools as offered, may be NULL; thinks: the prompt ended inside <think>). */
+typedef struct exchange_chat {
+    const json_t *tools;
+    bool thinks;
+} exchange_chat;
+void exchange_submit(exchange *x, task **tasks, int n, const exchange_chat *chat);
+
+/* SSE: "event: name\ndata: {json}\n\n", without the first line where name is NULL. Takes data. */
+void put_event(exchange *x, const char *name, json_t *data);
+void put_line(exchange *x, json_t *data); /* NDJSON; takes data */
+
+/* ---- for http.c ---- */
+
+exchange *exchange_new(server *sv, struct MHD_Connection *c, const route *r);
+void exchange_free(exchange *x);
+void exchange_handle(exchange *x);  /* the request is whole: parses the body, calls the handler */
+/* Looks at what the tasks did; afterwards out has what is to be sent, and ended or status what is done. */
+void exchange_drain(exchange *x);
+
+#endif

@@ -1,0 +1,354 @@
+#include "http.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <microhttpd.h>
+#include <netdb.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+enum { THREADS = 4, HEADERS = 64 * 1024, BLOCK = 32 * 1024, MOST_UNSENT = 1 << 20 };
+
+struct http {
+    server *sv;
+    struct MHD_Daemon *daemon;
+    int fd;
+};
+
+/* What MHD keeps for a request: made when its first line is there. */
+typedef struct request {
+    char *path;
+    exchange *x;
+    bool refused; /* answered before its body was read */
+} request;
+
+const char *http_header(const exchange *x, const char *name) { return MHD_lookup_connection_value(x->connection, MHD_HEADER_KIND, name); }
+const char *http_query(const exchange *x, const char *name) { return MHD_lookup_connection_value(x->connection, MHD_GET_ARGUMENT_KIND, name); }
+
+/* ---- who may ask ---- */
+
+/* In a time that does not depend on where they differ. */
+static bool same_secret(const char *a, const char *b)
+{
+    size_t n = strlen(a), m = strlen(b);
+    unsigned differ = n != m;
+    for (size_t i = 0; i < n; i++) differ |= (unsigned)((unsigned char)a[i] ^ (unsigned char)(m ? b[i % m] : 0));
+    return differ == 0;
+}
+
+static bool has_key(const server *sv, struct MHD_Connection *c)
+{
+    const char *given = MHD_lookup_connection_value(c, MHD_HEADER_KIND, "Authorization");
+    if (given && strncasecmp(given, "Bearer ", 7) == 0)
+        given += 7;
+    else
+        given = MHD_lookup_connection_value(c, MHD_HEADER_KIND, "x-api-key");
+    bool ok = sv->config.n_keys == 0;
+    for (size_t i = 0; given && i < sv->config.n_keys; i++) ok |= same_secret(given, sv->config.keys[i]);
+    return ok;
+}
+
+/* The name in a Host header or an origin, without its port. */
+static bool host_is(const char *host, const char *name)
+{
+    size_t n = strlen(name);
+    return strncasecmp(host, name, n) == 0 && (host[n] == 0 || host[n] == ':');
+}
+
+static bool is_address(const char *host)
+{
+    char name[64];
+    struct in6_addr a;
+    size_t n = *host == '[' ? strcspn(host, "]") : strcspn(host, ":");
+    if (n >= sizeof name) return false;
+    memcpy(name, host, n);
+    name[n] = 0;
+    return *host == '[' ? host[n] == ']' && inet_pton(AF_INET6, name + 1, &a) == 1 : inet_pton(AF_INET, name, &a) == 1;
+}
+
+/* A name that somebody else made point here (DNS rebinding) is none of these. */
+static bool known_host(const server *sv, const char *host)
+{
+    if (!host) return true; /* HTTP/1.0 */
+    if (host_is(host, "localhost") || is_address(host) || host_is(host, sv->config.host)) return true;
+    for (size_t i = 0; i < sv->config.n_hosts; i++)
+        if (host_is(host, sv->config.hosts[i])) return true;
+    return false;
+}
+
+/* Pages of other sites may not ask: a browser says where a request comes from. */
+static bool foreign(struct MHD_Connection *c)
+{
+    const char *origin = MHD_lookup_connection_value(c, MHD_HEADER_KIND, "Origin"), *host = MHD_lookup_connection_value(c, MHD_HEADER_KIND, "Host");
+    const char *site = MHD_lookup_connection_value(c, MHD_HEADER_KIND, "Sec-Fetch-Site");
+    if (site && strcmp(site, "cross-site") == 0) return true;
+    if (!origin) return false;
+    const char *at = strstr(origin, "://");
+    return !at || !host || strcasecmp(at + 3, host) != 0;
+}
+
+/* ---- routes ---- */
+
+/* "/slots/" and a star match everything below. */
+static bool path_is(const char *pattern, const char *path)
+{
+    size_t n = strlen(pattern);
+    if (n && pattern[n - 1] == '*') return strncmp(pattern, path, n - 1) == 0 && path[n - 1];
+    return strcmp(pattern, path) == 0;
+}
+
+static const route *find_route(const char *method, const char *path, bool *other_method)
+{
+    const char *wanted = strcmp(method, "HEAD") == 0 ? "GET" : method;
+    *other_method = false;
+    for (const route *r = server_routes; r->path; r++) {
+        if (!path_is(r->path, path)) continue;
+        if (strcmp(r->method, wanted) == 0) return r;
+        *other_method = true;
+    }
+    return NULL;
+}
+
+const char *http_rest(const exchange *x) { return x->path + strlen(x->route->path) - 1; }
+
+/* ---- answers ---- */
+
+static void common_headers(struct MHD_Response *r)
+{
+    MHD_add_response_header(r, "Server", "tawny");
+    MHD_add_response_header(r, "X-Content-Type-Options", "nosniff");
+    MHD_add_response_header(r, "Cache-Control", "no-store");
+}
+
+static enum MHD_Result send_buffer(struct MHD_Connection *c, int status, const char *type, const char *text, size_t n, int retry_after)
+{
+    union { /* MHD takes a void *, and copies */
+        const char *in;
+        void *out;
+    } u = {.in = text};
+    char seconds[16];
+    struct MHD_Response *r = MHD_create_response_from_buffer(n, n ? u.out : (void *)&u, MHD_RESPMEM_MUST_COPY);
+    if (!r) return MHD_NO;
+    common_headers(r);
+    MHD_add_response_header(r, "Content-Type", type);
+    snprintf(seconds, sizeof seconds, "%d", retry_after);
+    if (retry_after) MHD_add_response_header(r, "Retry-After", seconds);
+    if (status == 401) MHD_add_response_header(r, "WWW-Authenticate", "Bearer");
+    enum MHD_Result ok = MHD_queue_response(c, (unsigned)status, r);
+    MHD_destroy_response(r);
+    return ok;
+}
+
+static enum MHD_Result send_reply(exchange *x)
+{
+    return send_buffer(x->connection, x->status, x->reply_type, x->reply.data, x->reply.size, x->retry_after);
+}
+
+/* The exchange waits: no thread does. Under its lock, since whoever wakes it looks at `suspended`. */
+static bool wait_for_news(exchange *x)
+{
+    pthread_mutex_lock(&x->lock);
+    bool wait = !x->news;
+    x->news = false;
+    if (wait) {
+        x->suspended = true;
+        MHD_suspend_connection(x->connection);
+    }
+    pthread_mutex_unlock(&x->lock);
+    return wait;
+}
+
+static ssize_t read_stream(void *cls, uint64_t pos, char *out, size_t max)
+{
+    exchange *x = cls;
+    (void)pos;
+    for (;;) {
+        if (x->out.size) {
+            size_t n = x->out.size < max ? x->out.size : max;
+            memcpy(out, x->out.data, n);
+            memmove(x->out.data, x->out.data + n, x->out.size - n);
+            x->out.size -= n;
+            return (ssize_t)n;
+        }
+        if (x->ended) return MHD_CONTENT_READER_END_OF_STREAM;
+        exchange_drain(x);
+        if (x->out.failed || x->out.size > MOST_UNSENT) return MHD_CONTENT_READER_END_WITH_ERROR;
+        if (!x->out.size && !x->ended && wait_for_news(x)) return 0;
+    }
+}
+
+static enum MHD_Result send_stream(exchange *x)
+{
+    struct MHD_Response *r = MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, BLOCK, read_stream, x, NULL);
+    if (!r) return MHD_NO;
+    common_headers(r);
+    MHD_add_response_header(r, "Content-Type", x->door->stream_type);
+    MHD_add_response_header(r, "X-Accel-Buffering", "no");
+    enum MHD_Result ok = MHD_queue_response(x->connection, 200, r);
+    MHD_destroy_response(r);
+    return ok;
+}
+
+/* A stream begins when there is something to send: until then an error has a status of its own. */
+static enum MHD_Result proceed(exchange *x)
+{
+    for (;;) {
+        exchange_drain(x);
+        if (x->status) return send_reply(x);
+        if (x->stream && (x->out.size || x->ended)) return send_stream(x);
+        if (x->ended) return MHD_NO;
+        if (wait_for_news(x)) return MHD_YES;
+    }
+}
+
+/* ---- requests ---- */
+
+static enum MHD_Result refuse(request *q, struct MHD_Connection *c, const route *r, int status, const char *type, const char *message, int retry)
+{
+    json_t *body = (r ? r : server_routes)->door->error(status, type, message, NULL);
+    char *text = body ? json_dumps(body, JSON_COMPACT) : NULL;
+    enum MHD_Result ok = send_buffer(c, status, "application/json; charset=utf-8", text ? text : "", text ? strlen(text) : 0, retry);
+    q->refused = true;
+    json_decref(body);
+    free(text);
+    return ok;
+}
+
+static enum MHD_Result first_look(http *h, request *q, struct MHD_Connection *c, const char *method)
+{
+    server *sv = h->sv;
+    bool other;
+    const route *r = find_route(method, q->path, &other);
+    const char *length = MHD_lookup_connection_value(c, MHD_HEADER_KIND, "Content-Length");
+    if (!known_host(sv, MHD_lookup_connection_value(c, MHD_HEADER_KIND, "Host")))
+        return refuse(q, c, r, 403, NULL, "the Host header names another host; --allowed-host lets it in", 0);
+    if (foreign(c)) return refuse(q, c, r, 403, NULL, "requests from pages of other sites are refused", 0);
+    if (!r) return refuse(q, c, NULL, other ? 405 : 404, NULL, other ? "this path takes another method" : "there is no such path", 0);
+    if (!(r->flags & ROUTE_PUBLIC) && !has_key(sv, c)) return refuse(q, c, r, 401, "authentication_error", "Invalid API Key", 0);
+    if (atomic_load(&sv->draining) && !(r->flags & ROUTE_DRAINING))
+        return refuse(q, c, r, 503, "unavailable_error", "the server is shutting down", 1);
+    if (length && strtoull(length, NULL, 10) > sv->config.max_body) return refuse(q, c, r, 413, NULL, "the body is too large", 0);
+    q->x = exchange_new(sv, c, r);
+    if (q->x) q->x->path = q->path;
+    return q->x ? MHD_YES : MHD_NO;
+}
+
+static enum MHD_Result on_request(void *cls, struct MHD_Connection *c, const char *url, const char *method, const char *version,
+                                  const char *data, size_t *n, void **con)
+{
+    http *h = cls;
+    request *q = *con;
+    (void)url, (void)version;
+    if (!q) return MHD_NO;
+    if (q->refused) {
+        *n = 0;
+        return MHD_YES;
+    }
+    if (!q->x) return first_look(h, q, c, method);
+    if (*n) {
+        buf_add(&q->x->body, data, *n);
+        *n = 0;
+        return MHD_YES;
+    }
+    if (!q->x->choices && !q->x->status) {
+        if (q->x->body.failed) return refuse(q, c, q->x->route, 413, NULL, "the body is too large", 0);
+        exchange_handle(q->x);
+    }
+    return proceed(q->x);
+}
+
+static void *on_line(void *cls, const char *uri, struct MHD_Connection *c)
+{
+    request *q = calloc(1, sizeof *q);
+    (void)cls, (void)c;
+    if (q && !(q->path = strndup(uri, strcspn(uri, "?")))) {
+        free(q);
+        q = NULL;
+    }
+    return q;
+}
+
+static void on_completed(void *cls, struct MHD_Connection *c, void **con, enum MHD_RequestTerminationCode why)
+{
+    request *q = *con;
+    (void)cls, (void)c, (void)why;
+    if (!q) return;
+    exchange_free(q->x);
+    free(q->path);
+    free(q);
+    *con = NULL;
+}
+
+/* ---- the daemon ---- */
+
+static tawny_status open_socket(const server_config *c, int *fd, tawny_error *err)
+{
+    char port[16];
+    struct addrinfo hint = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE | AI_NUMERICSERV}, *list;
+    snprintf(port, sizeof port, "%d", c->port);
+    int code = getaddrinfo(c->host, port, &hint, &list), reason = 0;
+    if (code) return err_set(err, TAWNY_E_ARG, "--host %.100s: %s", c->host, gai_strerror(code));
+    *fd = -1;
+    for (struct addrinfo *a = list; a && *fd < 0; a = a->ai_next) {
+        int one = 1;
+        *fd = socket(a->ai_family, a->ai_socktype | SOCK_CLOEXEC, a->ai_protocol);
+        if (*fd < 0) continue;
+        setsockopt(*fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
+        if (bind(*fd, a->ai_addr, a->ai_addrlen) == 0 && listen(*fd, 1024) == 0) break;
+        reason = errno;
+        close(*fd);
+        *fd = -1;
+    }
+    freeaddrinfo(list);
+    return *fd < 0 ? err_errno(err, reason, "%.100s:%d", c->host, c->port) : TAWNY_OK;
+}
+
+static int port_of(int fd)
+{
+    struct sockaddr_storage a;
+    socklen_t n = sizeof a;
+    if (getsockname(fd, (struct sockaddr *)&a, &n) != 0) return 0;
+    if (a.ss_family == AF_INET) return ntohs(((struct sockaddr_in *)(void *)&a)->sin_port);
+    return a.ss_family == AF_INET6 ? ntohs(((struct sockaddr_in6 *)(void *)&a)->sin6_port) : 0;
+}
+
+/* MHD's own complaints are not for the terminal. */
+static void silent(void *cls, const char *fmt, va_list ap) { (void)cls, (void)fmt, (void)ap; }
+
+tawny_status http_start(server *sv, http **out, tawny_error *err)
+{
+    *out = NULL;
+    http *h = calloc(1, sizeof *h);
+    if (!h) return err_nomem(err);
+    h->sv = sv;
+    h->fd = sv->config.listen_fd;
+    tawny_status st = h->fd >= 0 ? TAWNY_OK : open_socket(&sv->config, &h->fd, err);
+    if (st == TAWNY_OK) {
+        sv->port = port_of(h->fd);
+        h->daemon = MHD_start_daemon(
+            MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG, 0, NULL, NULL, on_request, h,
+            MHD_OPTION_EXTERNAL_LOGGER, silent, NULL, MHD_OPTION_LISTEN_SOCKET, h->fd, MHD_OPTION_THREAD_POOL_SIZE, (unsigned)THREADS,
+            MHD_OPTION_URI_LOG_CALLBACK, on_line, h, MHD_OPTION_NOTIFY_COMPLETED, on_completed, h, MHD_OPTION_CONNECTION_LIMIT,
+            (unsigned)sv->config.max_connections, MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)sv->config.timeout,
+            MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)(HEADERS + BLOCK), MHD_OPTION_END);
+        if (!h->daemon) st = err_set(err, TAWNY_E_IO, "%.100s:%d: the HTTP server could not be started", sv->config.host, sv->port);
+    }
+    if (st != TAWNY_OK) {
+        http_stop(h);
+        return st;
+    }
+    *out = h;
+    return TAWNY_OK;
+}
+
+void http_stop(http *h)
+{
+    if (!h) return;
+    if (h->daemon) MHD_stop_daemon(h->daemon); /* closes the socket */
+    else if (h->fd >= 0) close(h->fd);
+    free(h);
+}

@@ -1,0 +1,259 @@
+/* POST /v1/chat/completions. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "completion.h"
+#include "openai.h"
+
+enum { MAX_TEXT = 64, MAX_TOP = 20 };
+
+typedef struct chat_body {
+    completion c; /* first: tables of completions read into it */
+    const json_t *messages, *tools, *tool_choice, *response_format, *stream_options, *template_kwargs;
+    const char *effort, *model;
+    bool logprobs, parallel_tool_calls;
+    int top_logprobs, max_completion_tokens;
+} chat_body;
+
+#define B(field) offsetof(chat_body, field)
+static const param chat_table[] = {
+    {"messages", PARAM_JSON, B(messages), 0, 0, JSON_T_ARRAY, true, "the conversation"},
+    {"model", PARAM_TEXT, B(model), 0, 4096, 0, false, "there is one model: any name will do"},
+    {"max_tokens", PARAM_INT, B(c.max_tokens), -1, INT32_MAX, 0, false, "tokens of the answer at most"},
+    {"max_completion_tokens", PARAM_INT, B(max_completion_tokens), -1, INT32_MAX, 0, false, "the same, by its newer name"},
+    {"n", PARAM_INT, B(c.n), 1, COMPLETION_MAX_N, 0, false, "answers"},
+    {"logprobs", PARAM_BOOL, B(logprobs), 0, 0, 0, false, "log probabilities of the tokens"},
+    {"top_logprobs", PARAM_INT, B(top_logprobs), 0, MAX_TOP, 0, false, "and of so many alternatives"},
+    {"tools", PARAM_JSON, B(tools), 0, 0, JSON_T_ARRAY, false, "functions that the model may call"},
+    {"tool_choice", PARAM_JSON, B(tool_choice), 0, 0, JSON_T_STRING | JSON_T_OBJECT, false, "none, auto, required, or a function"},
+    {"parallel_tool_calls", PARAM_BOOL, B(parallel_tool_calls), 0, 0, 0, false, "several calls in an answer"},
+    {"response_format", PARAM_JSON, B(response_format), 0, 0, JSON_T_OBJECT, false, "text, json_object or json_schema"},
+    {"stream_options", PARAM_JSON, B(stream_options), 0, 0, JSON_T_OBJECT, false, "include_usage"},
+    {"reasoning_effort", PARAM_TEXT, B(effort), 0, MAX_TEXT, 0, false, "none, minimal, low, medium, high: as the model's template has it"},
+    {"chat_template_kwargs", PARAM_JSON, B(template_kwargs), 0, 0, JSON_T_OBJECT, false, "further variables of the template"},
+    PARAM_END,
+};
+const param *const openai_chat_tables[] = {chat_table, completion_sampling, NULL};
+
+/* What chunks of an answer repeat. */
+typedef struct chat_answer {
+    bool usage;
+} chat_answer;
+
+/* ---- the answer ---- */
+
+static json_t *base(const exchange *x, const char *object)
+{
+    return json_pack("{s:s,s:s,s:I,s:s,s:s}", "id", x->id, "object", object, "created", (json_int_t)(x->sv->created), "model",
+                     server_model_name(x->sv), "system_fingerprint", x->sv->fingerprint);
+}
+
+static void chunk(exchange *x, const choice *c, json_t *delta, json_t *logprobs, const char *reason)
+{
+    json_t *o = base(x, "chat.completion.chunk");
+    json_object_set_new(o, "choices", json_pack("[{s:i,s:o,s:o,s:s?}]", "index", c->index, "delta", delta, "logprobs", logprobs, "finish_reason", reason));
+    put_event(x, NULL, o);
+}
+
+static void chat_start(exchange *x)
+{
+    for (int i = 0; i < x->n_choices; i++)
+        chunk(x, &x->choices[i], json_pack("{s:s,s:s}", "role", "assistant", "content", ""), json_null(), NULL);
+}
+
+static void chat_text(exchange *x, choice *c, answer_kind kind, const char *text, size_t n)
+{
+    const char *key = kind == ANSWER_REASONING ? "reasoning_content" : "content";
+    chunk(x, c, json_pack("{s:o}", key, json_stringn(text, n)), openai_logprobs(c), NULL);
+}
+
+/* "call_" and as many letters as make it unlike all others of this server. */
+static json_t *call_json(const exchange *x, const choice *c, int no, const char *name, const char *arguments)
+{
+    char id[96];
+    snprintf(id, sizeof id, "call_%s_%d_%d", x->id + strlen("chatcmpl-"), c->index, no);
+    return json_pack("{s:s,s:s,s:{s:s,s:s}}", "id", id, "type", "function", "function", "name", name, "arguments", arguments);
+}
+
+static void chat_call(exchange *x, choice *c, int no, const char *name, const char *arguments)
+{
+    json_t *call = call_json(x, c, no, name, arguments);
+    json_object_set_new(call, "index", json_integer(no));
+    chunk(x, c, json_pack("{s:[o]}", "tool_calls", call), json_null(), NULL);
+}
+
+static void chat_finish(exchange *x, choice *c)
+{
+    json_t *rest = openai_logprobs(c);
+    if (json_array_size(json_object_get(rest, "content")) == 0) {
+        json_decref(rest);
+        rest = json_null();
+    }
+    chunk(x, c, json_object(), rest, completion_reason(c));
+}
+
+static void chat_end(exchange *x)
+{
+    const chat_answer *a = x->own;
+    if (a->usage) {
+        json_t *o = base(x, "chat.completion.chunk");
+        json_object_set_new(o, "choices", json_array());
+        json_object_set_new(o, "usage", openai_usage(x));
+        json_object_set_new(o, "timings", completion_timings(&x->choices[0]));
+        if (x->choices[0].task->fingerprint[0]) json_object_set_new(o, "fingerprint", json_string(x->choices[0].task->fingerprint));
+        put_event(x, NULL, o);
+    }
+    buf_str(&x->out, "data: [DONE]\n\n");
+}
+
+static void chat_fail(exchange *x, const char *message)
+{
+    put_event(x, NULL, openai_error(500, NULL, message, NULL));
+}
+
+static void chat_ping(exchange *x) { buf_str(&x->out, ": still reading\n\n"); }
+
+static json_t *message_of(const exchange *x, const choice *c)
+{
+    size_t calls = json_array_size(c->calls);
+    json_t *m = json_pack("{s:s,s:o}", "role", "assistant", "content",
+                          c->text.size || !calls ? json_stringn(c->text.data ? c->text.data : "", c->text.size) : json_null());
+    if (c->reasoning.size) json_object_set_new(m, "reasoning_content", json_stringn(c->reasoning.data, c->reasoning.size));
+    if (!calls) return m;
+    json_t *list = json_array();
+    for (size_t i = 0; i < calls; i++) {
+        const json_t *call = json_array_get(c->calls, i);
+        json_array_append_new(list, call_json(x, c, (int)i, json_string_value(json_object_get(call, "name")),
+                                              json_string_value(json_object_get(call, "arguments"))));
+    }
+    json_object_set_new(m, "tool_calls", list);
+    return m;
+}
+
+static json_t *chat_whole(exchange *x)
+{
+    json_t *o = base(x, "chat.completion"), *list = json_array();
+    for (int i = 0; i < x->n_choices; i++) {
+        choice *c = &x->choices[i];
+        json_array_append_new(list, json_pack("{s:i,s:o,s:o,s:s}", "index", i, "message", message_of(x, c), "logprobs", openai_logprobs(c),
+                                              "finish_reason", completion_reason(c)));
+    }
+    json_object_set_new(o, "choices", list);
+    json_object_set_new(o, "usage", openai_usage(x));
+    json_object_set_new(o, "timings", completion_timings(&x->choices[0]));
+    if (x->choices[0].task->fingerprint[0]) json_object_set_new(o, "fingerprint", json_string(x->choices[0].task->fingerprint));
+    return o;
+}
+
+static const door chat_door = {
+    .stream_type = "text/event-stream", .start = chat_start, .text = chat_text, .call = chat_call, .finish = chat_finish, .end = chat_end,
+    .fail = chat_fail, .ping = chat_ping, .whole = chat_whole, .error = openai_error,
+};
+
+/* ---- the request ---- */
+
+static bool refuse(exchange *x, const char *field, const char *message)
+{
+    reply_error(x, 400, NULL, message, field);
+    return false;
+}
+
+/* The object that every JSON value of type object matches. */
+static const json_t *any_object(void)
+{
+    static json_t *schema;
+    static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+    pthread_mutex_lock(&lock);
+    if (!schema) schema = json_pack("{s:s,s:b}", "type", "object", "additionalProperties", 1);
+    pthread_mutex_unlock(&lock);
+    return schema;
+}
+
+/* {"type": "json_schema", "json_schema": {"schema": S}}, or with "schema" beside the type. */
+static bool read_format(exchange *x, chat_body *b)
+{
+    const json_t *f = b->response_format;
+    const char *type = json_string_value(json_object_get(f, "type"));
+    if (!f) return true;
+    if (!type) return refuse(x, "response_format", "'response_format.type' is required");
+    if (strcmp(type, "text") == 0) return true;
+    const json_t *inner = json_object_get(f, "json_schema"), *schema = json_object_get(inner ? inner : f, "schema");
+    if (strcmp(type, "json_object") == 0)
+        b->c.json_schema = schema ? schema : any_object();
+    else if (strcmp(type, "json_schema") == 0)
+        b->c.json_schema = schema;
+    else
+        return refuse(x, "response_format", "'response_format.type' must be text, json_object or json_schema");
+    if (!json_is_object(b->c.json_schema) && !json_is_boolean(b->c.json_schema))
+        return refuse(x, "response_format", "'response_format.json_schema.schema' must be a schema");
+    return true;
+}
+
+/* "none" hides the tools; "required" and a named function are asked of the grammar, which no format has yet. */
+static bool read_tools(exchange *x, chat_body *b)
+{
+    const char *wanted = json_string_value(json_object_get(x->json, "tool_choice"));
+    if (json_array_size(b->tools) == 0) b->tools = NULL;
+    if (wanted && strcmp(wanted, "none") == 0) b->tools = NULL;
+    if (!b->tool_choice || (wanted && (strcmp(wanted, "none") == 0 || strcmp(wanted, "auto") == 0))) return true;
+    return refuse(x, "tool_choice", "'tool_choice' must be none or auto: calls cannot be enforced");
+}
+
+static bool read_messages(exchange *x, const chat_body *b)
+{
+    if (json_array_size(b->messages) == 0) return refuse(x, "messages", "'messages' must not be empty");
+    for (size_t i = 0; i < json_array_size(b->messages); i++) {
+        const json_t *m = json_array_get(b->messages, i);
+        if (!json_is_object(m) || !json_is_string(json_object_get(m, "role")))
+            return refuse(x, "messages", "'messages' must be objects with a role");
+    }
+    return true;
+}
+
+static json_t *template_variables(const chat_body *b)
+{
+    json_t *extra = b->template_kwargs ? json_copy((json_t *)(uintptr_t)b->template_kwargs) : json_object();
+    if (b->effort) json_object_set_new(extra, "reasoning_effort", json_string(b->effort));
+    return extra;
+}
+
+static bool read_body(exchange *x, chat_body *b)
+{
+    completion_defaults(x->sv, &b->c);
+    b->max_completion_tokens = -2;
+    if (!exchange_params(x, completion_sampling, &b->c) || !exchange_params(x, chat_table, b)) return false;
+    if (b->max_completion_tokens != -2) b->c.max_tokens = b->max_completion_tokens;
+    if (json_object_get(x->json, "top_logprobs") && !json_is_null(json_object_get(x->json, "top_logprobs")) && !b->logprobs)
+        return refuse(x, "top_logprobs", "'top_logprobs' wants 'logprobs'");
+    b->c.n_top = b->logprobs ? b->top_logprobs : -1;
+    return read_messages(x, b) && read_format(x, b) && read_tools(x, b);
+}
+
+void openai_chat(exchange *x)
+{
+    chat_body b = {0};
+    tok_vec prompt = {0};
+    task *tasks[COMPLETION_MAX_N];
+    tawny_error err;
+    exchange_chat chat = {0};
+    x->door = &chat_door;
+    if (!read_body(x, &b)) return;
+    chat_answer *own = calloc(1, sizeof *own);
+    json_t *extra = template_variables(&b);
+    int thinking = b.effort && strcmp(b.effort, "none") == 0 ? 0 : -1;
+    chat_request r = {.messages = b.messages, .tools = b.tools, .extra = extra, .thinking = thinking};
+    tawny_status st = own && extra ? chat_prompt(x->sv->chat, &r, &prompt, &chat.thinks, &err) : err_nomem(&err);
+    json_decref(extra);
+    x->own = own;
+    x->free_own = free;
+    if (st != TAWNY_OK) {
+        reply_status(x, &err, "messages");
+    } else if (completion_tasks(x, &b.c, &prompt, true, tasks)) {
+        own->usage = json_is_true(json_object_get(b.stream_options, "include_usage"));
+        chat.tools = b.tools;
+        server_id(x->sv, "chatcmpl-", x->id);
+        exchange_submit(x, tasks, b.c.n, &chat);
+    }
+    tok_vec_free(&prompt);
+}

@@ -1,0 +1,53 @@
+/* The scheduler: one thread owns the engine and computes all tasks together, a step after the other. Tasks join and
+ * leave between steps; prompts go in pieces beside the answers that run, small enough for these to keep their pace. */
+#ifndef SERVER_SCHED_H
+#define SERVER_SCHED_H
+
+#include "task.h"
+
+typedef struct sched sched;
+
+typedef struct sched_params {
+    tawny_engine_params engine; /* n_sessions is set to n_slots */
+    int n_slots;                /* tasks computed together */
+    int max_queue;              /* that wait at most */
+} sched_params;
+
+/* Starts the thread. Model and tokenizer are borrowed. */
+tawny_status sched_new(tawny_model *m, const tokenizer *tok, const sched_params *p, sched **out, tawny_error *err);
+void sched_free(sched *s); /* ends what runs (TASK_CANCELLED) and waits for the thread; NULL is fine */
+
+typedef enum sched_answer { SCHED_TAKEN, SCHED_FULL, SCHED_DRAINING } sched_answer;
+
+/* Takes all n tasks or none; each taken one has the scheduler as a further owner until it has ended. */
+sched_answer sched_submit(sched *s, task *const *tasks, int n);
+void sched_cancel(sched *s, task *j); /* ended at the next step at the latest */
+
+void sched_drain(sched *s);                     /* new tasks are refused; those that are there go on */
+bool sched_wait(sched *s, double milliseconds); /* until nothing runs or waits; false where the time was not enough */
+void sched_cancel_all(sched *s);
+
+/* Runs fn in the scheduler's thread between two steps, and returns when it has: whoever needs the engine for itself. */
+void sched_call(sched *s, void (*fn)(void *arg, tawny_engine *e), void *arg);
+
+const tawny_engine *sched_engine(const sched *s); /* for its unchanging properties */
+int sched_n_slots(const sched *s);
+
+typedef struct sched_slot {
+    int n_tokens;      /* in its cache */
+    bool busy, reading; /* reading: its prompt is not whole yet */
+    int n_prompt, n_done, n_answer;
+} sched_slot;
+
+/* Counts since the start, for metrics. */
+typedef struct sched_stats {
+    uint64_t prompt_tokens, cached_tokens, answer_tokens, steps, tasks, failed, cancelled;
+    double prompt_ms, answer_ms; /* of tasks: until the first token, and from there on */
+    double step_ms;              /* of all steps, in the engine */
+    uint64_t bytes_read;         /* of weights, by all steps */
+    int queued, running;
+} sched_stats;
+void sched_stats_of(sched *s, sched_stats *out);
+void sched_slot_of(sched *s, int i, sched_slot *out);
+
+#endif

@@ -1,0 +1,96 @@
+#include "serve.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "http.h"
+
+enum { MAX_BODY = 8 << 20, TIMEOUT = 60, CONNECTIONS = 2048 };
+
+const char *server_model_name(const server *s)
+{
+    if (s->config.alias) return s->config.alias;
+    const char *slash = strrchr(s->path, '/');
+    return slash ? slash + 1 : s->path;
+}
+
+const char *server_id(server *s, const char *prefix, char out[64])
+{
+    /* a number that no other run of the server gives: the time it began, and a count */
+    snprintf(out, 64, "%s%08llx%04x%010llx", prefix, (unsigned long long)s->created, (unsigned)getpid() & 0xffff,
+             (unsigned long long)atomic_fetch_add(&s->ids, 1));
+    return out;
+}
+
+static bool loopback(const char *host) { return strcmp(host, "localhost") == 0 || strncmp(host, "127.", 4) == 0 || strcmp(host, "::1") == 0; }
+
+static tawny_status check(const server_config *c, tawny_error *err)
+{
+    if (!loopback(c->host) && c->n_keys == 0)
+        return err_set(err, TAWNY_E_ARG, "--host %.100s can be reached from elsewhere: that needs --api-key or --api-key-file", c->host);
+    for (size_t i = 0; i < c->n_keys; i++)
+        if (!c->keys[i][0]) return err_set(err, TAWNY_E_ARG, "--api-key: an empty key");
+    return TAWNY_OK;
+}
+
+tawny_status server_open(const char *path, const server_config *c, server **out, tawny_error *err)
+{
+    *out = NULL;
+    tawny_status st = check(c, err);
+    if (st != TAWNY_OK) return st;
+    server *s = calloc(1, sizeof *s);
+    if (!s) return err_nomem(err);
+    s->config = *c;
+    s->path = path;
+    s->created = (int64_t)time(NULL);
+    if (!s->config.max_body) s->config.max_body = MAX_BODY;
+    if (!s->config.timeout) s->config.timeout = TIMEOUT;
+    if (!s->config.max_connections) s->config.max_connections = CONNECTIONS;
+    st = tawny_model_open(path, &s->model, err);
+    if (st == TAWNY_OK) st = tok_open(s->model->m.file, &s->tok, err);
+    if (st == TAWNY_OK) st = chat_open(s->tok, c->template_source, c->template_source ? strlen(c->template_source) : 0, &s->chat, err);
+    if (st == TAWNY_OK) {
+        size_t n = 0;
+        const char *source = c->template_source ? c->template_source : tok_chat_template(s->tok, NULL, &n);
+        s->format = answer_format_of(source ? source : "", c->template_source ? strlen(source) : n);
+        snprintf(s->fingerprint, sizeof s->fingerprint, "tawny-%s-c%d", TAWNY_VERSION, TAWNY_CONTRACT);
+        st = sched_new(s->model, s->tok, &c->sched, &s->sched, err);
+    }
+    if (st == TAWNY_OK) st = http_start(s, &s->http, err);
+    if (st != TAWNY_OK) {
+        server_close(s);
+        return st;
+    }
+    *out = s;
+    return TAWNY_OK;
+}
+
+void server_drain(server *s, double grace)
+{
+    const double last_words = 2000; /* ms, for ends that are sent to clients */
+    atomic_store(&s->draining, true);
+    sched_drain(s->sched);
+    if (!sched_wait(s->sched, grace * 1e3)) {
+        sched_cancel_all(s->sched);
+        sched_wait(s->sched, last_words);
+    }
+}
+
+void server_close(server *s)
+{
+    if (!s) return;
+    if (s->sched) {
+        sched_drain(s->sched);
+        sched_cancel_all(s->sched);
+        sched_wait(s->sched, 1e4);
+    }
+    http_stop(s->http);
+    sched_free(s->sched);
+    chat_close(s->chat);
+    tok_close(s->tok);
+    tawny_model_close(s->model);
+    free(s);
+}

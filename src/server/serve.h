@@ -1,0 +1,56 @@
+/* The server: what all doors share. */
+#ifndef SERVER_SERVE_H
+#define SERVER_SERVE_H
+
+#include <jansson.h>
+
+#include "../engine/engine.h"
+#include "../text/chat.h"
+#include "../text/toolcall.h"
+#include "sched.h"
+
+typedef struct server_config {
+    const char *host;             /* an address; loopback needs no key */
+    int port;                     /* 0: any that is free */
+    int listen_fd;                /* a socket that somebody else opened (systemd); -1: none */
+    const char *const *keys;      /* [n_keys] */
+    size_t n_keys;
+    const char *const *hosts;     /* [n_hosts]: names beside the usual ones that a Host header may have */
+    size_t n_hosts;
+    const char *alias;            /* the model's name in answers; NULL: its file's */
+    const char *template_source;  /* in place of the model's chat template; NULL: the model's */
+    size_t max_body;              /* bytes; 0: 8 MiB */
+    int timeout;                  /* seconds that a connection may be idle; 0: 60 */
+    int max_connections;          /* 0: 2048 */
+    sched_params sched;
+    sampler_params sampling;      /* what requests begin with */
+    int n_predict;                /* tokens of an answer where the request does not say; -1: until the context is full */
+} server_config;
+
+typedef struct server {
+    server_config config;
+    const char *path;             /* of the model's file */
+    tawny_model *model;
+    tokenizer *tok;
+    chat_template *chat;
+    answer_format format;         /* of tool calls in answers */
+    sched *sched;
+    char fingerprint[64];         /* system_fingerprint: contract version and model hash, once this is known */
+    int64_t created;              /* seconds since 1970 */
+    struct http *http;
+    int port;                     /* that it listens on */
+    _Atomic bool draining;
+    _Atomic uint64_t ids;
+} server;
+
+/* Opens the model and listens; requests are answered from now on. */
+tawny_status server_open(const char *path, const server_config *c, server **out, tawny_error *err);
+
+/* New requests get 503; what runs goes on, for `grace` seconds at most, then ends with a final event. */
+void server_drain(server *s, double grace);
+void server_close(server *s); /* NULL is fine */
+
+const char *server_model_name(const server *s);
+const char *server_id(server *s, const char *prefix, char out[64]); /* "chatcmpl-..." */
+
+#endif

@@ -1,0 +1,156 @@
+#include "slot.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "../engine/sampler.h"
+
+static const char *piece(void *ctx, tawny_token t, size_t *n) { return tok_piece(ctx, t, TOK_SPECIAL, n); }
+
+static size_t tokenize(void *ctx, const char *text, size_t n, tawny_token *out, size_t cap)
+{
+    tok_vec v = {0};
+    size_t found = tok_encode(ctx, text, n, 0, &v, NULL) ? 0 : v.n;
+    if (found && cap) memcpy(out, v.v, (found < cap ? found : cap) * sizeof *out);
+    tok_vec_free(&v);
+    return found;
+}
+
+static void release(slot *s)
+{
+    sampler_free(s->sampler);
+    gbnf_matcher_free(s->matcher);
+    tawny_fingerprint_free(s->fingerprint);
+    free(s->top);
+    free(s->probs);
+    s->sampler = NULL;
+    s->matcher = NULL;
+    s->fingerprint = NULL;
+    s->top = NULL;
+    s->probs = NULL;
+}
+
+tawny_status slot_begin(slot *s, task *j, tawny_engine *e, tawny_model *m, const tokenizer *tok, const gbnf_vocab *vocab,
+                        tawny_error *err)
+{
+    union { /* the callbacks' context is a void *; they only read */
+        const tokenizer *in;
+        void *out;
+    } ctx = {.in = tok};
+    sampler_vocab v = {.ctx = ctx.out, .piece = piece, .tokenize = tokenize};
+    size_t n_top = j->p.n_top > 0 ? (size_t)j->p.n_top : 0;
+    tawny_status st = sampler_new(&j->p.sampling, (int)tok_n_vocab(tok), (size_t)tawny_engine_n_ctx(e), &v, &s->sampler, err);
+    if (st == TAWNY_OK && j->p.grammar) st = gbnf_matcher_new(j->p.grammar, vocab, &s->matcher, err);
+    if (st == TAWNY_OK && j->p.fingerprint) st = tawny_fingerprint_new(m, &s->fingerprint, err);
+    s->top = calloc(n_top + 1, sizeof *s->top);
+    s->probs = calloc(n_top + 1, sizeof *s->probs);
+    if (st == TAWNY_OK && (!s->top || !s->probs)) st = err_nomem(err);
+    if (st != TAWNY_OK) {
+        release(s);
+        return st;
+    }
+    s->task = j;
+    s->reading = true;
+    s->n_answer = 0;
+    s->stream = (tok_stream){0};
+    sampler_state_init(s->sampler, &s->state);
+    if (s->matcher) s->place = gbnf_start(s->matcher);
+    return TAWNY_OK;
+}
+
+/* The token after these logits, within the grammar. */
+static tawny_status choose(slot *s, const float *logits, tawny_token *t, tawny_error *err)
+{
+    int32_t n;
+    size_t n_allowed = 1;
+    const tawny_token *history = tawny_session_tokens(s->session, &n);
+    sampler_input in = {.logits = logits, .history = history, .n_history = (size_t)n, .position = (uint64_t)n};
+    tawny_status st = TAWNY_OK;
+    if (s->matcher) st = gbnf_allowed(s->matcher, s->place, &in.allowed, &n_allowed, err);
+    if (st == TAWNY_OK && n_allowed == 0)
+        st = err_set(err, TAWNY_E_FORMAT, "grammar: no token of this vocabulary goes on from here");
+    if (st == TAWNY_OK) st = sampler_sample(s->sampler, &s->state, &in, t, err);
+    if (st == TAWNY_OK && s->matcher) st = gbnf_token(s->matcher, s->place, *t, &s->place, err);
+    return st;
+}
+
+/* Log probabilities of the chosen token and of the best, as the model gave them. */
+static tawny_status logprobs(slot *s, const float *logits, tawny_token t, task_top *chosen, int *n_top, tawny_error *err)
+{
+    sampler_prob c = {.token = t};
+    *n_top = s->task->p.n_top;
+    tawny_status st = sampler_logprobs(s->sampler, logits, s->probs, (size_t)*n_top, &c, err);
+    for (int i = 0; st == TAWNY_OK && i < *n_top; i++) s->top[i] = (task_top){s->probs[i].token, s->probs[i].logprob};
+    *chosen = (task_top){t, c.logprob};
+    return st;
+}
+
+static bool end(slot *s, task_state state)
+{
+    buf_clear(&s->text);
+    if (tok_stream_flush(&s->stream, &s->text) && s->text.size) {
+        pthread_mutex_lock(&s->task->lock);
+        buf_add(&s->task->text, s->text.data, s->text.size);
+        pthread_mutex_unlock(&s->task->lock);
+    }
+    if (s->fingerprint) {
+        pthread_mutex_lock(&s->task->lock);
+        tawny_fingerprint_hex(s->fingerprint, s->task->fingerprint);
+        pthread_mutex_unlock(&s->task->lock);
+    }
+    task_end(s->task, state);
+    return false;
+}
+
+static bool fail(slot *s, const tawny_error *err)
+{
+    task_fail(s->task, err);
+    return false;
+}
+
+bool slot_sample(slot *s, const float *logits, const tokenizer *tok, int32_t n_ctx)
+{
+    task *j = s->task;
+    tawny_error err = {0};
+    tawny_token t;
+    task_top chosen = {0};
+    int n_top = 0;
+    int32_t n;
+    tawny_session_tokens(s->session, &n);
+    if (j->p.max_tokens == 0) return end(s, TASK_LENGTH);
+    if (s->fingerprint) tawny_fingerprint_add(s->fingerprint, logits, tok_n_vocab(tok));
+    if (choose(s, logits, &t, &err) != TAWNY_OK) return fail(s, &err);
+    if (j->p.n_top >= 0 && logprobs(s, logits, t, &chosen, &n_top, &err) != TAWNY_OK) return fail(s, &err);
+    if (tok_is_eog(tok, t) && !j->p.ignore_eos) return end(s, TASK_STOPPED);
+    buf_clear(&s->text);
+    if (!tok_stream_push(tok, &s->stream, t, j->p.special ? TOK_SPECIAL : 0, &s->text)) {
+        err_nomem(&err);
+        return fail(s, &err);
+    }
+    if (s->n_answer++ == 0) j->times.first = task_now();
+    bool stop = task_put(j, t, s->text.data, s->text.size, &chosen, s->top, n_top);
+    if (stop) {
+        s->stream = (tok_stream){0};
+        return end(s, TASK_STOP_WORD);
+    }
+    if (task_ended(j->state)) return false;
+    if ((j->p.max_tokens >= 0 && s->n_answer >= j->p.max_tokens) || n >= n_ctx) return end(s, TASK_LENGTH);
+    s->next = t;
+    return true;
+}
+
+void slot_end(slot *s)
+{
+    release(s);
+    task_drop(s->task);
+    s->task = NULL;
+    s->reading = false;
+}
+
+void slot_free(slot *s)
+{
+    if (s->task) slot_end(s);
+    tawny_session_free(s->session);
+    buf_free(&s->text);
+    *s = (slot){0};
+}

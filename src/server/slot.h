@@ -1,0 +1,37 @@
+/* A slot: a session with the task that it is computing, and what sampling needs beside it. The scheduler's own. */
+#ifndef SERVER_SLOT_H
+#define SERVER_SLOT_H
+
+#include "task.h"
+
+typedef struct slot {
+    int no;
+    tawny_session *session;
+    task *task; /* NULL: idle; the session is kept for whoever goes on from it */
+    int32_t n_done;      /* tokens of the prompt that are in the session */
+    bool reading;        /* the prompt is not whole yet */
+    tawny_token next;    /* sampled, and to be computed in the next step */
+    int n_answer;
+    sampler *sampler;
+    sampler_state state;
+    gbnf_matcher *matcher;
+    gbnf_state place;
+    tok_stream stream;
+    buf text;            /* of the last token */
+    task_top *top;        /* [n_top + 1] */
+    sampler_prob *probs; /* the same */
+    tawny_fingerprint *fingerprint;
+    uint64_t used;       /* a step's number: the least recently used idle slot gives way first */
+} slot;
+
+/* Takes the task (whose owner the slot becomes): sampler, matcher. vocab: for grammars. On failure nothing is taken. */
+tawny_status slot_begin(slot *s, task *j, tawny_engine *e, tawny_model *m, const tokenizer *tok, const gbnf_vocab *vocab,
+                        tawny_error *err);
+
+/* Samples after `logits`; ends the task where it ends. True where the slot's next token is to be computed. */
+bool slot_sample(slot *s, const float *logits, const tokenizer *tok, int32_t n_ctx);
+
+void slot_end(slot *s);  /* lets the task go, which has ended */
+void slot_free(slot *s); /* and the session */
+
+#endif
