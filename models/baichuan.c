@@ -1,5 +1,5 @@
-/* baichuan: llama's layers with a W_pack. Files do not say how positions count: with 32 layers (7B) RoPE turns, with 40
- * (13B) ALiBi slopes; others have neither. */
+/* Llama's layers with other positions, which files do not speak of. baichuan: with 32 layers (7B) RoPE turns, with 40
+ * (13B) ALiBi slopes, others have neither; refact: ALiBi. */
 #include "archs.h"
 #include "bindings.h"
 #include "blocks.h"
@@ -22,4 +22,11 @@ static tawny_status load(model *m, tawny_error *err)
     return load_turns_whole_heads(m, err);
 }
 
+static tawny_status load_refact(model *m, tawny_error *err)
+{
+    TRY(load_rms_eps(m, err));
+    return load_alibi(m, 8, err);
+}
+
+const arch arch_refact = {.name = "refact", .load = load_refact, .bindings = bindings, .forward = forward};
 const arch arch_baichuan = {.name = "baichuan", .load = load, .bindings = bindings, .forward = forward};

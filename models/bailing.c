@@ -1,4 +1,4 @@
-/* Ling and Ring 2: heads of queries and keys normed, a part of each head rotated, experts in groups beside shared ones
+/* Ling (bailingmoe): llama's layers with experts beside shared ones. Ling and Ring 2 (bailingmoe2): heads of queries and keys normed, a part of each head rotated, experts in groups beside shared ones
  * after leading dense layers. */
 #include "archs.h"
 #include "bindings.h"
@@ -17,6 +17,21 @@ static const binding bindings[] = {
     {0},
 };
 
+static const binding bindings_1[] = {BIND_ENDS, BIND_PRE_NORMS, BIND_ATTN, BIND_EXPERTS, BIND_SHARED_EXPERT, {0}};
+
+static tawny_status load_1(model *m, tawny_error *err)
+{
+    hparams *hp = &m->hp;
+    uint32_t shared = 0;
+    hp->rope_style = ROPE_NORM;
+    TRY(load_rms_eps(m, err));
+    TRY(load_needs_experts(m, err));
+    TRY(load_needs_expert_width(m, err));
+    TRY(model_get_u32(m, "expert_shared_count", 1, 64, &shared, err));
+    hp->n_ff_shexp = hp->n_ff_exp * shared;
+    return load_turns_whole_heads(m, err);
+}
+
 /* Shared experts may have a width of their own. */
 static tawny_status load(model *m, tawny_error *err)
 {
@@ -31,4 +46,5 @@ static tawny_status load(model *m, tawny_error *err)
     return load_gating(m, MOE_GATING_SIGMOID, err);
 }
 
+const arch arch_bailingmoe = {.name = "bailingmoe", .load = load_1, .bindings = bindings_1, .forward = forward};
 const arch arch_bailingmoe2 = {.name = "bailingmoe2", .load = load, .bindings = bindings, .forward = forward};

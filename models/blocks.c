@@ -129,6 +129,18 @@ static const float *gated_heads(run *r, decoder *d, uint32_t il)
     return y;
 }
 
+/* What the output projection of attention reads: gated or normed where the layer says so. */
+static const float *heads_out(run *r, decoder *d, uint32_t il)
+{
+    const layer_weights *L = &r->m->layers[il];
+    int64_t n = dim_o(&r->m->hp.layer[il]);
+    if (L->attn_gate.data) return gated_heads(r, d, il);
+    if (!L->attn_sub_norm) return d->attn;
+    float *y = run_tokens(r, n);
+    op_rms_norm(r, y, d->attn, L->attn_sub_norm, n, r->m->hp.norm_eps);
+    return y;
+}
+
 void block_attention(run *r, decoder *d, uint32_t il, const attn_block *a)
 {
     const layer_weights *L = &r->m->layers[il];
@@ -149,7 +161,7 @@ void block_attention(run *r, decoder *d, uint32_t il, const attn_block *a)
     op_attention(r, il, d->attn, d->qr, &(attn_spec){a->scale, a->softcap, L->sinks, L->slopes});
     run_probe_at(r, "attn", (int)il, d->attn, r->n, dim_o(l));
     run_mark mark = run_mark_at(r);
-    op_matmul(r, d->y, &L->wo, L->bo, L->attn_gate.data ? gated_heads(r, d, il) : d->attn);
+    op_matmul(r, d->y, &L->wo, L->bo, heads_out(r, d, il));
     run_release(r, mark);
     run_probe_at(r, "attn_out", (int)il, d->y, r->n, r->m->hp.n_embd);
 }
@@ -163,14 +175,18 @@ static void gated(run *r, decoder *d, uint32_t il, const weight *gate, const flo
     op_matmul(r, d->y, down, down_b, d->gate);
 }
 
-/* d->y = down(act(up h) / scales). */
-static void divided(run *r, decoder *d, const layer_weights *L, int64_t ff, glu act)
+/* d->y = down(norm(act(gate h) * up h)), or down(act(up h) / scales). */
+static void reworked(run *r, decoder *d, const layer_weights *L, int64_t ff, glu act)
 {
-    job up = {&L->up, L->up_b, d->up};
+    job gate = {&L->gate, L->gate_b, d->gate}, up = {&L->up, L->up_b, d->up};
+    const float *x = L->gate.data ? d->gate : d->up;
     run_mark mark = run_mark_at(r);
     float *wide = run_tokens(r, ff);
-    op_matmul_glu(r, &up, NULL, act, d->h);
-    op_div_vector(r, wide, d->up, L->act_scales, ff);
+    op_matmul_glu(r, L->gate.data ? &gate : &up, L->gate.data ? &up : NULL, act, d->h);
+    if (L->ffn_sub_norm)
+        op_rms_norm(r, wide, x, L->ffn_sub_norm, ff, r->m->hp.norm_eps);
+    else
+        op_div_vector(r, wide, x, L->act_scales, ff);
     op_matmul(r, d->y, &L->down, L->down_b, wide);
     run_release(r, mark);
 }
@@ -182,10 +198,10 @@ void block_ffn(run *r, decoder *d, uint32_t il, glu act)
     if (L->gate_up.data) {
         weight gate = rows_of(&L->gate_up, 0, ff), up = rows_of(&L->gate_up, ff, ff);
         gated(r, d, il, &gate, L->gate_up_b, &up, L->gate_up_b ? L->gate_up_b + ff : NULL, &L->down, L->down_b, act);
+    } else if (L->ffn_sub_norm || L->act_scales) {
+        reworked(r, d, L, ff, act);
     } else if (L->gate.data) {
         gated(r, d, il, &L->gate, L->gate_b, &L->up, L->up_b, &L->down, L->down_b, act);
-    } else if (L->act_scales) {
-        divided(r, d, L, ff, act);
     } else {
         gated(r, d, il, &L->up, L->up_b, NULL, NULL, &L->down, L->down_b, act);
     }

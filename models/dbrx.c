@@ -23,7 +23,7 @@ static tawny_status load(model *m, tawny_error *err)
 {
     hparams *hp = &m->hp;
     hp->rope_style = ROPE_NEOX;
-    hp->expert_norm = true;
+    load_normed_weights(m);
     TRY(load_layer_norm_eps(m, err));
     TRY(load_needs_experts(m, err));
     hp->n_ff_exp = hp->layer[0].n_ff;

@@ -1,6 +1,6 @@
 /* Decoders after GPT-2: layer norms, GELU without a gate, q, k and v in one matrix. gpt2 and starcoder have learned
- * positions, bloom and mpt ALiBi, the others RoPE on halves; gptneox (where it says so), falcon and phi2 compute
- * attention and feed-forward side by side. */
+ * positions, bloom and mpt ALiBi, the others (codeshell too) RoPE on halves; gptneox (where it says so), falcon and phi2
+ * compute attention and feed-forward side by side. */
 #include "archs.h"
 #include "bindings.h"
 #include "blocks.h"
@@ -83,6 +83,13 @@ static tawny_status load_falcon(model *m, tawny_error *err)
     return load_turns_whole_heads(m, err);
 }
 
+static tawny_status load_codeshell(model *m, tawny_error *err)
+{
+    m->hp.rope_style = ROPE_NEOX;
+    TRY(load_layer_norm_eps(m, err));
+    return load_turns_whole_heads(m, err);
+}
+
 /* The bias of ALiBi is not in the metadata. */
 static tawny_status load_bloom(model *m, tawny_error *err)
 {
@@ -105,5 +112,6 @@ const arch arch_starcoder = {.name = "starcoder", .load = load_layer_norm_eps, .
 const arch arch_gptneox = {.name = "gptneox", .load = load_gptneox, .bindings = bindings_gptneox, .forward = forward};
 const arch arch_falcon = {.name = "falcon", .load = load_falcon, .bindings = bindings_falcon, .forward = forward};
 const arch arch_phi2 = {.name = "phi2", .load = load_phi2, .bindings = bindings_phi2, .forward = forward};
+const arch arch_codeshell = {.name = "codeshell", .load = load_codeshell, .bindings = bindings_gptneox, .forward = forward};
 const arch arch_bloom = {.name = "bloom", .load = load_bloom, .bindings = bindings_bloom, .forward = forward};
 const arch arch_mpt = {.name = "mpt", .load = load_mpt, .bindings = bindings_mpt, .forward = forward};

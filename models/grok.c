@@ -61,7 +61,7 @@ static tawny_status load(model *m, tawny_error *err)
 {
     hparams *hp = &m->hp;
     hp->rope_style = ROPE_NEOX;
-    hp->expert_norm = true;
+    load_normed_weights(m);
     hp->n_ff_shexp = hp->layer[0].n_ff;
     hp->moe_scale = sqrtf(0.5f);
     TRY(load_rms_eps(m, err));

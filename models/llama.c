@@ -1,5 +1,5 @@
 /* llama (dense and mixture of experts), mistral3, and their like: pre-norm, RoPE, SwiGLU. smollm3 leaves RoPE out of
- * every fourth layer, seed_oss turns halves, arcee has a squared ReLU without a gate. */
+ * every fourth layer, seed_oss and pangu-embedded turn halves, arcee has a squared ReLU without a gate. */
 #include "archs.h"
 #include "bindings.h"
 #include "blocks.h"
@@ -68,6 +68,22 @@ static const binding bindings_seed_oss[] = {
 };
 static const binding bindings_dense[] = {BIND_ENDS, BIND_PRE_NORMS, BIND_ATTN, BIND_FFN, {0}};
 
+static tawny_status load_xverse(model *m, tawny_error *err)
+{
+    TRY(load_internlm2(m, err));
+    return load_turns_whole_heads(m, err);
+}
+
+static tawny_status load_pangu(model *m, tawny_error *err)
+{
+    TRY(load_seed_oss(m, err));
+    return load_turns_whole_heads(m, err);
+}
+
+static const binding bindings_pangu[] = {
+    BIND_ENDS, BIND_GV(output_b, "output.bias", BIND_OPTIONAL, DIM_VOCAB), BIND_PRE_NORMS, BIND_ATTN, BIND_FFN, {0},
+};
+
 const arch arch_llama = {.name = "llama", .load = load_llama, .bindings = bindings, .forward = forward};
 const arch arch_mistral3 = {.name = "mistral3", .load = load_mistral3, .bindings = bindings, .forward = forward};
 const arch arch_smollm3 = {.name = "smollm3", .load = load_smollm3, .bindings = bindings_dense, .forward = forward};
@@ -79,3 +95,5 @@ const arch arch_arcee = {.name = "arcee", .load = load_internlm2, .bindings = bi
                          .forward = forward_arcee};
 const arch arch_llama_embed = {.name = "llama-embed", .encoder = true, .load = load_llama, .bindings = bindings,
                                .forward = forward};
+const arch arch_xverse = {.name = "xverse", .load = load_xverse, .bindings = bindings_dense, .forward = forward};
+const arch arch_pangu_embedded = {.name = "pangu-embedded", .load = load_pangu, .bindings = bindings_pangu, .forward = forward};

@@ -187,6 +187,12 @@ static bool has_tensor(const model *m, uint32_t il, const char *name)
     return gguf_tensor_find(m->file, whole) != NULL;
 }
 
+tawny_status load_needs_tensor(const model *m, uint32_t il, const char *name, tawny_error *err)
+{
+    if (has_tensor(m, il, name)) return TAWNY_OK;
+    return err_set(err, TAWNY_E_FORMAT, "%s: tensor blk.%u.%s is missing", gguf_path(m->file), il, name);
+}
+
 tawny_status load_together(const model *m, const char *a, const char *b, tawny_error *err)
 {
     for (uint32_t i = 0; i < m->hp.n_layer; i++)

@@ -46,6 +46,9 @@ tawny_status load_gating(model *m, uint32_t fallback, tawny_error *err);
 /* Fails by name where a layer has one of two tensors ("attn_norm.bias") without the other. */
 tawny_status load_together(const model *m, const char *a, const char *b, tawny_error *err);
 
+/* Fails by name where a layer is without this tensor. */
+tawny_status load_needs_tensor(const model *m, uint32_t il, const char *name, tawny_error *err);
+
 /* expert_gating_func, required. */
 tawny_status load_needs_gating(model *m, tawny_error *err);
 

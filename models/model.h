@@ -136,6 +136,7 @@ typedef struct layer_weights {
     weight gate, up, down;
     weight gate_up; /* both in one: the rows of gate, then those of up */
     const float *gate_b, *up_b, *gate_up_b, *down_b;
+    const float *attn_sub_norm, *ffn_sub_norm; /* before the output projections of attention and feed-forward */
     const float *act_scales; /* [n_ff]: what an activation without a gate is divided by (AWQ) */
     weight router;
     const float *router_b, *expert_bias;

@@ -24,7 +24,7 @@ static tawny_status load(model *m, tawny_error *err)
 
 static tawny_status load_phimoe(model *m, tawny_error *err)
 {
-    m->hp.expert_norm = true;
+    load_normed_weights(m);
     m->hp.n_ff_exp = m->hp.layer[0].n_ff;
     TRY(load_needs_experts(m, err));
     return load(m, err);

@@ -1,4 +1,5 @@
-/* The transformers of the Qwen family: pre-norm, RoPE on halves, SwiGLU. qwen2 has biases on q, k, v; qwen3 an RMS
+/* The transformers of the Qwen family: pre-norm, RoPE on halves, SwiGLU. qwen (1) states the feed-forward's width twice
+ * as large as it is; qwen2 has biases on q, k, v; qwen3 an RMS
  * norm of q and k a head; the moe ones experts, qwen2moe beside a shared one that a gate weighs. The text side of
  * qwen2vl and qwen3vl differs in the sections of its RoPE alone. */
 #include "archs.h"
@@ -25,6 +26,12 @@ static tawny_status load(model *m, tawny_error *err)
 {
     m->hp.rope_style = ROPE_NEOX;
     return load_rms_eps(m, err);
+}
+
+static tawny_status load_qwen(model *m, tawny_error *err)
+{
+    for (uint32_t i = 0; i < m->hp.n_layer; i++) m->hp.layer[i].n_ff /= 2;
+    return load(m, err);
 }
 
 /* Labels of rerankers share a probability of 1. */
@@ -80,6 +87,7 @@ static tawny_status load_qwen3vlmoe(model *m, tawny_error *err)
     return load_rope_sections(m, true, err);
 }
 
+const arch arch_qwen = {.name = "qwen", .load = load_qwen, .bindings = bindings_qwen2, .forward = forward};
 const arch arch_qwen2 = {.name = "qwen2", .load = load, .bindings = bindings_qwen2, .forward = forward};
 const arch arch_qwen2vl = {.name = "qwen2vl", .load = load_qwen2vl, .bindings = bindings_qwen2, .forward = forward};
 const arch arch_qwen2moe = {.name = "qwen2moe", .load = load_qwen2moe, .bindings = bindings_qwen2moe,
