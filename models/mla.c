@@ -2,6 +2,7 @@
  * attn_v_b, moved to the other side of the dot products, leave to be done once a query. */
 #include "mla.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "bindings.h"
@@ -90,8 +91,7 @@ static const float *latent_form(run *r, decoder *d, uint32_t il, const attn_bloc
     const layer_weights *L = &r->m->layers[il];
     const mla_hp *m = &r->m->hp.mla;
     size_t heads = r->m->hp.layer[il].n_head, nope = m->nope, lora = m->lora, rope = m->rope;
-    float *part = run_tokens(r, (int64_t)(heads * nope)), *absorbed = run_rows(r, (int64_t)(heads * lora));
-    float *out = run_rows(r, (int64_t)(heads * m->v));
+    float *part = run_tokens(r, (int64_t)(heads * nope)), *absorbed = d->q, *out = run_rows(r, (int64_t)(heads * m->v));
     split_latent(r, il, kv, d->kr, d->vr);
     take_heads(r, part, nope, q, 0, nope + rope, heads);
     op_matmul_heads(r, absorbed, &L->wk_b, part);
@@ -124,13 +124,25 @@ void block_mla(run *r, decoder *d, uint32_t il, const attn_block *a)
     const mla_hp *m = &r->m->hp.mla;
     size_t heads = r->m->hp.layer[il].n_head;
     run_mark mark = run_mark_at(r);
-    float *q = run_rows(r, (int64_t)(heads * (m->nope + m->rope))), *kv = run_rows(r, (int64_t)m->lora + m->rope);
+    float *q = m->latent ? run_rows(r, (int64_t)(heads * (m->nope + m->rope))) : d->q;
+    float *kv = run_rows(r, (int64_t)m->lora + m->rope);
     project(r, &r->m->layers[il], d->h, q, kv);
     const float *out = (m->latent ? latent_form : unfolded_form)(r, d, il, a, q, kv);
     run_probe_at(r, "attn", (int)il, out, r->n, (int64_t)(heads * m->v));
     op_matmul(r, d->y, &r->m->layers[il].wo, NULL, out);
     run_probe_at(r, "attn_out", (int)il, d->y, r->n, r->m->hp.n_embd);
     run_release(r, mark);
+}
+
+/* Whether a layer has this tensor. */
+static bool anywhere(const model *m, const char *tensor)
+{
+    char name[GGUF_MAX_NAME];
+    for (uint32_t i = 0; i < m->hp.n_layer; i++) {
+        snprintf(name, sizeof name, "blk.%u.%s", i, tensor);
+        if (gguf_tensor_find(m->file, name)) return true;
+    }
+    return false;
 }
 
 static tawny_status load_sizes(model *m, tawny_error *err)
@@ -143,9 +155,9 @@ static tawny_status load_sizes(model *m, tawny_error *err)
     if (!key != !v)
         return err_set(err, TAWNY_E_FORMAT, "%s: %s.attention.key_length_mla %u and value_length_mla %u go together",
                        gguf_path(m->file), m->arch_name, key, v);
-    l->latent = key != 0;
-    if (!l->latent) key = m->hp.layer[0].dk;
-    l->v = l->latent ? v : m->hp.layer[0].dv;
+    l->latent = key && (anywhere(m, "attn_k_b.weight") || !anywhere(m, "attn_kv_b.weight"));
+    l->v = key ? v : m->hp.layer[0].dv;
+    if (!key) key = m->hp.layer[0].dk;
     l->rope = m->hp.rope[0].n_rot;
     if (l->rope >= key)
         return err_set(err, TAWNY_E_FORMAT, "%s: %s.rope.dimension_count %u leaves nothing of a head's %u",
