@@ -127,6 +127,35 @@ START_TEST(wrong_lines)
 }
 END_TEST
 
+/* Lines that are there together are computed together; a reader who waits for an answer gets it before the next. */
+START_TEST(together)
+{
+    char one[4096], all[1 << 16] = "", args[] = MODEL "--pooling none";
+    for (int i = 0; i < 150; i++) snprintf(all + strlen(all), 64, "[%d, %d%s]\n", 5 + i % 150, 9, i % 3 ? ", 40, 41" : "");
+    ck_assert_int_eq(run_embed(args, all, false), 0);
+    char *whole = strdup(out), *at = whole;
+    for (int i = 0; i < 150; i++) {
+        snprintf(one, sizeof one, "[%d, %d%s]", 5 + i % 150, 9, i % 3 ? ", 40, 41" : "");
+        if (i % 17 == 0) {
+            ck_assert_int_eq(run_embed(args, one, false), 0);
+            ck_assert_str_eq(strtok(strstr(out, "\"embedding"), "\n"), strtok(strstr(at, "\"embedding"), "\n"));
+            at = strchr(at, 0);
+        } else {
+            at = strchr(at, '\n');
+        }
+        at++;
+    }
+    free(whole);
+    char self[512] = "", command[1024];
+    ck_assert_int_gt(readlink("/proc/self/exe", self, sizeof self - 1), 0);
+    *strstr(self, "/tests/") = 0;
+    snprintf(command, sizeof command, "d=$(mktemp -d); mkfifo $d/in $d/out; '%s/tawny' embed -t 1 " MODEL "<$d/in >$d/out & "
+             "exec 3>$d/in 4<$d/out; rm -r $d; echo '\"a\"' >&3; read -r x <&4; echo '\"b\"' >&3; read -r y <&4; "
+             "echo \"$x\" | grep -q '\"line\": 1' && echo \"$y\" | grep -q '\"line\": 2'", self);
+    ck_assert_int_eq(system(command), 0);
+}
+END_TEST
+
 START_TEST(reranks)
 {
     heads *h = make_heads();
@@ -224,6 +253,7 @@ Suite *suite_embed_lines(void)
     tcase_set_timeout(t, 120);
     tcase_add_test(t, program);
     tcase_add_test(t, wrong_lines);
+    tcase_add_test(t, together);
     tcase_add_test(t, reranks);
     tcase_add_test(t, pairs);
     suite_add_tcase(s, t);

@@ -1,15 +1,17 @@
 /* tawny embed: embeddings of texts, or the scores of documents, JSON lines in and out. */
 #include <errno.h>
+#include <fcntl.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
-#include "../base/buf.h"
 #include "embed_request.h"
 #include "engine_opts.h"
+#include "lines.h"
 
-/* Of a line; texts of it that are computed before their results are written. */
+/* Of a line; texts that are computed before their results are written. */
 enum { MAX_LINE = 64 << 20, SLICE = 64, SLICE_TOKENS = 4096 };
 
 #define FORMAT                                                                                                        \
@@ -35,6 +37,8 @@ typedef struct worker {
     int norm;
     embed_rules rules;
     embed_request request;
+    const char *name; /* of the input */
+    int code;
     float *out;
     size_t cap; /* floats */
 } worker;
@@ -66,7 +70,7 @@ static tawny_status open_worker(worker *w, const options *o, tawny_error *err)
     if (st != TAWNY_OK) return st;
     if (w->pooling == TAWNY_POOLING_MODEL) w->pooling = tawny_model_pooling(w->m);
     if (tawny_model_n_embd_out(w->m, w->pooling) == 0)
-        return err_set(err, TAWNY_E_UNSUPPORTED, "%s: the model has no classifier (cls.output.weight) for --pooling rank",
+        return err_set(err, TAWNY_E_UNSUPPORTED, "%s: the model has no classifier (cls.output.weight) for ranking",
                        o->engine.model);
     w->rules = (embed_rules){.tok = w->tok, .rank = w->pooling == TAWNY_POOLING_RANK, .special = o->special,
                              .most = tawny_engine_n_ctx(w->e), .n_vocab = tawny_model_n_vocab(w->m)};
@@ -96,11 +100,10 @@ static void print_row(const float *x, int32_t n)
     putchar(']');
 }
 
-static void print_result(const worker *w, size_t line, size_t index, float *x, int32_t rows, int32_t width,
-                         int32_t tokens)
+static void print_result(const worker *w, const embed_text *t, float *x, int32_t rows, int32_t width, int32_t tokens)
 {
-    printf("{\"line\": %zu, \"index\": %zu, ", line, index);
-    if (w->request.rerank) {
+    printf("{\"line\": %zu, \"index\": %zu, ", t->line, t->index);
+    if (t->rerank) {
         printf("\"relevance_score\": %.9g", (double)x[0]);
     } else {
         bool each = w->pooling == TAWNY_POOLING_NONE;
@@ -126,89 +129,96 @@ static tawny_status room(worker *w, size_t floats, tawny_error *err)
     return TAWNY_OK;
 }
 
-/* Texts [from, to) of the request. */
-static tawny_status slice(worker *w, size_t line, size_t from, size_t to, tawny_error *err)
+static size_t start_of(const embed_request *r, size_t i) { return i ? r->text[i - 1].end : 0; }
+
+/* Texts [from, to) of those that were collected. */
+static int slice(worker *w, size_t from, size_t to)
 {
     const embed_request *r = &w->request;
     tawny_text texts[SLICE];
-    size_t start = from ? r->end[from - 1] : 0, width = (size_t)tawny_model_n_embd_out(w->m, w->pooling);
+    size_t width = (size_t)tawny_model_n_embd_out(w->m, w->pooling);
     bool each = w->pooling == TAWNY_POOLING_NONE;
-    tawny_status st = room(w, (each ? r->end[to - 1] - start : to - from) * width, err);
-    for (size_t i = from, at = start; i < to; at = r->end[i++])
-        texts[i - from] = (tawny_text){r->ids.v + at, (int32_t)(r->end[i] - at)};
-    if (st == TAWNY_OK) st = tawny_engine_embed(w->e, texts, (int32_t)(to - from), w->pooling, w->out, err);
+    tawny_error err;
+    tawny_status st = room(w, (each ? start_of(r, to) - start_of(r, from) : to - from) * width, &err);
+    for (size_t i = from; i < to; i++)
+        texts[i - from] = (tawny_text){r->ids.v + start_of(r, i), (int32_t)(r->text[i].end - start_of(r, i))};
+    if (st == TAWNY_OK) st = tawny_engine_embed(w->e, texts, (int32_t)(to - from), w->pooling, w->out, &err);
+    if (st != TAWNY_OK) return cli_fail(1, "embed: %s: line %zu: %s", w->name, r->text[from].line, err.message);
     float *x = w->out;
-    for (size_t i = from; st == TAWNY_OK && i < to; i++) {
+    int code = 0;
+    for (size_t i = from; i < to; i++) {
         int32_t tokens = texts[i - from].n, rows = each ? tokens : 1;
-        if (!finite_all(x, (size_t)rows * width))
-            return err_set(err, TAWNY_E_DAMAGED, "text %zu: the model's numbers are not finite", i);
-        print_result(w, line, i, x, rows, (int32_t)width, tokens);
+        if (finite_all(x, (size_t)rows * width))
+            print_result(w, &r->text[i], x, rows, (int32_t)width, tokens);
+        else
+            code = cli_fail(1, "embed: %s: line %zu: the model's numbers for text %zu are not finite", w->name,
+                            r->text[i].line, r->text[i].index);
         x += (size_t)rows * width;
     }
-    return st;
+    return code;
 }
 
-static tawny_status answer(worker *w, size_t line, const json_t *j, tawny_error *err)
+/* All that was collected, in slices; w->code tells of failures. */
+static void answer(worker *w)
 {
     const embed_request *r = &w->request;
-    tawny_status st = embed_request_read(&w->request, &w->rules, j, err);
-    for (size_t from = 0, to; st == TAWNY_OK && from < r->n; from = to) {
-        size_t start = from ? r->end[from - 1] : 0;
+    for (size_t from = 0, to; from < r->n; from = to) {
         to = from + 1;
-        while (to < r->n && to - from < SLICE && r->end[to] - start <= SLICE_TOKENS) to++;
-        st = slice(w, line, from, to, err);
+        while (to < r->n && to - from < SLICE && r->text[to].end - start_of(r, from) <= SLICE_TOKENS) to++;
+        if (slice(w, from, to) != 0) w->code = 1;
     }
-    return st;
+    embed_request_clear(&w->request);
+    fflush(stdout);
 }
 
-/* The next line without its end; false at the end of the input. Of a line that is too long the rest is skipped. */
-static bool read_line(FILE *f, buf *line)
+static bool blank(const char *p, size_t n)
 {
-    int c;
-    buf_clear(line);
-    while ((c = getc_unlocked(f)) != EOF && c != '\n')
-        if (buf_ok(line)) buf_char(line, (char)c);
-    return c != EOF || line->size || !buf_ok(line);
+    while (n && (*p == ' ' || *p == '\t' || *p == '\r')) p++, n--;
+    return n == 0;
 }
 
-static tawny_status one_line(worker *w, size_t at, const buf *line, tawny_error *err)
+static void take_line(worker *w, size_t number, const char *line, size_t n)
 {
     json_error_t why;
-    if (!buf_ok(line)) return err_set(err, TAWNY_E_LIMIT, "longer than %d MiB", MAX_LINE >> 20);
-    json_t *j = json_loadb(line->data, line->size, JSON_DECODE_ANY | JSON_ALLOW_NUL, &why);
-    tawny_status st = j ? answer(w, at, j, err) : err_set(err, TAWNY_E_ARG, "no JSON: %s", why.text);
+    tawny_error err;
+    if (blank(line, n)) return;
+    json_t *j = json_loadb(line, n, JSON_DECODE_ANY | JSON_ALLOW_NUL, &why);
+    tawny_status st = j ? embed_request_read(&w->request, &w->rules, number, j, &err)
+                        : err_set(&err, TAWNY_E_ARG, "no JSON: %s", why.text);
     json_decref(j);
-    return st;
+    if (st != TAWNY_OK) w->code = cli_fail(1, "embed: %s: line %zu: %s", w->name, number, err.message);
 }
 
-/* A line that fails is told of, and the next one follows. */
-static int each_line(worker *w, FILE *f, const char *name)
+/* Lines that are there already are computed together; a line that fails is told of, and the next one follows. */
+static void each_line(worker *w, int fd)
 {
-    buf line = {.max = MAX_LINE};
-    int code = 0;
-    for (size_t at = 1; !ferror(stdout) && read_line(f, &line); at++) {
-        tawny_error err;
-        if (buf_ok(&line) && strspn(line.data ? line.data : "", " \t\r") == line.size) continue;
-        if (one_line(w, at, &line, &err) != TAWNY_OK) {
-            code = cli_fail(1, "embed: %s: line %zu: %s", name, at, err.message);
-            if (err.code == TAWNY_E_DAMAGED) break;
-        }
-        fflush(stdout);
+    lines in = {.fd = fd, .max = MAX_LINE};
+    while (!ferror(stdout)) {
+        const char *line;
+        size_t n;
+        lines_state state = lines_next(&in, w->request.n == 0, &line, &n);
+        if (state == LINES_ONE) take_line(w, in.number, line, n);
+        if (state == LINES_LONG)
+            w->code = cli_fail(1, "embed: %s: line %zu: longer than %d MiB", w->name, in.number, MAX_LINE >> 20);
+        bool enough = w->request.n >= SLICE || w->request.ids.n >= SLICE_TOKENS;
+        if (enough || state == LINES_NOT_READY || state == LINES_END) answer(w);
+        if (state == LINES_END) break;
     }
-    if (ferror(f)) code = cli_fail(1, "embed: %s: %s", name, strerror(errno));
-    buf_free(&line);
-    return code;
+    if (in.error) w->code = cli_fail(1, "embed: %s: %s", w->name, strerror(in.error));
+    lines_free(&in);
 }
 
 static int run(const options *o, worker *w)
 {
     tawny_error err;
     bool std = !o->file || strcmp(o->file, "-") == 0;
-    FILE *f = std ? stdin : fopen(o->file, "rb");
-    if (!f) return cli_fail(1, "embed: %s: %s", o->file, strerror(errno));
-    int code = open_worker(w, o, &err) == TAWNY_OK ? each_line(w, f, std ? "stdin" : o->file) : cli_fail_err(&err);
-    if (!std) fclose(f);
-    return cli_finish(code);
+    int fd = std ? STDIN_FILENO : open(o->file, O_RDONLY | O_CLOEXEC);
+    if (fd < 0) return cli_fail(1, "embed: %s: %s", o->file, strerror(errno));
+    w->name = std ? "stdin" : o->file;
+    if (open_worker(w, o, &err) == TAWNY_OK) each_line(w, fd);
+    else w->code = cli_fail_err(&err);
+    if (!std) close(fd);
+    return cli_finish(w->code);
 }
 
 int cmd_embed(int argc, char **argv)

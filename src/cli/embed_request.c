@@ -5,18 +5,18 @@
 /* Closes a text: what came after the last one's end. */
 static tawny_status end_text(embed_request *r, const embed_rules *rules, const char *field, tawny_error *err)
 {
-    size_t from = r->n ? r->end[r->n - 1] : 0, n = r->ids.n - from;
+    size_t from = r->n ? r->text[r->n - 1].end : 0, n = r->ids.n - from;
     if (n == 0) return err_set(err, TAWNY_E_ARG, "%s has no tokens", field);
     if (n > (size_t)rules->most)
         return err_set(err, TAWNY_E_LIMIT, "%s has %zu tokens; at most %d fit (-c)", field, n, rules->most);
     if (r->n == r->cap) {
         size_t cap = r->cap ? 2 * r->cap : 16;
-        size_t *end = realloc(r->end, cap * sizeof *end);
-        if (!end) return err_nomem(err);
-        r->end = end;
+        embed_text *text = realloc(r->text, cap * sizeof *text);
+        if (!text) return err_nomem(err);
+        r->text = text;
         r->cap = cap;
     }
-    r->end[r->n++] = r->ids.n;
+    r->text[r->n++] = (embed_text){.end = r->ids.n};
     return TAWNY_OK;
 }
 
@@ -75,7 +75,6 @@ static tawny_status read_documents(embed_request *r, const embed_rules *rules, c
     if (!rules->rank)
         return err_set(err, TAWNY_E_UNSUPPORTED,
                        "query: the model's pooling is not that of a reranker (--pooling rank)");
-    r->rerank = true;
     for (size_t i = 0; i < json_array_size(documents); i++) {
         const json_t *d = json_array_get(documents, i);
         char field[64];
@@ -92,11 +91,8 @@ static tawny_status read_documents(embed_request *r, const embed_rules *rules, c
     return TAWNY_OK;
 }
 
-tawny_status embed_request_read(embed_request *r, const embed_rules *rules, const json_t *line, tawny_error *err)
+static tawny_status read_object(embed_request *r, const embed_rules *rules, const json_t *line, tawny_error *err)
 {
-    r->ids.n = r->n = 0;
-    r->rerank = false;
-    if (!json_is_object(line)) return read_input(r, rules, line, err);
     const json_t *input = json_object_get(line, "input"), *query = json_object_get(line, "query");
     const json_t *documents = json_object_get(line, "documents");
     if (input && (query || documents))
@@ -105,9 +101,29 @@ tawny_status embed_request_read(embed_request *r, const embed_rules *rules, cons
     return input ? read_input(r, rules, input, err) : err_set(err, TAWNY_E_ARG, "input is missing");
 }
 
+tawny_status embed_request_read(embed_request *r, const embed_rules *rules, size_t number, const json_t *line,
+                                tawny_error *err)
+{
+    size_t n = r->n, ids = r->ids.n;
+    tawny_status st = (json_is_object(line) ? read_object : read_input)(r, rules, line, err);
+    if (st != TAWNY_OK) {
+        r->n = n;
+        r->ids.n = ids;
+        return st;
+    }
+    for (size_t i = n; i < r->n; i++) {
+        r->text[i].line = number;
+        r->text[i].index = i - n;
+        r->text[i].rerank = json_object_get(line, "query") != NULL;
+    }
+    return TAWNY_OK;
+}
+
+void embed_request_clear(embed_request *r) { r->ids.n = r->n = 0; }
+
 void embed_request_free(embed_request *r)
 {
     tok_vec_free(&r->ids);
-    free(r->end);
+    free(r->text);
     *r = (embed_request){0};
 }

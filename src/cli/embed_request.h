@@ -1,4 +1,4 @@
-/* A line of `tawny embed`: a JSON value that names texts, as token ids. */
+/* Lines of `tawny embed`: JSON values that name texts, which are collected as token ids. */
 #ifndef CLI_EMBED_REQUEST_H
 #define CLI_EMBED_REQUEST_H
 
@@ -14,17 +14,24 @@ typedef struct embed_rules {
     int32_t n_vocab;
 } embed_rules;
 
+typedef struct embed_text {
+    size_t end;         /* in ids, where the text before it ends it begins */
+    size_t line, index; /* where it came from */
+    bool rerank;        /* a query with one of its documents */
+} embed_text;
+
 typedef struct embed_request {
-    tok_vec ids;  /* of all texts, one after the other */
-    size_t *end;  /* [n]: where each ends */
+    tok_vec ids; /* of all texts, one after the other */
+    embed_text *text;
     size_t n, cap;
-    bool rerank;  /* the texts are a query with each of its documents */
 } embed_request;
 
-/* Replaces what r held. The line is a text, or an array as "input" takes it, or an object: {"input": ...}, a string,
+/* Adds the texts of a line, or none where it fails. The line is a text, or an array as "input" takes it, or an object: {"input": ...}, a string,
  * an array of strings, an array of token ids, or an array of those; or {"query": string, "documents": [string or
  * {"text": string}]}. Errors name the field. */
-tawny_status embed_request_read(embed_request *r, const embed_rules *rules, const json_t *line, tawny_error *err);
+tawny_status embed_request_read(embed_request *r, const embed_rules *rules, size_t number, const json_t *line,
+                                tawny_error *err);
+void embed_request_clear(embed_request *r);
 void embed_request_free(embed_request *r);
 
 #endif

@@ -74,7 +74,7 @@ static tawny_status check(const tawny_engine *e, const tawny_text *texts, int32_
         return err_set(err, TAWNY_E_ARG, "pooling: there is no kind %d", (int)p);
     if (resolve(m, p) == POOL_RANK && !head_ranks(m))
         return err_set(err, TAWNY_E_UNSUPPORTED,
-                       "%s: pooling for ranking needs a classifier (cls.output.weight), which is not in the file",
+                       "%s: pooling for ranking needs a classifier (cls.output.weight)",
                        gguf_path(m->file));
     for (int32_t i = 0; i < n; i++) {
         tawny_status st = check_text(e, &texts[i], i, err);
