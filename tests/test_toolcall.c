@@ -1,5 +1,6 @@
 /* text/toolcall: answers told apart, whole and in pieces of every size. */
 #include <check.h>
+#include <pthread.h>
 #include <string.h>
 
 #include "text/toolcall.h"
@@ -42,9 +43,18 @@ static const char *read_in(answer_format f, const json_t *tools, bool thinks, co
     return got;
 }
 
+static void ignore_text(void *user, answer_kind kind, const char *text, size_t n) { (void)user, (void)kind, (void)text, (void)n; }
+static void ignore_call(void *user, const char *name, const char *arguments) { (void)user, (void)name, (void)arguments; }
+
 static const char tools_json[] =
     "[{\"type\":\"function\",\"function\":{\"name\":\"f\",\"parameters\":{\"properties\":{\"s\":{\"type\":\"string\"},"
     "\"n\":{\"type\":\"integer\"},\"o\":{\"type\":\"object\"}}}}}]";
+
+#define B "\xef\xbd\x9c"
+#define U "\xe2\x96\x81"
+#define CALLS "<" B "tool" U "calls" U "begin" B ">"
+#define ENDCALLS "<" B "tool" U "calls" U "end" B ">"
+#define ENDCALL "<" B "tool" U "call" U "end" B ">"
 
 static const struct { answer_format f; int thinks; const char *text, *wanted; } cases[] = {
     {ANSWER_PLAIN, 0, "Hello", "|T:Hello"},
@@ -91,6 +101,42 @@ static const struct { answer_format f; int thinks; const char *text, *wanted; } 
     {ANSWER_HARMONY, 0, "<|channel|>commentary to=functions.f<|message|>not json<|call|>", "|T:not json"},
     {ANSWER_HARMONY, 0, "plain words", "|T:plain words"},
     {ANSWER_HARMONY, 0, "<|channel|>final", ""},
+    {ANSWER_DEEPSEEK, 1, "so\n</think>\n\n" CALLS "<" B "tool" U "call" U "begin" B ">f<" B "tool" U "sep" B ">{\"n\": 1}" ENDCALL
+     "<" B "tool" U "call" U "begin" B ">g<" B "tool" U "sep" B ">{}" ENDCALL ENDCALLS, "|R:so|C:f{\"n\":1}|C:g{}"},
+    {ANSWER_DEEPSEEK, 0, "Wait." CALLS "<" B "tool" U "call" U "begin" B ">function<" B "tool" U "sep" B ">f\n```json\n{\"n\": 1}\n```"
+     ENDCALL ENDCALLS, "|T:Wait.|C:f{\"n\":1}"},
+    {ANSWER_DEEPSEEK, 0, CALLS "<" B "tool" U "call" U "begin" B ">f<" B "tool" U "sep" B ">{\"n\": 1}" ENDCALL "<" B "tool" U "call",
+     "|C:f{\"n\":1}"}, /* cut off in the second */
+    {ANSWER_DEEPSEEK, 0, CALLS "no" ENDCALLS "!", "|T:" CALLS "no" ENDCALLS "!"},
+    {ANSWER_DSML, 0, "Ok\n\n<" B "DSML" B "function_calls>\n<" B "DSML" B "invoke name=\"f\">\n"
+     "<" B "DSML" B "parameter name=\"s\" string=\"true\">12</" B "DSML" B "parameter>\n"
+     "<" B "DSML" B "parameter name=\"o\" string=\"false\">{\"k\": 1}</" B "DSML" B "parameter>\n"
+     "</" B "DSML" B "invoke>\n</" B "DSML" B "function_calls>", "|T:Ok|C:f{\"s\":\"12\",\"o\":{\"k\":1}}"},
+    {ANSWER_DSML, 0, "<" B "DSML" B "tool_calls>\n<" B "DSML" B "invoke name=\"g\">\n</" B "DSML" B "invoke>\n</" B "DSML" B
+     "tool_calls>", "|C:g{}"},
+    {ANSWER_GEMMA, 0, "<|channel>thought\nhm\n<channel|><|tool_call>call:f{n:1,o:{k:[1,2.5,true,null]},s:<|\"|>a, \"b\"}<|\"|>}<tool_call|>",
+     "|R:hm|C:f{\"n\":1,\"o\":{\"k\":[1,2.5,true,null]},\"s\":\"a, \\\"b\\\"}\"}"},
+    {ANSWER_GEMMA, 0, "<|tool_call>call:f{}<tool_call|><|tool_call>call:g{a:<|\"|><tool_call|><|\"|>}<tool_call|>",
+     "|C:f{}|C:g{\"a\":\"<tool_call|>\"}"},
+    {ANSWER_GEMMA, 0, "<start_function_call>call:f{s:<escape>x<escape>}<end_function_call>", "|C:f{\"s\":\"x\"}"},
+    {ANSWER_GEMMA, 0, "<|tool_call>call:f{n:1<tool_call|>", "|T:<|tool_call>call:f{n:1<tool_call|>"},
+    {ANSWER_LFM2, 0, "<|tool_call_start|>[f(s=\"a'b\\n\", n=-3), g(o={'k': [True, None, 'x']})]<|tool_call_end|>Calling.",
+     "|C:f{\"s\":\"a'b\\n\",\"n\":-3}|C:g{\"o\":{\"k\":[true,null,\"x\"]}}|T:Calling."},
+    {ANSWER_LFM2, 0, "<|tool_call_start|>[{\"name\": \"f\", \"arguments\": {\"n\": 1}}]<|tool_call_end|>", "|C:f{\"n\":1}"},
+    {ANSWER_LFM2, 0, "<|tool_call_start|>[f(n=)]<|tool_call_end|>", "|T:<|tool_call_start|>[f(n=)]<|tool_call_end|>"},
+    {ANSWER_GRANITE, 0, "<|tool_call|>[{\"name\": \"f\", \"arguments\": {\"n\": 1}}, {\"name\": \"g\", \"arguments\": {}}]",
+     "|C:f{\"n\":1}|C:g{}"},
+    {ANSWER_GRANITE, 0, "<tool_call>[{\"name\": \"f\", \"arguments\": {}}]", "|C:f{}"},
+    {ANSWER_GRANITE, 0, "<|tool_call|> none", "|T:<|tool_call|> none"},
+    {ANSWER_KIMI, 0, "Hm. <|tool_calls_section_begin|><|tool_call_begin|>functions.f:0<|tool_call_argument_begin|>{\"n\": 1}<|tool_call_end|>"
+     "<|tool_call_begin|>functions.g:1<|tool_call_argument_begin|>{}<|tool_call_end|><|tool_calls_section_end|>",
+     "|T:Hm.|C:f{\"n\":1}|C:g{}"},
+    {ANSWER_MINIMAX, 1, "t</think>\n\n<minimax:tool_call>\n<invoke name=\"f\">\n<parameter name=\"s\">1</parameter>\n"
+     "<parameter name=\"n\">1</parameter>\n</invoke>\n<invoke name=\"g\">\n</invoke>\n</minimax:tool_call>",
+     "|R:t|C:f{\"s\":\"1\",\"n\":1}|C:g{}"},
+    {ANSWER_NEMOTRON, 0, "<TOOLCALL>[{\"name\": \"f\", \"arguments\": {\"n\": 1}}]</TOOLCALL>", "|C:f{\"n\":1}"},
+    {ANSWER_COMMAND, 0, "<|START_THINKING|>p<|END_THINKING|><|START_ACTION|>[\n    {\"tool_call_id\": \"0\", \"tool_name\": \"f\", "
+     "\"parameters\": {\"n\": 1}}\n]<|END_ACTION|>", "|R:p|C:f{\"n\":1}"},
 };
 
 START_TEST(answers)
@@ -117,9 +163,60 @@ START_TEST(formats_by_template)
     static const struct { const char *source; answer_format f; } t[] = {{"<|channel|>", ANSWER_HARMONY},
         {"x[TOOL_CALLS]", ANSWER_MISTRAL},
         {"<tool_call>", ANSWER_TAGS}, {"role == 'ipython'", ANSWER_LLAMA}, {"", ANSWER_PLAIN},
-        {"<|im_start|>", ANSWER_PLAIN}};
+        {"<|im_start|>", ANSWER_PLAIN}, {"'<" B "tool" U "calls" U "begin" B ">'", ANSWER_DEEPSEEK},
+        {"{% set dsml_token = '" B "DSML" B "' %}", ANSWER_DSML}, {"'<|tool_call>call:'", ANSWER_GEMMA},
+        {"\"List of tools: [\" + ", ANSWER_LFM2}, {"<|tool_list_start|>", ANSWER_LFM2},
+        {"respond only with <|tool_call|> followed by", ANSWER_GRANITE},
+        {"<|tool_calls_section_begin|>", ANSWER_KIMI}, {"'<minimax:tool_call>'", ANSWER_MINIMAX},
+        {"'<TOOLCALL>['", ANSWER_NEMOTRON}, {"<|START_ACTION|>", ANSWER_COMMAND}};
     for (size_t i = 0; i < sizeof t / sizeof *t; i++)
         ck_assert_int_eq(answer_format_of(t[i].source, strlen(t[i].source)), t[i].f);
+}
+END_TEST
+
+/* What a model may write to break the reader: refused as calls, soon, on a small stack. */
+static void *read_hostile(void *arg)
+{
+    static const struct { const char *head, *part, *tail; answer_format f; } shapes[] = {
+        {"<|tool_call_start|>[f(a=", "[", "<|tool_call_end|>", ANSWER_LFM2},
+        {"<|tool_call_start|>[f(a=", "{'a':", "<|tool_call_end|>", ANSWER_LFM2},
+        {"<|tool_call_start|>[f(a=", "-", ")]<|tool_call_end|>", ANSWER_LFM2},
+        {"<|tool_call>call:f{a:", "[", "}<tool_call|>", ANSWER_GEMMA},
+        {"<|tool_call>call:f{a:", "<|\"|>", "}<tool_call|>", ANSWER_GEMMA},
+        {"<tool_call>", "[", "</tool_call>", ANSWER_TAGS},
+        {"<tool_call>{\"name\":\"f\",\"arguments\":", "{\"a\":", "</tool_call>", ANSWER_TAGS},
+        {"<tool_call>", "<function=", "</tool_call>", ANSWER_TAGS},
+        {"<tool_call>f<arg_key>", "</arg_key>", "</tool_call>", ANSWER_TAGS},
+        {"", "<tool_call>", "", ANSWER_TAGS},
+        {"", "[TOOL_CALLS]", "", ANSWER_MISTRAL},
+        {"", "{", "", ANSWER_LLAMA},
+        {"<minimax:tool_call>", "<invoke name=\"", "</minimax:tool_call>", ANSWER_MINIMAX},
+        {CALLS, "<" B "tool" U "call" U "begin" B ">", ENDCALLS, ANSWER_DEEPSEEK},
+    };
+    json_t *tools = json_loads(tools_json, 0, NULL);
+    answer_events on = {NULL, ignore_text, ignore_call};
+    for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
+        tawny_error e;
+        answer *a = answer_new(shapes[i].f, tools, false, &on);
+        answer_push(a, shapes[i].head, strlen(shapes[i].head), &e);
+        for (int k = 0; k < 20000; k++) answer_push(a, shapes[i].part, strlen(shapes[i].part), &e);
+        answer_push(a, shapes[i].tail, strlen(shapes[i].tail), &e);
+        answer_end(a, &e);
+        answer_free(a);
+    }
+    json_decref(tools);
+    return arg;
+}
+
+START_TEST(hostile_answers)
+{
+    pthread_t th;
+    pthread_attr_t attr;
+    pthread_attr_init(&attr);
+    ck_assert_int_eq(pthread_attr_setstacksize(&attr, 256 * 1024), 0);
+    ck_assert_int_eq(pthread_create(&th, &attr, read_hostile, NULL), 0);
+    pthread_join(th, NULL);
+    pthread_attr_destroy(&attr);
 }
 END_TEST
 
@@ -151,6 +248,7 @@ Suite *suite_toolcall(void)
     tcase_add_loop_test(t, answers, 0, (int)(sizeof cases / sizeof *cases));
     tcase_add_test(t, without_tools_nothing_is_a_call);
     tcase_add_test(t, formats_by_template);
+    tcase_add_test(t, hostile_answers);
     tcase_add_test(t, text_is_not_held_back);
     suite_add_tcase(s, t);
     return s;

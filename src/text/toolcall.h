@@ -8,8 +8,18 @@
  *   llama    the whole answer is JSON {"name", "parameters"}, several apart by ";" (Llama 3.x), perhaps after
  *            <|python_tag|>
  *   mistral  [TOOL_CALLS] before a JSON array, or before NAME[ARGS]{...}, again for each call
+ *   deepseek markers <...tool calls begin...> around calls of a name and a JSON object (DeepSeek V3, R1, V3.1)
+ *   dsml     <...DSML...function_calls> around <...invoke name="NAME"> with <...parameter name="KEY"> (DeepSeek V3.2)
+ *   gemma    <|tool_call>call:NAME{KEY:VALUE}<tool_call|>, strings between two <|"|> (Gemma 4), or with other markers
+ *            (FunctionGemma)
+ *   lfm2     <|tool_call_start|>[NAME(KEY=VALUE)]<|tool_call_end|>, values as in Python
+ *   granite  <|tool_call|> or <tool_call> before a JSON array (Granite 3)
+ *   kimi     <|tool_calls_section_begin|> with functions.NAME:INDEX and a JSON object (Kimi K2)
+ *   minimax  <minimax:tool_call> around <invoke name="NAME"> with <parameter name="KEY">
+ *   nemotron <TOOLCALL>[...]</TOOLCALL>, command <|START_ACTION|>[...]<|END_ACTION|>: JSON
  *   harmony  <|channel|>analysis|commentary|final<|message|>... with "to=functions.NAME" in a call's header (gpt-oss)
- * Except in harmony, an answer may begin with reasoning in <think>...</think> or [THINK]...[/THINK]. */
+ * Except in harmony, an answer may begin with reasoning in <think>...</think>, or between the markers that Mistral, Gemma
+ * and Command use. */
 #ifndef TEXT_TOOLCALL_H
 #define TEXT_TOOLCALL_H
 
@@ -18,7 +28,10 @@
 #include "../base/buf.h"
 #include "../base/error.h"
 
-typedef enum answer_format { ANSWER_PLAIN, ANSWER_TAGS, ANSWER_LLAMA, ANSWER_MISTRAL, ANSWER_HARMONY } answer_format;
+typedef enum answer_format {
+    ANSWER_PLAIN, ANSWER_TAGS, ANSWER_LLAMA, ANSWER_MISTRAL, ANSWER_HARMONY, ANSWER_DEEPSEEK, ANSWER_DSML, ANSWER_GEMMA,
+    ANSWER_LFM2, ANSWER_GRANITE, ANSWER_KIMI, ANSWER_MINIMAX, ANSWER_NEMOTRON, ANSWER_COMMAND
+} answer_format;
 
 /* By the markers in the source of the model's chat template. */
 answer_format answer_format_of(const char *source, size_t n);
