@@ -12,7 +12,7 @@
 
 static char out[1 << 20]; /* what the last command wrote */
 
-/* Runs `tawny embed ARGS` over the lines; returns the exit code. With `errors`: out has what went to standard error. */
+/* Runs `tawny embed ARGS` over the lines; returns the exit code. `errors`: out has what went to standard error. */
 static int run_embed(const char *args, const char *lines, bool errors)
 {
     char self[512] = "", command[2048], path[64];
@@ -131,7 +131,8 @@ END_TEST
 START_TEST(together)
 {
     char one[4096], all[1 << 16] = "", args[] = MODEL "--pooling none";
-    for (int i = 0; i < 150; i++) snprintf(all + strlen(all), 64, "[%d, %d%s]\n", 5 + i % 150, 9, i % 3 ? ", 40, 41" : "");
+    for (int i = 0; i < 150; i++)
+        snprintf(all + strlen(all), 64, "[%d, %d%s]\n", 5 + i % 150, 9, i % 3 ? ", 40, 41" : "");
     ck_assert_int_eq(run_embed(args, all, false), 0);
     char *whole = strdup(out), *at = whole;
     for (int i = 0; i < 150; i++) {
@@ -149,7 +150,8 @@ START_TEST(together)
     char self[512] = "", command[1024];
     ck_assert_int_gt(readlink("/proc/self/exe", self, sizeof self - 1), 0);
     *strstr(self, "/tests/") = 0;
-    snprintf(command, sizeof command, "d=$(mktemp -d); mkfifo $d/in $d/out; '%s/tawny' embed -t 1 " MODEL "<$d/in >$d/out & "
+    snprintf(command, sizeof command,
+             "d=$(mktemp -d); mkfifo $d/in $d/out; '%s/tawny' embed -t 1 " MODEL "<$d/in >$d/out & "
              "exec 3>$d/in 4<$d/out; rm -r $d; echo '\"a\"' >&3; read -r x <&4; echo '\"b\"' >&3; read -r y <&4; "
              "echo \"$x\" | grep -q '\"line\": 1' && echo \"$y\" | grep -q '\"line\": 2'", self);
     ck_assert_int_eq(system(command), 0);

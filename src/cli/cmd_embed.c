@@ -14,12 +14,12 @@
 /* Of a line; texts that are computed before their results are written. */
 enum { MAX_LINE = 64 << 20, SLICE = 64, SLICE_TOKENS = 4096 };
 
-#define FORMAT                                                                                                        \
-    "A line is a JSON string, the text; or {\"input\": a text, token ids, or an array of either}, or that array\n"    \
-    "alone; or, for rerankers, {\"query\": text, \"documents\": [text, ...]}. Each text gives a line, in order:\n"    \
-    "\"line\" that it was in, from 1, \"index\" there, from 0, \"embedding\" (with --pooling none, an array of each\n" \
-    "token's) or \"relevance_score\", and the number of its \"tokens\". A line that is wrong is told of on standard\n" \
-    "error, gives nothing, and makes the exit code 1; the next one follows.\n"
+#define FORMAT                                                                                                       \
+    "A line is a JSON string, the text; or {\"input\": a text, token ids, or an array of either}, or that\n"         \
+    "array alone; or, for rerankers, {\"query\": text, \"documents\": [text, ...]}. Each text gives a line,\n"       \
+    "in order: \"line\" that it was in, from 1, \"index\" there, from 0, \"embedding\" (with --pooling none, an\n"   \
+    "array of each token's) or \"relevance_score\", and the number of its \"tokens\". A line that is wrong is\n"     \
+    "told of on standard error, gives nothing, and makes the exit code 1; the next one follows.\n"
 
 typedef struct options {
     engine_opts engine;

@@ -26,9 +26,9 @@ typedef struct embed_request {
     size_t n, cap;
 } embed_request;
 
-/* Adds the texts of a line, or none where it fails. The line is a text, or an array as "input" takes it, or an object: {"input": ...}, a string,
- * an array of strings, an array of token ids, or an array of those; or {"query": string, "documents": [string or
- * {"text": string}]}. Errors name the field. */
+/* Adds the texts of a line, or none where it fails. The line is a text, or an array as "input" takes it, or an
+ * object: {"input": ...}, a string, an array of strings, an array of token ids, or an array of those; or {"query": string,
+ * "documents": [string or {"text": string}]}. Errors name the field. */
 tawny_status embed_request_read(embed_request *r, const embed_rules *rules, size_t number, const json_t *line,
                                 tawny_error *err);
 void embed_request_clear(embed_request *r);

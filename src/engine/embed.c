@@ -60,8 +60,8 @@ static tawny_status check_text(const tawny_engine *e, const tawny_text *t, int32
         return err_set(err, TAWNY_E_LIMIT, "text %d has %d tokens; at most %d fit", index, t->n, e->n_ctx);
     for (int32_t i = 0; i < t->n; i++)
         if (t->tokens[i] < 0 || t->tokens[i] >= n_vocab)
-            return err_set(err, TAWNY_E_ARG, "text %d: token %d at index %d is not from 0 to %d", index, t->tokens[i], i,
-                           n_vocab - 1);
+            return err_set(err, TAWNY_E_ARG, "text %d: token %d at index %d is not from 0 to %d", index,
+                           t->tokens[i], i, n_vocab - 1);
     return TAWNY_OK;
 }
 
