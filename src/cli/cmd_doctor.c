@@ -1,119 +1,115 @@
-/* tawny doctor: what this machine offers, and which kernels will serve each weight format. */
-#include <errno.h>
+/* tawny doctor: what this machine offers, which kernels serve each weight format, and what is amiss. */
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
-#include <unistd.h>
 
-#include <omp.h>
-
-#include "../../simd/simd.h"
 #include "../base/cpu.h"
+#include "../engine/limits.h"
 #include "cli.h"
+#include "doctor.h"
 #include "doctor_kernels.h"
 
-static void show(const char *name, const char *value) { printf("%-16s %s\n", name, value); }
-
-static void show_cpu(void)
+/* Which tier serves which formats: {"avx512": ["Q4_0", ...]}. */
+static void formats(findings *f)
 {
-    const cpu_info *c = cpu_get();
-    int cpus[CPU_MAX], cores = 0;
-    int logical = cpu_order(cpus, CPU_MAX, &cores);
-    printf("%-16s %s (%s, family %u, model %u)\n", "cpu", c->name, c->vendor, c->family, c->model);
-    printf("%-16s %d to run on, %d logical CPUs\n", "cores", cores, logical);
-    printf("%-16s L1d %zu KiB, L2 %zu KiB, L3 %zu KiB\n", "caches", c->l1d >> 10, c->l2 >> 10, c->l3 >> 10);
-    printf("%-16s %s%s%s%s\n", "instructions", c->avx2 ? "AVX2+FMA+F16C" : "no AVX2",
-           c->avx512 ? ", AVX-512 (F BW DQ VL VNNI VBMI)" : "", c->avx512_bf16 ? ", AVX512-BF16" : "",
-           c->avx_vnni ? ", AVX-VNNI" : "");
-}
-
-/* The first line of a small file, without its newline. */
-static bool first_line(const char *path, char *line, int size)
-{
-    FILE *f = fopen(path, "re");
-    bool ok = f && fgets(line, size, f);
-    if (f) fclose(f);
-    if (ok) line[strcspn(line, "\n")] = 0;
-    return ok;
-}
-
-static void show_memory(void)
-{
-    char line[256];
-    long pages = sysconf(_SC_PHYS_PAGES), page = sysconf(_SC_PAGESIZE);
-    if (pages > 0 && page > 0)
-        printf("%-16s %.1f GiB in pages of %ld bytes\n", "memory",
-               (double)pages * (double)page / (double)(1 << 30), page);
-    bool known = first_line("/sys/kernel/mm/transparent_hugepage/enabled", line, sizeof line);
-    show("huge pages", known ? line : "transparent huge pages are not in this kernel");
-}
-
-static void show_formats(void)
-{
-    int served[SIMD_TIERS] = {0};
-    for (int f = 0; f < QUANT_FORMATS; f++) served[simd_tile_tier((quant_id)f)]++;
     for (int t = SIMD_TIERS - 1; t >= 0; t--) {
-        if (!served[t]) continue;
-        printf("formats, %-7s", simd_tier_name((simd_tier)t));
-        for (int f = 0, column = 16; f < QUANT_FORMATS; f++) {
-            if ((int)simd_tile_tier((quant_id)f) != t) continue;
-            if (column > 90) column = printf("\n%-16s", "") - 1;
-            column += printf(" %s", quant_table[f].name);
-        }
-        putchar('\n');
+        json_t *list = json_array();
+        for (int q = 0; q < QUANT_FORMATS; q++)
+            if ((int)simd_tile_tier((quant_id)q) == t) json_array_append_new(list, json_string(quant_table[q].name));
+        if (json_array_size(list))
+            findings_fact(f, "kernels", simd_tier_name((simd_tier)t), list);
+        else
+            json_decref(list);
     }
+    if (simd_current() == SIMD_SCALAR)
+        findings_add(f, FINDING_SLOW, "scalar", "no vector kernels are in use", "right, but many times slower", "");
+    const char *forced = getenv("TAWNY_CPU");
+    if (forced && *forced) findings_addf(f, FINDING_NOTE, "forced-tier", "other kernels may be faster", "unset TAWNY_CPU", "TAWNY_CPU=%s forces the tier", forced);
+    for (int q = 0; q < QUANT_FORMATS && !findings_has(f, "lower-tier"); q++)
+        if (simd_tile_tier((quant_id)q) < simd_current())
+            findings_addf(f, FINDING_SLOW, "lower-tier", "models in these formats run slower than they might", "", "some formats are served by a lower tier than %s",
+                          simd_tier_name(simd_current()));
 }
 
-/* Whether the kernels compute what they should, here; the number of those that do not. */
-static int show_examination(tawny_error *err)
+/* Whether the kernels compute what they should, here. */
+static tawny_status examine(findings *f, tawny_error *err)
 {
     bool wrong[QUANT_FORMATS] = {0};
     int n = 0;
-    if (doctor_kernels(wrong, err)) return cli_fail_err(err);
-    for (int f = 0; f < QUANT_FORMATS; f++) {
-        if (!wrong[f]) continue;
+    if (doctor_kernels(wrong, err)) return err->code;
+    for (int q = 0; q < QUANT_FORMATS; q++) {
+        if (!wrong[q]) continue;
         n++;
-        printf("! %s kernels for %s are WRONG on this CPU: do not trust their results\n",
-               simd_tier_name(simd_tile_tier((quant_id)f)), quant_table[f].name);
+        findings_addf(f, FINDING_WRONG, "kernels-wrong", "do not trust its results on this CPU: they differ from the specification", "TAWNY_CPU=scalar",
+                      "the %s kernels for %s are WRONG", simd_tier_name(simd_tile_tier((quant_id)q)), quant_table[q].name);
     }
-    if (!n) printf("%-16s %d formats agree with the scalar tier to the last bit\n", "examination", QUANT_FORMATS);
-    return n;
+    findings_fact(f, "kernels", "agree with scalar", json_integer(QUANT_FORMATS - n));
+    return TAWNY_OK;
 }
 
-/* A warning for what is slower than it need be. */
-static int advise(void)
+/* What the cores really read, against what the modules allow. */
+static void measure(findings *f)
 {
-    int n = 0;
-    if (simd_current() == SIMD_SCALAR)
-        n += printf("! no vector kernels are in use: right, but many times slower\n") > 0;
-    const char *forced = getenv("TAWNY_CPU");
-    if (forced && *forced) n += printf("! TAWNY_CPU=%s forces the tier\n", forced) > 0;
-    for (int f = 0; f < QUANT_FORMATS; f++)
-        if (simd_tile_tier((quant_id)f) < simd_current())
-            return n + (printf("! some formats are served by a lower tier than %s (see above)\n",
-                               simd_tier_name(simd_current())) > 0);
-    return n;
+    enum { SAMPLES = 5 };
+    limits *l = NULL;
+    tawny_error err;
+    double v[SAMPLES], peak = doctor_memory_peak(f);
+    int cpus[CPU_MAX], cores = 0;
+    cpu_order(cpus, CPU_MAX, &cores);
+    if (limits_new(0, false, &l, &err) != TAWNY_OK || limits_threads(l, cores, cpus, cores, &err) != TAWNY_OK) {
+        findings_fact_text(f, "memory", "GB/s measured", err.message);
+        limits_free(l);
+        return;
+    }
+    limits_sample(l, LIMITS_READ, simd_current(), 0.02);
+    for (int i = 0; i < SAMPLES; i++) v[i] = limits_sample(l, LIMITS_READ, simd_current(), 0.05);
+    double got = limits_range_of(v, SAMPLES).median;
+    limits_free(l);
+    findings_fact(f, "memory", "GB/s measured", json_real(got));
+    if (peak > 0 && got < 0.35 * peak)
+        findings_addf(f, FINDING_SLOW, "slow-memory", "decode is bound by it: other programs read memory too, or clocks and fabric stay low",
+                      "tawny bandwidth", "all cores together read %.0f GB/s of the %.0f that the modules allow", got, peak);
 }
 
 int cmd_doctor(int argc, char **argv)
 {
-    const cli_opt opts[] = {{0}};
+    bool as_json = false;
+    const char *root = "";
+    const cli_opt opts[] = {
+        {"--json", CLI_FLAG, &as_json, NULL, "as JSON", 0, 0},
+        {"--root", CLI_STR, &root, "DIR", "look at a recorded tree of /sys, /proc, /etc, ... below DIR, and at nothing else", 0, 0},
+        {0},
+    };
     int code = cli_parse("doctor", argc, argv, opts, NULL);
     if (code >= 0) return code;
     tawny_error err;
+    findings f = {0};
+    tree t = {root};
     if (simd_init(NULL, &err)) return cli_fail_err(&err);
-    printf("%-16s %s, contract %d\n", "tawny", TAWNY_VERSION, TAWNY_CONTRACT);
-    show_cpu();
-    show_memory();
-    show("kernels", simd_tier_name(simd_current()));
-    show_formats();
-    printf("%-16s OpenMP %d, up to %d threads\n", "threads", _OPENMP, omp_get_max_threads());
-#ifdef HAVE_LIBEDIT
-    show("line editing", "libedit");
-#else
-    show("line editing", "none (built without libedit)");
-#endif
-    int wrong = show_examination(&err);
-    if (advise() + wrong == 0) printf("all is well\n");
-    return cli_finish(wrong > 0);
+    findings_fact_text(&f, "system", "tawny", TAWNY_VERSION);
+    findings_fact(&f, "system", "contract", json_integer(TAWNY_CONTRACT));
+    doctor_cpu(&t, &f);
+    doctor_memory(&t, &f);
+    doctor_gpu(&t, &f);
+    doctor_stack(&t, &f);
+    if (!*root) {
+        findings_fact_text(&f, "kernels", "tier", simd_tier_name(simd_current()));
+        formats(&f);
+        measure(&f);
+        if (examine(&f, &err) != TAWNY_OK) {
+            findings_free(&f);
+            return cli_fail_err(&err);
+        }
+    }
+    if (as_json) {
+        json_t *j = findings_json(&f);
+        json_dumpf(j, stdout, JSON_INDENT(2));
+        putchar('\n');
+        json_decref(j);
+    } else {
+        findings_print(&f);
+        if (!f.n) printf("all is well\n");
+    }
+    code = findings_has(&f, "kernels-wrong");
+    findings_free(&f);
+    return cli_finish(code);
 }
