@@ -89,14 +89,14 @@ tawny_status load_shared_kv(model *m, uint32_t own, tawny_error *err)
         layer_hp *l = &m->hp.layer[i];
         uint32_t back = l->rope ? 2 : 1;
         if (own < 2)
-            return err_set(err, TAWNY_E_FORMAT, "%s: layer %u has no layer before it to share keys and values with",
-                           gguf_path(m->file), i);
+            return err_set(err, TAWNY_E_FORMAT, "%s: %s layer %u has no layer before it to share keys and values with",
+                           gguf_path(m->file), m->arch_name, i);
         const layer_hp *from = &m->hp.layer[own - back];
         if (from->window != l->window || from->rope != l->rope || from->n_head_kv != l->n_head_kv ||
             from->dk != l->dk || from->dv != l->dv)
             return err_set(err, TAWNY_E_UNSUPPORTED,
-                           "%s: layer %u cannot share the keys and values of layer %u: their windows or heads differ",
-                           gguf_path(m->file), i, own - back);
+                           "%s: %s layer %u cannot share the keys and values of layer %u: their windows or heads differ",
+                           gguf_path(m->file), m->arch_name, i, own - back);
         l->kv_shared = 1 + own - back;
     }
     return TAWNY_OK;
@@ -161,7 +161,11 @@ static const uint32_t gating[] = {0, MOE_GATING_SOFTMAX, MOE_GATING_SIGMOID, MOE
 tawny_status load_gating(model *m, uint32_t fallback, tawny_error *err)
 {
     uint32_t f = 0;
-    TRY(model_opt_u32(m, "expert_gating_func", 0, 3, &f, err));
+    TRY(model_opt_u32(m, "expert_gating_func", 0, UINT32_MAX, &f, err));
+    if (f > 3)
+        return err_set(err, TAWNY_E_UNSUPPORTED,
+                       "%s: %s.expert_gating_func is %u; 1 (softmax), 2 (sigmoid) and 3 (softmax of those chosen) are "
+                       "supported", gguf_path(m->file), m->arch_name, f);
     m->hp.expert_gating = f ? gating[f] : fallback;
     return TAWNY_OK;
 }
@@ -169,9 +173,8 @@ tawny_status load_gating(model *m, uint32_t fallback, tawny_error *err)
 tawny_status load_needs_gating(model *m, tawny_error *err)
 {
     uint32_t f = 0;
-    TRY(model_get_u32(m, "expert_gating_func", 1, 3, &f, err));
-    m->hp.expert_gating = gating[f];
-    return TAWNY_OK;
+    TRY(model_get_u32(m, "expert_gating_func", 1, UINT32_MAX, &f, err));
+    return load_gating(m, 0, err);
 }
 
 tawny_status load_needs_experts(const model *m, tawny_error *err)
