@@ -20,22 +20,6 @@ const arch *arch_find(const char *name)
     return NULL;
 }
 
-/* The supported name that shares the longest beginning, to name in the refusal. */
-static const char *nearest(const char *name)
-{
-    const char *best = archs[0]->name;
-    size_t most = 0;
-    for (size_t i = 0; i < sizeof archs / sizeof *archs; i++) {
-        size_t n = 0;
-        while (name[n] && name[n] == archs[i]->name[n]) n++;
-        if (n > most) {
-            most = n;
-            best = archs[i]->name;
-        }
-    }
-    return best;
-}
-
 /* Factors of the frequencies are as many as the full layers turn pairs; windowed ones must not need more. */
 static tawny_status check_factors(const model *m, tawny_error *err)
 {
@@ -63,9 +47,7 @@ tawny_status model_load(model *m, tawny_error *err)
         return err_set(err, TAWNY_E_FORMAT, "%s: general.architecture is not a name", gguf_path(m->file));
     memcpy(m->arch_name, name.p, name.n);
     m->arch = arch_find(m->arch_name);
-    if (!m->arch)
-        return err_set(err, TAWNY_E_UNSUPPORTED, "%s: architecture '%s' is not supported; the nearest that is: %s", gguf_path(m->file),
-                       m->arch_name, nearest(m->arch_name));
+    if (!m->arch) return arch_refuse(m, err);
     TRY(hparams_load(m, err));
     TRY(head_load(m, err));
     if (m->arch->load) TRY(m->arch->load(m, err));

@@ -8,6 +8,11 @@
 #include "archs.def"
 #undef ARCH
 
+/* Fails with the name that the file asks for, what is missing, and the nearest that is supported. */
+tawny_status arch_refuse(const model *m, tawny_error *err);
+/* The i-th name that is known but not supported, and its nearest relative; false past the last. */
+bool arch_relative(size_t i, const char **name, const char **nearest);
+
 tawny_status hparams_load(model *m, tawny_error *err);
 
 #endif

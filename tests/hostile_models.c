@@ -13,6 +13,8 @@
 const hostile_model hostile_models[] = {
     {"arch-missing", BAD, "general.architecture", "drop general.architecture"},
     {"arch-unknown", NEW, "owlet", "str general.architecture owlet"},
+    {"arch-relative", NEW, "RWKV's time mixing; the nearest that is: mamba2", "str general.architecture rwkv7"},
+    {"arch-spelling", NEW, "the nearest name that is supported: llama4", "str general.architecture LLaMA-4"},
     {"arch-number", BAD, "general.architecture", "u32 general.architecture 1"},
     {"arch-escape", NEW, "?[31m", "str general.architecture \033[31m"},
     {"blocks-missing", BAD, "llama.block_count", "drop llama.block_count"},

@@ -10,6 +10,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "../models/archs.h"
 #include "gguf/gguf.h"
 #include "hostile.h"
 #if __has_include("text/tokenizer.h")
@@ -298,6 +299,17 @@ static void check_models(const hostile_model *table, const char *what, opener *o
 START_TEST(each_model_gives_its_error) { check_models(hostile_models, "models", open_model); }
 END_TEST
 
+/* What a refusal names as the nearest is there, and what it refuses is not. */
+START_TEST(relatives_are_supported)
+{
+    const char *name, *nearest;
+    for (size_t i = 0; arch_relative(i, &name, &nearest); i++) {
+        ck_assert_msg(arch_find(nearest) != NULL, "%s is no relative of %s: it is not supported", nearest, name);
+        ck_assert_msg(arch_find(name) == NULL, "%s is supported", name);
+    }
+}
+END_TEST
+
 #if __has_include("text/tokenizer.h")
 START_TEST(each_tokenizer_gives_its_error) { check_models(hostile_tokenizers, "tokenizers", open_tokenizer); }
 END_TEST
@@ -315,6 +327,7 @@ Suite *suite_hostile(void)
     tcase_add_test(t, every_byte_changed);
     tcase_add_test(t, bytes_change_while_open);
     tcase_add_test(t, each_model_gives_its_error);
+    tcase_add_test(t, relatives_are_supported);
 #if __has_include("text/tokenizer.h")
     tcase_add_test(t, each_tokenizer_gives_its_error);
 #endif
