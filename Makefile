@@ -62,7 +62,7 @@ FORCE:
 # ---- the targets ----
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
-.PHONY: FORCE all help deps demo check suite replay install bench mca fuzz vmath-sweep asan ubsan tsan lint clean
+.PHONY: FORCE all help deps demo check suite replay install bench mca fuzz supported vmath-sweep asan ubsan tsan lint clean
 all: $(B)/tawny $(B)/tawny.1 ## build the program, build/tawny (the default)
 
 demo: deps ## install what is missing, build, fetch a small model (94 MiB) and let it answer
@@ -107,6 +107,9 @@ fuzz: deps ## replay the corpus of every fuzz target, and mutations of it
 
 replay: $(call exe,$(FUZZ_SRC))
 	for f in $^; do $$f -m tests/fuzz/corpus/$${f##*/} || exit 1; done
+
+supported: $(B)/tests/check ## write the table of supported architectures anew (models/SUPPORTED.md; needs ../shared/kit)
+	TAWNY_TABLE=models/SUPPORTED.md $(B)/tests/check models
 
 vmath-sweep: $(B)/tests/check ## the errors of the vector functions over all floats (an hour)
 	TAWNY_SWEEP=1 $(B)/tests/check vmath
