@@ -216,7 +216,7 @@ static int report(tawny_model *m, const options *o, const char *given)
 int cmd_plan(int argc, char **argv)
 {
     options o = {.type = "Q4_K_M"};
-    o.engine.params.n_ctx = 4096;
+    int ctx = -1;
     cli_list rest = {0};
     const cli_opt opts[] = {
         {"-m --model", CLI_STR, &o.engine.model, "FILE", "a GGUF file; its header alone is read", 0, 0},
@@ -224,7 +224,7 @@ int cmd_plan(int argc, char **argv)
         {"--type", CLI_STR, &o.type, "TYPE", "of a shape's weights: Q4_K_M (default) or Q8_0", 0, 0},
         {"--machine", CLI_STR, &o.machine, "NAME", "on which machine (default: this, which is measured)", 0, 0},
         {"--all", CLI_FLAG, &o.all, NULL, "on all machines that are known", 0, 0},
-        {"-c --ctx-size", CLI_INT, &o.engine.params.n_ctx, "N", "context, in tokens (default: 4096; 0: the model's)", 0, 1 << 27},
+        {"-c --ctx-size", CLI_INT, &ctx, "N", "context, in tokens (default: 4096, or the model's if less; 0: the model's)", 0, 1 << 27},
         {"-np --parallel", CLI_INT, &o.engine.params.n_sessions, "N", "sequences at once (default: 1)", 1, 4096},
         {"-ub --ubatch-size", CLI_INT, &o.engine.params.n_ubatch, "N", "tokens computed together in prefill (default: 512)", 0, 65536},
         {"-t --threads", CLI_INT, &o.engine.params.n_threads, "N", "threads (default: the physical cores)", 0, 1024},
@@ -250,6 +250,8 @@ int cmd_plan(int argc, char **argv)
     tawny_status st = o.shape ? open_shape(o.shape, o.type, &m, &err)
                       : remote ? open_remote(given, &m, &err)
                                : engine_open_header(given, &m, &err);
+    enum { USUAL = 4096 };
+    o.engine.params.n_ctx = ctx >= 0 ? ctx : st == TAWNY_OK && tawny_model_n_ctx_train(m) < USUAL ? 0 : USUAL;
     code = st == TAWNY_OK ? report(m, &o, given) : cli_fail_err(&err);
     tawny_model_close(m);
     free(rest.items);
