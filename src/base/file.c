@@ -125,9 +125,17 @@ tawny_status file_map_open(const char *path, file_map *m, tawny_error *err)
         release_slot(slot);
         goto end;
     }
+    char *copy = strdup(path);
+    if (!copy) {
+        status = err_nomem(err);
+        munmap(p, size);
+        release_slot(slot);
+        goto end;
+    }
     atomic_store(&table[slot].size, (size + page_size - 1) / page_size * page_size);
     atomic_store_explicit(&table[slot].start, (uintptr_t)p, memory_order_release);
-    *m = (file_map){.data = p, .size = size, .slot = slot};
+    *m = (file_map){
+        .data = p, .size = size, .slot = slot, .path = copy, .device = st.st_dev, .inode = st.st_ino};
 end:
     close(fd);
     return status;
@@ -140,6 +148,7 @@ void file_map_close(file_map *m)
         atomic_store_explicit(&table[m->slot].start, 0, memory_order_seq_cst);
         munmap((void *)(uintptr_t)m->data, m->size);
         release_slot(m->slot);
+        free(m->path);
     }
     *m = (file_map){.slot = -1};
 }

@@ -12,12 +12,29 @@ typedef struct file_map {
     const uint8_t *data;
     size_t size;
     int slot; /* in the handler's table */
+    char *path;
+    uint64_t device, inode; /* as it was when it was opened */
 } file_map;
 
 /* Refuses directories, pipes and empty files by name. */
 tawny_status file_map_open(const char *path, file_map *m, tawny_error *err);
 void file_map_close(file_map *m);
 bool file_damaged(const file_map *m);
+
+enum { FILE_BLOCK = 4096 }; /* what direct I/O reads in */
+
+/* The bytes of a mapped file from `from` (whole blocks) to its end, read into anonymous memory in huge pages where the
+ * kernel gives them: by direct I/O, so that the page cache holds no second copy, or, where that is refused, by way of
+ * the page cache, from which they are dropped. A file that is no longer the one that was mapped is refused. */
+typedef struct file_copy {
+    uint8_t *data; /* read-only */
+    size_t size;
+} file_copy;
+tawny_status file_copy_open(const file_map *m, size_t from, file_copy *c, tawny_error *err);
+void file_copy_close(file_copy *c); /* a zeroed one is fine */
+
+/* Brings n bytes at p into memory and keeps them there until they are unmapped; the error tells the limit. */
+tawny_status file_lock(const char *label, const void *p, size_t n, tawny_error *err);
 
 /* Appends all of path ("-" is stdin) to b; more than max bytes is TAWNY_E_LIMIT. */
 tawny_status file_read(const char *path, size_t max, buf *b, tawny_error *err);

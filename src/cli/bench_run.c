@@ -75,7 +75,7 @@ static void describe(const tawny_model *m, const tawny_engine *e, bench_test *t)
     t->products = cost_products_of(m);
     t->bytes_per_token = (double)tawny_model_bytes_per_token(m) +
                          (double)engine_kv_bytes_read(m, &e->layout, t->depth + t->n_prompt + t->n_gen / 2);
-    t->mapped = gguf_file_bytes(m->m.file);
+    t->mapped = tawny_model_bytes(m);
 }
 
 tawny_status bench_run(tawny_model *m, const tawny_engine_params *params, const bench_how *how, bench_test *t,

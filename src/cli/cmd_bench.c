@@ -12,10 +12,10 @@
 enum { P, N, PG, D, T, B, UB, NUMBERS };
 
 typedef struct bench {
-    cli_list models, given[NUMBERS], given_k, given_v;
+    cli_list models, given[NUMBERS], given_k, given_v, given_load;
     bench_numbers list[NUMBERS];
-    bench_words type_k, type_v;
-    char *store_k, *store_v;
+    bench_words type_k, type_v, load;
+    char *store_k, *store_v, *store_load;
     tawny_engine_params params;
     bench_how how;
     bench_output out[2];
@@ -49,6 +49,11 @@ static int parse(bench *b)
         if (!engine_opts_kv_type(name, &type))
             return cli_fail(2, "bench: %s %s: no such cache type", i < b->type_k.n ? "-ctk" : "-ctv", name);
     }
+    if (code < 0) code = bench_words_parse("--load", &b->given_load, "mmap", &b->load, &b->store_load);
+    tawny_load load;
+    for (int i = 0; code < 0 && i < b->load.n; i++)
+        if (!engine_opts_load(b->load.v[i], &load))
+            return cli_fail(2, "bench: --load %s: mmap, huge, lock, huge+lock and auto are known", b->load.v[i]);
     return code;
 }
 
@@ -62,7 +67,7 @@ static int open_outputs(bench *b)
             return cli_fail(2, "bench: %s %s: md, json, jsonl, csv and sql are known", i ? "-oe" : "-o", formats[i]);
         o->columns = (bench_columns){
             .n_batch = b->given[B].n, .n_ubatch = b->given[UB].n, .type_k = b->given_k.n, .type_v = b->given_v.n,
-            .act_bits = b->params.act_bits != 0,
+            .load = b->given_load.n, .act_bits = b->params.act_bits != 0,
         };
     }
     return -1;
@@ -129,15 +134,18 @@ static tawny_status run_one(bench *b, const char *path, tawny_model *m, bench_te
     return TAWNY_OK;
 }
 
-static tawny_status bench_model(bench *b, const char *path, tawny_error *err)
+/* All tests of a model that is loaded one way. */
+static tawny_status bench_model(bench *b, const char *path, const char *load, tawny_error *err)
 {
     tawny_model *m;
+    engine_opts o = {.model = path};
     bench_test *t = malloc(sizeof *t);
     if (!t) return err_nomem(err);
-    tawny_status st = tawny_model_open(path, &m, err);
+    engine_opts_load(load, &o.load);
+    tawny_status st = engine_opts_open(&o, &m, err);
     for (int i = 0; st == TAWNY_OK && i < combinations(b); i++)
         for (int j = 0; st == TAWNY_OK && j < tests_of(b); j++) {
-            *t = (bench_test){.load = "mmap"};
+            *t = (bench_test){.load = tawny_load_name(tawny_model_loaded(m, NULL))};
             combine(b, i, t);
             choose(b, j, t);
             if (t->n_prompt + t->n_gen > 0) st = run_one(b, path, m, t, err);
@@ -171,11 +179,12 @@ static int run_models(bench *b)
         choose(b, i, &t);
         b->how.count += t.n_prompt + t.n_gen > 0;
     }
-    b->how.count *= models * combinations(b);
+    b->how.count *= models * b->load.n * combinations(b);
     for (int i = 0; code < 0 && i < models; i++) {
         o.model = b->models.n ? b->models.items[i] : NULL;
         code = engine_opts_resolve(&o, "bench", path, sizeof path);
-        if (code < 0 && bench_model(b, o.model, &err) != TAWNY_OK) code = cli_fail_err(&err);
+        for (int l = 0; code < 0 && l < b->load.n; l++)
+            if (bench_model(b, o.model, b->load.v[l], &err) != TAWNY_OK) code = cli_fail_err(&err);
     }
     for (int i = 0; i < b->n_out; i++)
         if (code < 0 || b->out[i].rows) bench_close(&b->out[i]);
@@ -197,6 +206,7 @@ int cmd_bench(int argc, char **argv)
         {"-ub --ubatch-size", CLI_LIST, &b.given[UB], "LIST", "tokens computed together (default: 512)", 0, 0},
         {"-ctk --cache-type-k", CLI_LIST, &b.given_k, "LIST", "types of the cache's keys: f16 (default), f32", 0, 0},
         {"-ctv --cache-type-v", CLI_LIST, &b.given_v, "LIST", "types of its values: f16 (default), f32", 0, 0},
+        {"--load -lm --load-mode", CLI_LIST, &b.given_load, "LIST", "mmap (default), huge, lock, huge+lock, auto", 0, 0},
         {"--act-bits", CLI_INT, &b.params.act_bits, "N", "bits of activations: 8 or 16 (default: as the model asks)",
          0, 16},
         {"--no-pin", CLI_FLAG, &b.params.no_pin, NULL, "leave the placing of threads to the scheduler", 0, 0},
@@ -230,6 +240,8 @@ int cmd_bench(int argc, char **argv)
     free(b.models.items);
     free(b.given_k.items);
     free(b.given_v.items);
+    free(b.given_load.items);
+    free(b.store_load);
     free(b.store_k);
     free(b.store_v);
     return code < 0 ? cli_finish(0) : code;

@@ -64,7 +64,7 @@ static tawny_status open_tokenizer(const char *path, tokenizer **t, tawny_error 
 
 static tawny_status open_worker(worker *w, const options *o, tawny_error *err)
 {
-    tawny_status st = tawny_model_open(o->engine.model, &w->m, err);
+    tawny_status st = engine_opts_open(&o->engine, &w->m, err);
     if (st == TAWNY_OK) st = tawny_engine_new(w->m, &o->engine.params, &w->e, err);
     if (st == TAWNY_OK) st = open_tokenizer(o->engine.model, &w->tok, err);
     if (st != TAWNY_OK) return st;

@@ -98,7 +98,7 @@ int cmd_logits(int argc, char **argv)
     if (chunk > n) chunk = n;
     if (!o.params.n_ctx) o.params.n_ctx = n;
     o.params.n_ubatch = chunk;
-    if (tawny_model_open(o.model, &m, &err) || tawny_engine_new(m, &o.params, &e, &err) || tawny_session_new(e, &s, &err) ||
+    if (engine_opts_open(&o, &m, &err) || tawny_engine_new(m, &o.params, &e, &err) || tawny_session_new(e, &s, &err) ||
         tawny_fingerprint_new(m, &fp, &err)) {
         code = cli_fail_err(&err);
         goto done;

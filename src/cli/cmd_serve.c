@@ -60,6 +60,7 @@ static int serve(const serve_opts *o, const server_config *c)
     pthread_sigmask(SIG_BLOCK, &ends, NULL); /* inherited by all threads: sigwait alone takes them */
     signal(SIGPIPE, SIG_IGN);
     if (server_open(o->engine.model, c, &s, &err) != TAWNY_OK) return cli_fail_err(&err);
+    engine_opts_tell(&o->engine, s->model);
     fprintf(stderr, "tawny: listening on http://%s:%d, %d slots, %d threads\n", c->host, s->port, sched_n_slots(s->sched),
             tawny_engine_n_threads(sched_engine(s->sched)));
     wait_for_end(&ends);
@@ -106,7 +107,7 @@ int cmd_serve(int argc, char **argv)
         .host = o.host, .port = o.port, .listen_fd = -1, .keys = o.keys.items, .n_keys = o.keys.n, .hosts = o.hosts.items, .n_hosts = o.hosts.n,
         .alias = o.alias, .template_source = source.data, .max_body = (size_t)o.max_body << 20, .timeout = o.timeout,
         .max_connections = o.connections, .sched = {.engine = o.engine.params, .n_slots = o.slots, .max_queue = o.queue},
-        .sampling = o.sampling.p, .n_predict = o.n_predict,
+        .sampling = o.sampling.p, .n_predict = o.n_predict, .load = o.engine.load,
     };
     if (code < 0) code = serve(&o, &c);
     buf_free(&keys);

@@ -2,6 +2,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <strings.h>
 #include <unistd.h>
 
@@ -27,12 +28,54 @@ bool engine_opts_kv_type(const char *name, tawny_kv_type *type)
     return true;
 }
 
+bool engine_opts_load(const char *name, tawny_load *load)
+{
+    static const struct {
+        const char *name;
+        tawny_load load;
+    } others[] = {
+        {"none", TAWNY_LOAD_HUGE},
+        {"dio", TAWNY_LOAD_HUGE},
+        {"mlock", TAWNY_LOAD_HUGE_LOCK},
+        {"mmap+mlock", TAWNY_LOAD_LOCK},
+    };
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++)
+        if (strcmp(name, others[i].name) == 0) return *load = others[i].load, true;
+    return tawny_load_parse(name, load);
+}
+
+static int resolve_load(engine_opts *o, const char *command)
+{
+    static const tawny_load ways[2][2] = {{TAWNY_LOAD_MMAP, TAWNY_LOAD_LOCK}, {TAWNY_LOAD_HUGE, TAWNY_LOAD_HUGE_LOCK}};
+    o->load = ways[o->no_mmap][o->lock];
+    if (!o->load_name) return -1;
+    if (o->lock || o->no_mmap) return cli_fail(2, "%s: --load and --mlock or --no-mmap: one of them", command);
+    if (engine_opts_load(o->load_name, &o->load)) return -1;
+    return cli_fail(2, "%s: --load %s: mmap, huge, lock, huge+lock and auto are known", command, o->load_name);
+}
+
+void engine_opts_tell(const engine_opts *o, const tawny_model *m)
+{
+    const char *why;
+    tawny_model_loaded(m, &why);
+    if (o->load == TAWNY_LOAD_AUTO) fprintf(stderr, "tawny: --load auto: %s\n", why);
+}
+
+tawny_status engine_opts_open(const engine_opts *o, tawny_model **out, tawny_error *err)
+{
+    tawny_status st = tawny_model_open_as(o->model, o->load, out, err);
+    if (st == TAWNY_OK) engine_opts_tell(o, *out);
+    return st;
+}
+
 int engine_opts_resolve(engine_opts *o, const char *command, char *path, size_t size)
 {
     if (!engine_opts_kv_type(o->type_k, &o->params.type_k)) return cli_fail(2, "%s: -ctk %s: f16 and f32 are known",
                                                                             command, o->type_k);
     if (!engine_opts_kv_type(o->type_v, &o->params.type_v)) return cli_fail(2, "%s: -ctv %s: f16 and f32 are known",
                                                                             command, o->type_v);
+    int code = resolve_load(o, command);
+    if (code >= 0) return code;
     if (o->model && hub_is_spec(o->model)) {
         tawny_error err;
         char found[HUB_PATH];

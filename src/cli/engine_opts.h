@@ -7,6 +7,9 @@
 typedef struct engine_opts {
     const char *model; /* -m */
     const char *type_k, *type_v;
+    const char *load_name; /* --load */
+    bool lock, no_mmap;    /* llama.cpp's names for the same */
+    tawny_load load;       /* what these come to */
     tawny_engine_params params;
 } engine_opts;
 
@@ -19,11 +22,21 @@ typedef struct engine_opts {
     {"-ctk --cache-type-k", CLI_STR, &(o).type_k, "TYPE", "type of the cache's keys: " types, 0, 0},                        \
     {"-ctv --cache-type-v", CLI_STR, &(o).type_v, "TYPE", "type of the cache's values: " types, 0, 0},                      \
     {"--act-bits", CLI_INT, &(o).params.act_bits, "N", "bits of activations: 8 or 16 (default: 16 up to 1 GiB of weights, else 8)", 0, 16}, \
+    {"--load", CLI_STR, &(o).load_name, "HOW", "weights: mmap (default), huge (pages), lock, huge+lock, auto", 0, 0},          \
+    {"--no-mmap", CLI_FLAG, &(o).no_mmap, NULL, "--load huge", 0, 0},                                                        \
+    {"--mlock", CLI_FLAG, &(o).lock, NULL, "--load lock", 0, 0},                                                             \
     {"--no-pin", CLI_FLAG, &(o).params.no_pin, NULL, "leave the placing of threads to the scheduler", 0, 0}
 #define ENGINE_OPTS(o) ENGINE_OPTS_TYPES(o, "f16 (default) or f32")
 
 /* Resolves names and the default model's path (into path[], at least 4096 bytes); -1 or an exit code. */
 int engine_opts_resolve(engine_opts *o, const char *command, char *path, size_t size);
+
+/* Opens the model as the options say, and says on stderr what --load auto chose. */
+tawny_status engine_opts_open(const engine_opts *o, tawny_model **out, tawny_error *err);
+void engine_opts_tell(const engine_opts *o, const tawny_model *m); /* the latter part alone */
+
+/* A way of loading by tawny's name or by llama.cpp's (none, dio, mlock, mmap+mlock); false where it is unknown. */
+bool engine_opts_load(const char *name, tawny_load *load);
 
 /* A cache type by its name (NULL: f16); false where it is unknown. */
 bool engine_opts_kv_type(const char *name, tawny_kv_type *type);

@@ -58,7 +58,7 @@ int generator_open(generator *g, const engine_opts *e, sampler_opts *s, const ch
 {
     tawny_error err;
     *g = (generator){.sampling = s};
-    tawny_status st = tawny_model_open(e->model, &g->model, &err);
+    tawny_status st = engine_opts_open(e, &g->model, &err);
     if (st == TAWNY_OK) st = tok_open(g->model->m.file, &g->tok, &err);
     if (st != TAWNY_OK) return cli_fail_err(&err);
     int code = sampler_opts_resolve(s, command, g->tok);

@@ -9,6 +9,8 @@ struct tawny_model {
     model m;
     char hash[33]; /* "" until asked for */
     uint64_t bytes_per_token;
+    tawny_load load;    /* as it was done; why, where that was to be found out */
+    char load_why[160];
 };
 
 struct tawny_engine {
@@ -52,6 +54,9 @@ enum { ENGINE_TEXTS = 64, ENGINE_WHOLE_TEXT = 32768 };
 /* Runs the batch; logits (or embeddings) of batch->out are in e->shared.logits (or .embd) afterwards. The spans' pages
  * must be prepared. */
 tawny_status engine_forward(tawny_engine *e, const batch *b, tawny_error *err);
+
+/* Brings the weights of a model that was just opened, and not yet bound, into memory. */
+tawny_status engine_load(tawny_model *m, tawny_load load, tawny_error *err);
 
 int32_t engine_seq_pages(const tawny_engine *e);
 

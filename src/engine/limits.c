@@ -28,6 +28,7 @@ struct limits {
     char *data;
     size_t bytes;
     int threads, n_cpus, cpus[CPU_MAX];
+    bool borrowed; /* the memory is somebody else's */
     bool tuned; /* way is the fastest for these threads */
     way way;
 };
@@ -175,6 +176,12 @@ tawny_status limits_threads(limits *l, int threads, const int *cpus, int n_cpus,
     return TAWNY_OK;
 }
 
+void limits_as_usual(limits *l)
+{
+    l->way = ways[3];
+    l->tuned = true;
+}
+
 size_t limits_prefetch(const limits *l) { return l->way.ahead; }
 size_t limits_bytes(const limits *l) { return l->bytes; }
 
@@ -209,6 +216,20 @@ tawny_status limits_new(size_t bytes, bool huge, limits **out, tawny_error *err)
     return TAWNY_OK;
 }
 
+tawny_status limits_over(const void *data, size_t bytes, limits **out, tawny_error *err)
+{
+    size_t skip = (PROBE_ALIGN - (uintptr_t)data % PROBE_ALIGN) % PROBE_ALIGN;
+    *out = NULL;
+    if (bytes < PIECE + skip) return err_set(err, TAWNY_E_ARG, "bandwidth: %zu bytes are too few", bytes);
+    limits *l = calloc(1, sizeof *l);
+    if (!l) return err_nomem(err);
+    l->borrowed = true;
+    l->data = (char *)(uintptr_t)data + skip;
+    l->bytes = (bytes - skip) / PIECE * PIECE;
+    *out = l;
+    return TAWNY_OK;
+}
+
 double limits_huge_share(const limits *l)
 {
     mem_pages pages;
@@ -219,6 +240,6 @@ double limits_huge_share(const limits *l)
 void limits_free(limits *l)
 {
     if (!l) return;
-    mem_unmap(l->data, l->bytes);
+    if (!l->borrowed) mem_unmap(l->data, l->bytes);
     free(l);
 }

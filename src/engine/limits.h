@@ -19,6 +19,8 @@ typedef struct limits limits;
 /* Memory to stream through, in huge pages or small ones. bytes 0: four times all caches, at least 256 MiB, at most a
  * quarter of the memory that is left. Fails where there is less than 64 MiB. */
 tawny_status limits_new(size_t bytes, bool huge, limits **out, tawny_error *err);
+/* The same over memory of somebody else (the first whole MiB of it): for reading only. */
+tawny_status limits_over(const void *data, size_t bytes, limits **out, tawny_error *err);
 void limits_free(limits *l);
 size_t limits_bytes(const limits *l);
 double limits_huge_share(const limits *l); /* of that memory, how much really lies in huge pages: 0 to 1 */
@@ -26,6 +28,7 @@ double limits_huge_share(const limits *l); /* of that memory, how much really li
 /* Measures with so many threads on the given logical CPUs from now on: a CPU each where they are as many, else placed
  * among them by the scheduler. The first sample of reading then finds the fastest way to do it (0.3 s). */
 tawny_status limits_threads(limits *l, int threads, const int *cpus, int n_cpus, tawny_error *err);
+void limits_as_usual(limits *l); /* does not look for it, but prefetches as is mostly best */
 size_t limits_prefetch(const limits *l); /* how many bytes ahead the fastest way asks for data; 0: not at all */
 
 /* One sample of about so many seconds; 0 where no thread could be had. tier: whose arithmetic; memory is always

@@ -2,7 +2,6 @@
 #include <math.h>
 #include <stdio.h>
 
-#include "../base/mem.h"
 #include "../base/num.h"
 #include "impl.h"
 
@@ -27,19 +26,6 @@ bool gguf_damaged(const gguf *g)
     for (size_t i = 0; i < g->n_maps; i++)
         if (file_damaged(&g->maps[i])) return true;
     return false;
-}
-
-bool gguf_pages(const gguf *g, mem_pages *out)
-{
-    *out = (mem_pages){0};
-    for (size_t i = 0; i < g->n_maps; i++) {
-        mem_pages one;
-        if (!mem_pages_of(g->maps[i].data, g->maps[i].size, &one)) return false;
-        out->resident += one.resident;
-        out->huge += one.huge;
-        out->locked += one.locked;
-    }
-    return true;
 }
 
 bool gguf_array_next_str(const gguf_array *a, size_t *at, gguf_str *out)

@@ -79,6 +79,10 @@ enum {
 tawny_status gguf_open(const char *path, unsigned flags, gguf **out, tawny_error *err);
 void gguf_close(gguf *g); /* NULL is fine */
 
+/* Weights are used where they are mapped, unless this is called, before anybody took their addresses. copy: into
+ * anonymous memory in huge pages, by direct I/O; lock: kept in memory (mlock). Where it fails, g is to be closed. */
+tawny_status gguf_load(gguf *g, bool copy, bool lock, tawny_error *err);
+
 const char *gguf_path(const gguf *g);      /* of the first file */
 uint32_t gguf_version(const gguf *g);      /* 2 or 3 */
 uint32_t gguf_split_count(const gguf *g);  /* files in the set, at least 1 */
@@ -86,7 +90,7 @@ uint64_t gguf_file_bytes(const gguf *g);   /* all files together */
 uint32_t gguf_alignment(const gguf *g);
 bool gguf_damaged(const gguf *g);          /* a page of it could not be read since it was opened (see base/file.h) */
 
-/* In which pages the files' bytes lie at present; false where the kernel does not tell. */
+/* In which pages the weights lie at present; false where the kernel does not tell. */
 struct mem_pages;
 bool gguf_pages(const gguf *g, struct mem_pages *out);
 
@@ -96,6 +100,7 @@ const gguf_kv *gguf_find(const gguf *g, const char *key); /* NULL where there is
 
 size_t gguf_tensor_count(const gguf *g);
 const gguf_tensor *gguf_tensor_at(const gguf *g, size_t i);
+uint64_t gguf_bytes_from(const gguf *g, const gguf_tensor *t); /* from its first to the end of its file */
 const gguf_tensor *gguf_tensor_find(const gguf *g, const char *name); /* binary search */
 
 /* Typed access. `get` requires the key, `opt` leaves *out as it was where the key is missing; both fail

@@ -12,6 +12,7 @@ struct gguf {
     uint32_t version, alignment;
     file_map *maps; /* one a file of the set */
     size_t n_maps;
+    file_copy *copies; /* [n_maps] the data of each file, where it was loaded into memory of its own; or NULL */
     gguf_kv *kv;
     size_t n_kv, cap_kv;
     const gguf_kv **by_key; /* sorted, for gguf_find */

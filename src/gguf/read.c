@@ -434,6 +434,8 @@ void gguf_close(gguf *g)
 {
     if (!g) return;
     for (size_t i = 0; i < g->n_maps; i++) file_map_close(&g->maps[i]);
+    for (size_t i = 0; g->copies && i < g->n_maps; i++) file_copy_close(&g->copies[i]);
+    free(g->copies);
     free(g->maps);
     free(g->kv);
     free(g->by_key);

@@ -49,7 +49,7 @@ tawny_status server_open(const char *path, const server_config *c, server **out,
     if (!s->config.max_body) s->config.max_body = MAX_BODY;
     if (!s->config.timeout) s->config.timeout = TIMEOUT;
     if (!s->config.max_connections) s->config.max_connections = CONNECTIONS;
-    st = tawny_model_open(path, &s->model, err);
+    st = tawny_model_open_as(path, c->load, &s->model, err);
     if (st == TAWNY_OK) st = tok_open(s->model->m.file, &s->tok, err);
     if (st == TAWNY_OK) st = chat_open(s->tok, c->template_source, c->template_source ? strlen(c->template_source) : 0, &s->chat, err);
     if (st == TAWNY_OK) {

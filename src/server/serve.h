@@ -22,6 +22,7 @@ typedef struct server_config {
     size_t max_body;              /* bytes; 0: 8 MiB */
     int timeout;                  /* seconds that a connection may be idle; 0: 60 */
     int max_connections;          /* 0: 2048 */
+    tawny_load load;              /* how the weights come into memory */
     sched_params sched;
     sampler_params sampling;      /* what requests begin with */
     int n_predict;                /* tokens of an answer where the request does not say; -1: until the context is full */

@@ -1,0 +1,75 @@
+/* How the weights of an opened gguf come into memory: mapped, as it was opened, copied into huge pages, or locked. */
+#include <stdlib.h>
+
+#include "../base/mem.h"
+#include "impl.h"
+
+/* Where the data of file i begins, in whole blocks. */
+static size_t data_start(const gguf *g, size_t i)
+{
+    uint64_t start = g->maps[i].size;
+    for (size_t k = 0; k < g->n_tensors; k++)
+        if (g->tensors[k].split == i && g->tensors[k].offset < start) start = g->tensors[k].offset;
+    return (size_t)start / FILE_BLOCK * FILE_BLOCK;
+}
+
+/* The sum for all files of the set is held to what is left, so that nothing is read in vain. */
+static tawny_status check_room(const gguf *g, uint64_t bytes, tawny_error *err)
+{
+    uint64_t left = mem_available("");
+    if (bytes <= left) return TAWNY_OK;
+    return err_set(err, TAWNY_E_NOMEM, "%s: %llu MiB of weights, %llu MiB of memory are left; mapped, they need none",
+                   g->label, LLU(bytes >> 20), LLU(left >> 20));
+}
+
+static tawny_status copy_weights(gguf *g, tawny_error *err)
+{
+    tawny_status status;
+    uint64_t bytes = 0;
+    for (size_t i = 0; i < g->n_maps; i++) bytes += g->maps[i].size - data_start(g, i);
+    if ((status = check_room(g, bytes, err))) return status;
+    g->copies = calloc(g->n_maps, sizeof *g->copies);
+    if (!g->copies) return err_nomem(err);
+    for (size_t i = 0; i < g->n_maps; i++) {
+        size_t start = data_start(g, i);
+        if (start == g->maps[i].size) continue;
+        if ((status = file_copy_open(&g->maps[i], start, &g->copies[i], err))) return status;
+        for (size_t k = 0; k < g->n_tensors; k++)
+            if (g->tensors[k].split == i) g->tensors[k].data = g->copies[i].data + (g->tensors[k].offset - start);
+    }
+    return TAWNY_OK;
+}
+
+static tawny_status lock_weights(const gguf *g, tawny_error *err)
+{
+    tawny_status status = check_room(g, g->copies ? 0 : gguf_file_bytes(g), err);
+    for (size_t i = 0; !status && i < g->n_maps; i++) {
+        const void *p = g->copies ? g->copies[i].data : g->maps[i].data;
+        size_t n = g->copies ? g->copies[i].size : g->maps[i].size;
+        if (n) status = file_lock(g->label, p, n, err);
+    }
+    return status;
+}
+
+tawny_status gguf_load(gguf *g, bool copy, bool lock, tawny_error *err)
+{
+    tawny_status status = copy ? copy_weights(g, err) : TAWNY_OK;
+    return status || !lock ? status : lock_weights(g, err);
+}
+
+uint64_t gguf_bytes_from(const gguf *g, const gguf_tensor *t) { return g->maps[t->split].size - t->offset; }
+
+bool gguf_pages(const gguf *g, mem_pages *out)
+{
+    *out = (mem_pages){0};
+    for (size_t i = 0; i < g->n_maps; i++) {
+        mem_pages one;
+        const void *p = g->copies ? g->copies[i].data : g->maps[i].data;
+        size_t n = g->copies ? g->copies[i].size : g->maps[i].size;
+        if (!mem_pages_of(p, n, &one)) return false;
+        out->resident += one.resident;
+        out->huge += one.huge;
+        out->locked += one.locked;
+    }
+    return true;
+}
