@@ -62,7 +62,7 @@ FORCE:
 # ---- the targets ----
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
-.PHONY: FORCE all help deps demo check suite replay install bench mca fuzz supported vmath-sweep asan ubsan tsan lint clean
+.PHONY: FORCE all help deps demo check suite replay install gpu-bandwidth bench mca fuzz supported vmath-sweep asan ubsan tsan lint clean
 all: $(B)/tawny $(B)/tawny.1 ## build the program, build/tawny (the default)
 
 demo: deps ## install what is missing, build, fetch a small model (94 MiB) and let it answer
@@ -110,6 +110,8 @@ replay: $(call exe,$(FUZZ_SRC))
 
 supported: $(B)/tests/check ## write the table of supported architectures anew (models/SUPPORTED.md; needs ../shared/kit)
 	TAWNY_TABLE=models/SUPPORTED.md $(B)/tests/check models
+
+gpu-bandwidth: $(B)/tools/gpu-bandwidth ## the GPU's side: build/tools/gpu-bandwidth (needs Vulkan's headers and glslang)
 
 vmath-sweep: $(B)/tests/check ## the errors of the vector functions over all floats (an hour)
 	TAWNY_SWEEP=1 $(B)/tests/check vmath
@@ -160,6 +162,12 @@ $(B)/tawny: $(call obj,$(CLI_SRC)) $(B)/libtawny.a
 	$(LD) $(CLI_LIBS) -o $@
 $(B)/tawny.1: $(B)/tawny tools/man
 	$(Q)tools/man $(B)/tawny > $@
+
+$(B)/tools/stream.h: tools/gpu-bandwidth/stream.comp
+	@mkdir -p $(@D)
+	$(Q)glslangValidator -V --quiet --vn stream_spirv $< -o $@
+$(B)/tools/gpu-bandwidth: tools/gpu-bandwidth/gpu-bandwidth.c $(B)/tools/stream.h $(B)/config.mk
+	$(Q)$(CC) $(FLAGS) $(CFLAGS) -I$(B)/tools $$(pkg-config --cflags vulkan) $< $(LDFLAGS) $$(pkg-config --libs vulkan) -o $@
 
 # A suite a file: tests/test_NAME.c defines `Suite *suite_NAME(void)`.
 SUITES := $(patsubst tests/test_%.c,%,$(filter tests/test_%,$(TEST_SRC)))

@@ -109,13 +109,14 @@ static void show_row(const machine *w, const plan_result *r)
 {
     char a[64], b[64], c[64], ctx[16];
     snprintf(ctx, sizeof ctx, "%d", r->most_ctx);
+    const char *prefill = w->tops_high > 0 ? from_to(c, r->prefill) : "not measured";
     const char *fit = r->fit == PLAN_FITS ? "yes" : r->fit == PLAN_FITS_MOST ? "with GTT" : "no";
     if (r->fit == PLAN_FITS_MOST && w->kind != MACHINE_IGPU) fit = "raised";
     if (r->fit == PLAN_TOO_BIG)
         printf("%-40s %-9s %9s\n", w->label, fit, r->most_ctx ? ctx : "-");
     else
         printf("%-40s %-9s %9s  %-15s %-15s %-15s\n", w->label, fit, r->most_ctx ? ctx : "-", from_to(a, r->decode_empty),
-               from_to(b, r->decode_full), from_to(c, r->prefill));
+               from_to(b, r->decode_full), prefill);
 }
 
 static json_t *pair(range r) { return json_pack("[f,f]", r.low, r.high); }
@@ -140,24 +141,29 @@ static json_t *need_json(const tawny_model *m, const char *given, const plan_nee
 
 typedef struct options {
     engine_opts engine;
-    const char *shape, *type, *machine;
+    const char *shape, *type, *machine, *gpu;
     bool all, json;
 } options;
 
-/* The machines that are asked about: all, one by name, or this one. */
-static int choose(const options *o, const machine **list, int *n, machine *here)
+/* The machines that are asked about: all, one by name, or this one; and a GPU that was measured. */
+static int choose(const options *o, const machine **list, int *n, machine here[2])
 {
+    tawny_error gpu_error;
     *n = 0;
+    if (o->gpu) {
+        if (machine_gpu(o->gpu, &here[1], &gpu_error) != TAWNY_OK) return cli_fail_err(&gpu_error);
+        list[(*n)++] = &here[1];
+    }
     if (o->all)
         for (int i = 0; i < MACHINE_PRESETS; i++) list[(*n)++] = &machine_presets[i];
     if (o->all || !o->machine || strcmp(o->machine, "this") == 0) {
         tawny_error err;
-        if (machine_here(o->engine.params.n_threads, here, &err) != TAWNY_OK) return cli_fail_err(&err);
-        list[(*n)++] = here;
+        if (machine_here(o->engine.params.n_threads, &here[0], &err) != TAWNY_OK) return cli_fail_err(&err);
+        list[(*n)++] = &here[0];
         return -1;
     }
-    list[(*n)++] = machine_find(o->machine);
-    if (list[0]) return -1;
+    list[*n] = machine_find(o->machine);
+    if (list[(*n)++]) return -1;
     return cli_fail(2, "plan: --machine %s: %s are known", o->machine, machine_names());
 }
 
@@ -176,13 +182,13 @@ static void show_bound(const machine *const *list, int n, const plan_need *need)
 
 static int report(tawny_model *m, const options *o, const char *given)
 {
-    const machine *list[MACHINE_PRESETS + 1];
-    machine here;
+    const machine *list[MACHINE_PRESETS + 2];
+    machine here[2];
     int n;
     plan_need need;
     tawny_error err;
     if (plan_need_of(m, &o->engine.params, &need, &err) != TAWNY_OK) return cli_fail_err(&err);
-    int code = choose(o, list, &n, &here);
+    int code = choose(o, list, &n, here);
     if (code >= 0) return code;
     json_t *rows = json_array();
     if (!o->json) {
@@ -223,6 +229,7 @@ int cmd_plan(int argc, char **argv)
         {"--shape", CLI_STR, &o.shape, "NAME", "a model by name, without a file: 7b, 8b, 13b, 32b, 70b, gpt-oss-20b, ...", 0, 0},
         {"--type", CLI_STR, &o.type, "TYPE", "of a shape's weights: Q4_K_M (default) or Q8_0", 0, 0},
         {"--machine", CLI_STR, &o.machine, "NAME", "on which machine (default: this, which is measured)", 0, 0},
+        {"--gpu", CLI_STR, &o.gpu, "FILE", "and on the GPU that `gpu-bandwidth --json` measured into FILE", 0, 0},
         {"--all", CLI_FLAG, &o.all, NULL, "on all machines that are known", 0, 0},
         {"-c --ctx-size", CLI_INT, &ctx, "N", "context, in tokens (default: 4096, or the model's if less; 0: the model's)", 0, 1 << 27},
         {"-np --parallel", CLI_INT, &o.engine.params.n_sessions, "N", "sequences at once (default: 1)", 1, 4096},

@@ -27,4 +27,8 @@ const char *machine_names(void);               /* "this, max385-32-cpu, ..." */
  * threads (0: the physical cores); about a second. */
 tawny_status machine_here(int threads, machine *out, tawny_error *err);
 
+/* The GPU whose bandwidth `gpu-bandwidth --json` measured into a file ("-": stdin); an integrated one uses this machine's
+ * memory, as far as carve-out and GTT go. */
+tawny_status machine_gpu(const char *path, machine *out, tawny_error *err);
+
 #endif
