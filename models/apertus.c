@@ -48,7 +48,7 @@ static void forward(run *r)
         op_norm(r, d.h, d.x, L->ffn_norm, NULL);
         feed_forward(r, &d, il, wide);
         block_residual(r, &d, d.y, NULL);
-        run_probe_at(r, "layer_out", (int)il, d.x, r->n, hp->n_embd);
+        run_probe_at(r, "l_out", (int)il, d.x, r->n, hp->n_embd);
     }
     op_logits(r, d.x);
 }

@@ -26,7 +26,7 @@ static void post_norm_layer(run *r, decoder *d, uint32_t il, const attn_block *a
     op_copy(r, d->x, d->h, dim);
     op_add(r, d->x, d->x, block_feed_forward(r, d, il, act), dim);
     op_norm(r, d->x, d->x, L->ffn_post_norm, L->ffn_post_norm_b);
-    run_probe_at(r, "layer_out", (int)il, d->x, r->n, dim);
+    run_probe_at(r, "l_out", (int)il, d->x, r->n, dim);
 }
 
 static void forward_post_norm(run *r, const attn_block *a, glu act)
@@ -65,7 +65,7 @@ static void forward_modern(run *r)
         op_add(r, d.x, d.x, d.y, hp->n_embd);
         op_norm(r, d.h, d.x, L->ffn_norm, NULL);
         op_add(r, d.x, d.x, block_feed_forward(r, &d, il, act), hp->n_embd);
-        run_probe_at(r, "layer_out", (int)il, d.x, r->n, hp->n_embd);
+        run_probe_at(r, "l_out", (int)il, d.x, r->n, hp->n_embd);
     }
     op_embeddings(r, d.x, true);
 }

@@ -145,25 +145,32 @@ void block_attention(run *r, decoder *d, uint32_t il, const attn_block *a)
 {
     const layer_weights *L = &r->m->layers[il];
     const layer_hp *l = &r->m->hp.layer[il];
+    run_probe_at(r, "attn_norm", (int)il, d->h, r->n, r->m->hp.n_embd);
     project_qkv(r, d, L, l);
     norm_heads(r, a, d->qr, d->q, L->q_norm, L->q_norm_b, l->n_head, l->dk);
     rotate_heads(r, il, a, d->qr, L->q_norm, l->n_head, l->dk);
     if (!a->temperature_without_rope || l->no_rope) op_attn_temperature(r, d->qr, dim_q(l));
-    run_probe_at(r, "q", (int)il, d->qr, r->n, dim_q(l));
+    run_probe_at(r, "Qcur", (int)il, d->qr, r->n, dim_q(l));
     if (!l->kv_shared) {
         norm_heads(r, a, d->kr, d->k, L->k_norm, L->k_norm_b, l->n_head_kv, l->dk);
         rotate_heads(r, il, a, d->kr, L->k_norm, l->n_head_kv, l->dk);
         const float *v = values(r, d, il, a);
-        run_probe_at(r, "k", (int)il, d->kr, r->n, dim_k(l));
-        run_probe_at(r, "v", (int)il, v, r->n, dim_v(l));
+        run_probe_at(r, "Kcur", (int)il, d->kr, r->n, dim_k(l));
+        run_probe_at(r, "Vcur", (int)il, v, r->n, dim_v(l));
         op_kv_store(r, il, d->kr, v);
     }
     op_attention(r, il, d->attn, d->qr, &(attn_spec){a->scale, a->softcap, L->sinks, L->slopes});
-    run_probe_at(r, "attn", (int)il, d->attn, r->n, dim_o(l));
+    run_probe_at(r, "kqv_out", (int)il, d->attn, r->n, dim_o(l));
     run_mark mark = run_mark_at(r);
     op_matmul(r, d->y, &L->wo, L->bo, heads_out(r, d, il));
     run_release(r, mark);
     run_probe_at(r, "attn_out", (int)il, d->y, r->n, r->m->hp.n_embd);
+}
+
+/* What llama.cpp calls the result of a layer's activation. */
+static const char *glu_name(glu act)
+{
+    return act == GLU_SILU ? "ffn_swiglu" : act == GLU_GELU || act == GLU_GELU_TANH ? "ffn_geglu" : "ffn_act";
 }
 
 /* d->y = down(act(gate h) * up h), under the layer's limit. */
@@ -172,6 +179,7 @@ static void gated(run *r, decoder *d, uint32_t il, const weight *gate, const flo
 {
     job g = {gate, gate_b, d->gate}, u = {up, up_b, d->up};
     op_matmul_glu_limited(r, &g, up ? &u : NULL, act, r->m->hp.layer[il].limit_ff, d->h);
+    if (down == &r->m->layers[il].down) run_probe_at(r, glu_name(act), (int)il, d->gate, r->n, gate->rows);
     op_matmul(r, d->y, down, down_b, d->gate);
 }
 
@@ -195,6 +203,7 @@ void block_ffn(run *r, decoder *d, uint32_t il, glu act)
 {
     const layer_weights *L = &r->m->layers[il];
     int64_t ff = r->m->hp.layer[il].n_ff;
+    run_probe_at(r, "ffn_norm", (int)il, d->h, r->n, r->m->hp.n_embd);
     if (L->gate_up.data) {
         weight gate = rows_of(&L->gate_up, 0, ff), up = rows_of(&L->gate_up, ff, ff);
         gated(r, d, il, &gate, L->gate_up_b, &up, L->gate_up_b ? L->gate_up_b + ff : NULL, &L->down, L->down_b, act);
@@ -216,6 +225,7 @@ const float *block_feed_forward(run *r, decoder *d, uint32_t il, glu act)
         block_ffn(r, d, il, act);
         return d->y;
     }
+    run_probe_at(r, "ffn_norm", (int)il, d->h, r->n, dim);
     if (L->gate_sh.data) gated(r, d, il, &L->gate_sh, NULL, &L->up_sh, NULL, &L->down_sh, NULL, act);
     block_moe(r, il, d->t, d->h, act);
     if (L->gate_sh.data && L->router_sh)
@@ -251,6 +261,7 @@ void decoder_layer(run *r, decoder *d, uint32_t il, const decoder_spec *s)
     (s->mix ? s->mix : block_attention)(r, d, il, &s->attn);
     if (s->parallel && L->ffn_norm && L->ffn_norm != L->attn_norm) op_norm(r, d->h, d->x, L->ffn_norm, L->ffn_norm_b);
     block_residual(r, d, d->y, L->attn_post_norm);
+    if (!s->parallel) run_probe_at(r, "ffn_inp", (int)il, d->x, r->n, dim);
     if (!r->m->hp.layer[il].moe && !r->m->hp.layer[il].n_ff) return; /* a layer of one block */
 
     if (s->post_only)
@@ -258,7 +269,7 @@ void decoder_layer(run *r, decoder *d, uint32_t il, const decoder_spec *s)
     else if (!s->parallel)
         op_norm(r, d->h, d->x, L->ffn_norm, L->ffn_norm_b);
     block_residual(r, d, block_feed_forward(r, d, il, s->act), L->ffn_post_norm);
-    run_probe_at(r, "layer_out", (int)il, d->x, r->n, dim);
+    run_probe_at(r, "l_out", (int)il, d->x, r->n, dim);
 }
 
 void decoder_forward(run *r, const decoder_spec *s)

@@ -22,7 +22,7 @@ static void layer(run *r, decoder *d, uint32_t il)
     op_norm(r, d->h, d->x, L->ffn_norm, NULL);
     block_ffn(r, d, il, GLU_SILU);
     block_residual(r, d, d->y, NULL);
-    run_probe_at(r, "layer_out", (int)il, d->x, r->n, r->m->hp.n_embd);
+    run_probe_at(r, "l_out", (int)il, d->x, r->n, r->m->hp.n_embd);
 }
 
 static void forward(run *r)

@@ -169,7 +169,7 @@ static void layer(run *r, buffers *b, uint32_t il)
     op_mul_vector(r, d->h, b->x[0], L->altup_correct_scale, dim);
     ple_project(r, il, d->t, d->h, b->ple);
     for (int j = 1; j < STREAMS; j++) op_add(r, b->x[j], b->x[j], d->t, dim);
-    run_probe_at(r, "layer_out", (int)il, b->x[0], r->n, dim);
+    run_probe_at(r, "l_out", (int)il, b->x[0], r->n, dim);
 }
 
 static void forward(run *r)

@@ -50,7 +50,7 @@ static void layer(run *r, decoder *d, uint32_t il, const extra *e)
         op_add(r, d->x, d->x, d->t, hp->n_embd);
     }
     if (L->out_scale) op_scale(r, d->x, d->x, *L->out_scale, hp->n_embd);
-    run_probe_at(r, "layer_out", (int)il, d->x, r->n, hp->n_embd);
+    run_probe_at(r, "l_out", (int)il, d->x, r->n, hp->n_embd);
 }
 
 static void forward(run *r)

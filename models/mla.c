@@ -77,9 +77,9 @@ static void attend(run *r, decoder *d, uint32_t il, const attn_block *a, const f
 {
     const layer_hp *l = &r->m->hp.layer[il];
     op_attn_temperature(r, d->qr, (int64_t)l->n_head * l->dk);
-    run_probe_at(r, "q", (int)il, d->qr, r->n, (int64_t)l->n_head * l->dk);
-    run_probe_at(r, "k", (int)il, d->kr, r->n, (int64_t)l->n_head_kv * l->dk);
-    run_probe_at(r, "v", (int)il, v, r->n, (int64_t)l->n_head_kv * l->dv);
+    run_probe_at(r, "Qcur", (int)il, d->qr, r->n, (int64_t)l->n_head * l->dk);
+    run_probe_at(r, "Kcur", (int)il, d->kr, r->n, (int64_t)l->n_head_kv * l->dk);
+    run_probe_at(r, "Vcur", (int)il, v, r->n, (int64_t)l->n_head_kv * l->dv);
     op_kv_store(r, il, d->kr, v);
     op_attention(r, il, d->attn, d->qr, &(attn_spec){.scale = a->scale});
 }
@@ -126,9 +126,10 @@ void block_mla(run *r, decoder *d, uint32_t il, const attn_block *a)
     run_mark mark = run_mark_at(r);
     float *q = m->latent ? run_rows(r, (int64_t)(heads * (m->nope + m->rope))) : d->q;
     float *kv = run_rows(r, (int64_t)m->lora + m->rope);
+    run_probe_at(r, "attn_norm", (int)il, d->h, r->n, r->m->hp.n_embd);
     project(r, &r->m->layers[il], d->h, q, kv);
     const float *out = (m->latent ? latent_form : unfolded_form)(r, d, il, a, q, kv);
-    run_probe_at(r, "attn", (int)il, out, r->n, (int64_t)(heads * m->v));
+    run_probe_at(r, "kqv_out", (int)il, out, r->n, (int64_t)(heads * m->v));
     op_matmul(r, d->y, &r->m->layers[il].wo, NULL, out);
     run_probe_at(r, "attn_out", (int)il, d->y, r->n, r->m->hp.n_embd);
     run_release(r, mark);

@@ -55,7 +55,7 @@ static void forward(run *r)
     for (uint32_t il = 0; il < r->m->hp.n_layer; il++) {
         op_norm(r, d.h, d.x, r->m->layers[il].attn_norm, NULL);
         block_residual(r, &d, block(r, &d, il), NULL);
-        run_probe_at(r, "layer_out", (int)il, d.x, r->n, r->m->hp.n_embd);
+        run_probe_at(r, "l_out", (int)il, d.x, r->n, r->m->hp.n_embd);
     }
     op_logits(r, d.x);
 }

@@ -64,6 +64,7 @@ void op_embed(run *r, float *x)
     }
     run_release(r, mark);
     run_tokens_done(r);
+    run_probe_at(r, "embd", -1, x, r->n, (int64_t)dim);
 }
 
 void op_rms_norm(run *r, float *y, const float *x, const float *w, int64_t dim, float eps)
@@ -275,5 +276,6 @@ void op_logits(run *r, const float *x)
     run_probe_at(r, "result_norm", -1, h, n_out, m->hp.n_embd);
     op_matmul(r, r->sh->logits, &m->output, m->output_b, h);
     if (m->hp.logit_scale != 1 || m->hp.final_softcap > 0) softcap_rows(r, r->sh->logits, n_out, m->hp.n_vocab);
+    run_probe_at(r, "result_output", -1, r->sh->logits, n_out, m->hp.n_vocab);
     r->n = n;
 }

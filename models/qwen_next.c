@@ -38,12 +38,12 @@ static void gated_attention(run *r, decoder *d, uint32_t il, const attn_block *a
     op_rms_norm_heads(r, d->kr, d->k, L->k_norm, l->n_head_kv, dk, r->m->hp.norm_eps);
     op_rope(r, d->qr, il, l->n_head, dk);
     op_rope(r, d->kr, il, l->n_head_kv, dk);
-    run_probe_at(r, "q", (int)il, d->qr, r->n, nq);
-    run_probe_at(r, "k", (int)il, d->kr, r->n, nk);
+    run_probe_at(r, "Qcur", (int)il, d->qr, r->n, nq);
+    run_probe_at(r, "Kcur", (int)il, d->kr, r->n, nk);
     op_kv_store(r, il, d->kr, d->v);
     op_attention(r, il, d->attn, d->qr, &(attn_spec){.scale = a->scale});
     op_mul_rows(r, out, d->attn, (size_t)nq, gate, (size_t)nq, nq);
-    run_probe_at(r, "attn", (int)il, out, r->n, nq);
+    run_probe_at(r, "kqv_out", (int)il, out, r->n, nq);
     op_matmul(r, d->y, &L->wo, L->bo, out);
     run_release(r, mark);
 }

@@ -25,7 +25,7 @@ static void forward(run *r)
         op_norm(r, d.h, d.x, L->ffn_norm, NULL);
         block_moe_routed(r, il, d.t, d.h, in, GLU_RELU);
         block_residual(r, &d, d.t, NULL);
-        run_probe_at(r, "layer_out", (int)il, d.x, r->n, hp->n_embd);
+        run_probe_at(r, "l_out", (int)il, d.x, r->n, hp->n_embd);
     }
     op_logits(r, d.x);
 }

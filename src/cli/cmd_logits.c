@@ -6,6 +6,7 @@
 
 #include "../base/file.h"
 #include "engine_opts.h"
+#include "probe.h"
 
 enum { MAX_TOKENS = 1 << 20 };
 
@@ -46,11 +47,12 @@ static bool write_header(FILE *f, const tawny_token *tokens, int32_t n, int32_t 
     return fwrite(&n, sizeof n, 1, f) == 1 && fwrite(&dim, sizeof dim, 1, f) == 1 && fwrite(tokens, sizeof *tokens, (size_t)n, f) == (size_t)n;
 }
 
-static tawny_status compute(tawny_session *s, tawny_fingerprint *fp, const tawny_token *tokens, int32_t n, int32_t chunk, float *rows,
+static tawny_status compute(tawny_session *s, tawny_fingerprint *fp, probe_dump *probe, const tawny_token *tokens, int32_t n, int32_t chunk, float *rows,
                             size_t n_vocab, FILE *f, tawny_error *err)
 {
     for (int32_t i = 0; i < n; i += chunk) {
         int32_t m = n - i < chunk ? n - i : chunk;
+        probe->pos = i;
         tawny_status st = tawny_session_append(s, tokens + i, m, rows, err);
         if (st != TAWNY_OK) return st;
         tawny_fingerprint_add(fp, rows, (size_t)m * n_vocab);
@@ -66,13 +68,15 @@ static tawny_status compute(tawny_session *s, tawny_fingerprint *fp, const tawny
 int cmd_logits(int argc, char **argv)
 {
     engine_opts o = {0};
-    const char *spec = NULL, *path = NULL;
+    const char *spec = NULL, *path = NULL, *probe_path = NULL;
+    probe_dump probe = {0};
     int chunk = 512;
     const cli_opt opts[] = {
         ENGINE_OPTS(o),
         {"--tokens", CLI_STR, &spec, "IDS", "token ids: 1,2,3 or @FILE", 0, 0},
         {"-b --batch-size", CLI_INT, &chunk, "N", "tokens a chunk of the prompt (default: 512)", 1, 65536},
         {"-o --output", CLI_STR, &path, "FILE", "int32 n, int32 dim, int32 tokens[n], float32 logits[n][dim]", 0, 0},
+        {"--probe", CLI_STR, &probe_path, "FILE", "intermediate results, a JSON line each; `tawny verify --activations` reads such", 0, 0},
         {0},
     };
     int code = cli_parse("logits", argc, argv, opts, NULL);
@@ -117,7 +121,15 @@ int cmd_logits(int argc, char **argv)
         code = cli_fail(1, "%s: %s", path, strerror(errno));
         goto done;
     }
-    if (compute(s, fp, tokens, n, chunk, rows, (size_t)n_vocab, f, &err) != TAWNY_OK) {
+    if (probe_path && probe_dump_open(&probe, probe_path, e, tokens, n, &err) != TAWNY_OK) {
+        code = cli_fail_err(&err);
+        goto done;
+    }
+    if (compute(s, fp, &probe, tokens, n, chunk, rows, (size_t)n_vocab, f, &err) != TAWNY_OK) {
+        code = cli_fail_err(&err);
+        goto done;
+    }
+    if (probe_path && probe_dump_close(&probe, &err) != TAWNY_OK) {
         code = cli_fail_err(&err);
         goto done;
     }
@@ -128,6 +140,7 @@ int cmd_logits(int argc, char **argv)
     f = NULL;
 done:
     if (f) fclose(f);
+    probe_dump_close(&probe, NULL);
     tawny_fingerprint_free(fp);
     tawny_session_free(s);
     tawny_engine_free(e);
