@@ -151,7 +151,10 @@ START_TEST(control_tokens_only_where_trusted)
     const tok_segment split[] = {
         {"<s", 2, true}, {">", 1, false}, {"<", 1, true}, {"s>", 2, true}, {"<|x|>", 5, false}};
     ck_assert_int_eq(tok_encode_segments(t, split, 5, TOK_ADD_SPECIAL, &v, NULL), TAWNY_OK);
-    ck_assert_str_eq(vocab_ids(&v), "263 60 115 62 263 265");
+    ck_assert_str_eq(vocab_ids(&v), "263 60 115 62 263 60 124 120 124 62"); /* user-defined, but a template's word */
+    v.n = 0;
+    ck_assert_int_eq(tok_encode(t, "<|x|>", 5, 0, &v, NULL), TAWNY_OK); /* where nothing is told of trust */
+    ck_assert_str_eq(vocab_ids(&v), "265");
     tok_vec_free(&v);
     tok_close(t);
 }

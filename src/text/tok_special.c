@@ -211,6 +211,32 @@ static void exceptions(tokenizer *t)
     }
 }
 
+static void mark_user_defined(tokenizer *t, tawny_token id)
+{
+    if (id != TOK_NONE && t->attr[id] & TOK_USER_DEFINED) t->attr[id] |= TOK_MARKUP;
+}
+
+/* Files call some of the words that only templates write user-defined (<tool_call>, <think>, <|channel>): those in
+ * brackets that stand in one of the model's templates, or that have a bar at a bracket. */
+static void find_markup(tokenizer *t)
+{
+    enum { LONGEST = 64 };
+    for (size_t i = 0; i < t->n_templates; i++) {
+        const char *p = t->templates[i].text, *end = p + t->templates[i].n;
+        for (; p < end; p++) {
+            if (*p != '<' && *p != '[') continue;
+            size_t most = end - p < LONGEST ? (size_t)(end - p) : LONGEST;
+            const char *close = memchr(p, *p == '<' ? '>' : ']', most);
+            if (close) mark_user_defined(t, tok_index_find(&t->index, p, (size_t)(close - p) + 1));
+        }
+    }
+    for (uint32_t i = 0; i < t->n; i++) {
+        const tok_str *s = &t->text[i];
+        if (s->n < 4 || s->p[0] != '<' || s->p[s->n - 1] != '>') continue;
+        if (s->p[1] == '|' || s->p[s->n - 2] == '|') mark_user_defined(t, (tawny_token)i);
+    }
+}
+
 /* Control tokens whose text says so are unused ones. */
 static void find_unused(tokenizer *t)
 {
@@ -262,5 +288,6 @@ tawny_status tok_load_specials(const gguf *g, tokenizer *t, tawny_error *err)
     find_unused(t);
     find_eog(t);
     exceptions(t);
+    find_markup(t);
     return attributes_by_name(g, t, err);
 }

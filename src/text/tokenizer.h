@@ -41,7 +41,8 @@ tawny_status tok_encode(const tokenizer *t, const char *text, size_t n, unsigned
 
 /* The segments' texts as one text: a control token is parsed only where all of it lies in trusted segments.
  * Tokens that the reference renders as text though the model calls them control tokens (<|start|>, <|message|>
- * and their like) count as control tokens here. TOK_PARSE_SPECIAL has no effect. */
+ * and their like) count as control tokens here, and so do user-defined ones that templates write (<tool_call>).
+ * TOK_PARSE_SPECIAL has no effect. */
 typedef struct tok_segment {
     const char *text;
     size_t n;
@@ -95,7 +96,7 @@ enum { /* attributes of a token */
     TOK_BYTE = 32,
     TOK_LSTRIP = 64, /* takes the white space before it */
     TOK_RSTRIP = 128,
-    TOK_MARKUP = 256 /* a control token of the file, whatever the rest says */
+    TOK_MARKUP = 256 /* a control token of the file, or one that its templates write, whatever the rest says */
 };
 unsigned tok_attr(const tokenizer *t, tawny_token id);                          /* 0 for ids out of range */
 const char *tok_text(const tokenizer *t, tawny_token id, size_t *n); /* as in the file; NULL out of range */
