@@ -152,31 +152,104 @@ static bool read_samplers(exchange *x, const json_t *from, sampler_params *p)
     return st == TAWNY_OK ? true : bad(x, "samplers", err.message);
 }
 
-/* The grammar that is given, or that a schema becomes; what cannot be enforced is refused by its place. */
-static bool read_grammar(exchange *x, const completion *c, gbnf **out)
+/* ---- grammars ---- */
+
+static bool bad_place(exchange *x, const char *field, const char *prefix, const tawny_error *why)
+{
+    char message[600], top[64];
+    snprintf(message, sizeof message, "%s%s", prefix, why->message);
+    snprintf(top, sizeof top, "%.*s", (int)strcspn(field, "."), field);
+    reply_error(x, why->code == TAWNY_E_NOMEM ? 500 : 400, NULL, message, top);
+    return false;
+}
+
+/* The grammar that a schema becomes; what cannot be enforced is refused by its place. */
+static tawny_status from_schema(const json_t *schema, buf *text, tawny_error *err)
+{
+    buf loose = {0};
+    char *source = json_dumps(schema, JSON_ENCODE_ANY | JSON_COMPACT);
+    if (!source) return err_nomem(err);
+    tawny_status st = schema_to_gbnf(source, strlen(source), text, &loose, err);
+    free(source);
+    if (st == TAWNY_OK && loose.size)
+        st = err_set(err, TAWNY_E_UNSUPPORTED, "%.*s cannot be enforced", (int)strcspn(loose.data, "\n"), loose.data);
+    buf_free(&loose);
+    return st;
+}
+
+typedef struct making {
+    const completion *c;
+    const gbnf_tokens *tokens;
+    bool content_failed; /* else the tools did */
+} making;
+
+static tawny_status make_content(const completion *c, const gbnf_tokens *tokens, buf *text, tawny_error *err)
+{
+    gbnf *alone = NULL;
+    if (c->json_schema) return from_schema(c->json_schema, text, err);
+    if (!c->grammar) return TAWNY_OK;
+    buf_str(text, c->grammar);
+    tawny_status st = gbnf_parse(text->data ? text->data : "", text->size, tokens, &alone, err); /* its errors have its own lines */
+    gbnf_free(alone);
+    return st;
+}
+
+static tawny_status make_grammar(void *arg, buf *out, tawny_error *err)
+{
+    making *m = arg;
+    const completion *c = m->c;
+    bool given = c->json_schema || c->grammar;
+    answer_frame frame = c->frame;
+    buf content = {0};
+    frame.tokens = m->tokens;
+    tawny_status st = make_content(c, m->tokens, &content, err);
+    m->content_failed = st != TAWNY_OK;
+    if (st == TAWNY_OK && c->tools)
+        st = answer_grammar_calls(&frame, c->must, c->tools, c->only, !c->one_call, given ? &content : NULL, out, err);
+    else if (st == TAWNY_OK && answer_grammar_frames(&frame))
+        st = answer_grammar_content(&frame, content.data ? content.data : "", content.size, out, err);
+    else if (st == TAWNY_OK)
+        buf_add(out, content.data ? content.data : "", content.size);
+    buf_free(&content);
+    return st;
+}
+
+/* All that the grammar depends on. */
+static void grammar_key(const completion *c, buf *key)
+{
+    const answer_frame *f = &c->frame;
+    buf_printf(key, "%d %d %d %d %d %d %d %s\n", (int)f->style.format, (int)f->style.variant, f->style.thought, f->thinks, f->may_think,
+               (int)c->must, c->one_call, c->only ? c->only : "");
+    const json_t *parts[] = {c->tools, c->json_schema};
+    for (int i = 0; i < 2; i++) {
+        char *text = parts[i] ? json_dumps(parts[i], JSON_ENCODE_ANY | JSON_COMPACT) : NULL;
+        buf_printf(key, "%c", text ? '+' : '-');
+        if (text) buf_str(key, text);
+        buf_char(key, '\n');
+        free(text);
+    }
+    if (c->grammar) buf_str(key, c->grammar);
+}
+
+/* NULL where the answer is free. */
+static bool read_grammar(exchange *x, const completion *c, grammar **out)
 {
     tawny_error err;
-    buf text = {0}, loose = {0};
-    char *schema = c->json_schema ? json_dumps(c->json_schema, JSON_ENCODE_ANY | JSON_COMPACT) : NULL;
-    const char *field = c->json_schema ? "json_schema" : "grammar";
-    tawny_status st = TAWNY_OK;
-    if (c->grammar && c->json_schema) return bad(x, "grammar", "and 'json_schema' exclude each other");
-    if (schema)
-        st = schema_to_gbnf(schema, strlen(schema), &text, &loose, &err);
-    else if (c->grammar)
-        buf_str(&text, c->grammar);
-    free(schema);
-    if (st == TAWNY_OK && loose.size)
-        st = err_set(&err, TAWNY_E_UNSUPPORTED, "%.*s cannot be enforced", (int)strcspn(loose.data, "\n"), loose.data);
+    buf key = {0};
     gbnf_tokens tokens = gbnf_tokens_of(x->sv->tok);
-    if (st == TAWNY_OK && text.size) st = gbnf_parse(text.data, text.size, &tokens, out, &err);
-    buf_free(&text);
-    buf_free(&loose);
+    making m = {.c = c, .tokens = &tokens};
+    *out = NULL;
+    if (c->grammar && c->json_schema) return bad(x, "grammar", "and 'json_schema' exclude each other");
+    if (!c->grammar && !c->json_schema && !c->tools) return true;
+    grammar_key(c, &key);
+    tawny_status st = buf_ok(&key) ? grammar_get(x->sv->grammars, key.data, key.size, make_grammar, &m, out, &err) : err_nomem(&err);
+    buf_free(&key);
     if (st == TAWNY_OK) return true;
-    char message[600];
-    snprintf(message, sizeof message, "'%s': %s", field, err.message);
-    reply_error(x, 400, NULL, message, field);
-    return false;
+    if (c->tools && !m.content_failed) return bad_place(x, "tools", "tools", &err);
+    char prefix[100];
+    const char *field = !c->json_schema ? "grammar" : c->schema_field ? c->schema_field : "json_schema";
+    snprintf(prefix, sizeof prefix, "'%s': ", field);
+    return bad_place(x, field, prefix, &err);
 }
 
 static bool one_piece(exchange *x, const json_t *v, bool first, tok_vec *out)
@@ -218,7 +291,7 @@ static bool fill(exchange *x, const completion *c, const tok_vec *prompt, bool s
             return false;
         }
     if (!read_stops(x, c->stop, j) || !read_biases(x, c->logit_bias, j) || !read_breakers(x, c->breakers, j) ||
-        !read_samplers(x, c->samplers, &j->p.sampling) || !read_grammar(x, c, &j->p.grammar))
+        !read_samplers(x, c->samplers, &j->p.sampling))
         return false;
     if (sampler_params_check(&j->p.sampling, &err) == TAWNY_OK) return true;
     reply_status(x, &err, NULL);
@@ -227,15 +300,19 @@ static bool fill(exchange *x, const completion *c, const tok_vec *prompt, bool s
 
 bool completion_tasks(exchange *x, const completion *c, const tok_vec *prompt, bool special, task **tasks)
 {
-    for (int i = 0; i < c->n; i++) {
-        tasks[i] = task_new();
-        if (tasks[i] && fill(x, c, prompt, special, i, tasks[i])) continue;
-        if (!tasks[i]) reply_error(x, 500, NULL, "out of memory", NULL);
-        while (i >= 0) task_drop(tasks[i--]);
-        return false;
+    grammar *g;
+    bool ok = read_grammar(x, c, &g);
+    int n = 0;
+    for (; n < c->n && ok; n++) {
+        tasks[n] = task_new();
+        if (!tasks[n]) reply_error(x, 500, NULL, "out of memory", NULL);
+        ok = tasks[n] && fill(x, c, prompt, special, n, tasks[n]);
+        if (ok) tasks[n]->p.grammar = grammar_hold(g);
     }
+    grammar_drop(g);
+    while (!ok && n > 0) task_drop(tasks[--n]);
     x->stream = c->stream;
-    return true;
+    return ok;
 }
 
 const char *completion_reason(const choice *c)
@@ -252,6 +329,8 @@ completion_usage completion_usage_of(const exchange *x)
         pthread_mutex_lock(&j->lock);
         if (i == 0) u.prompt = j->n_prompt, u.cached = j->n_cached;
         u.answer += (int)j->n_tokens;
+        size_t thought = x->choices[i].parser ? answer_thought(x->choices[i].parser) : 0;
+        for (size_t t = 0; t < j->n_tokens && j->tokens[t].text_end <= thought; t++) u.reasoning++;
         pthread_mutex_unlock(&j->lock);
     }
     return u;

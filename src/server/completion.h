@@ -2,6 +2,7 @@
 #ifndef SERVER_COMPLETION_H
 #define SERVER_COMPLETION_H
 
+#include "../text/answer_grammar.h"
 #include "exchange.h"
 
 typedef struct completion {
@@ -11,7 +12,15 @@ typedef struct completion {
     const json_t *stop, *logit_bias, *breakers, *samplers;
     const char *grammar;
     const json_t *json_schema;
+    const char *schema_field; /* where json_schema stands; NULL: under its own name */
     int n_top; /* -1: no log probabilities */
+
+    /* of chats, as prompt_make leaves it */
+    answer_frame frame;       /* what may stand around the content */
+    const json_t *tools;      /* whose calls are enforced; NULL: none */
+    const char *only;         /* of them; NULL: any */
+    answer_must must;
+    bool one_call;
 } completion;
 
 /* Starts with the server's own values. */

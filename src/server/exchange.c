@@ -47,6 +47,7 @@ void exchange_free(exchange *x)
     free(x->choices);
     if (x->free_own) x->free_own(x->own);
     json_decref(x->json);
+    json_decref(x->kept);
     buf_free(&x->body);
     buf_free(&x->out);
     buf_free(&x->reply);
@@ -147,7 +148,7 @@ static bool open_choice(exchange *x, choice *c, int i, task *j, const exchange_c
     const answer_events events = {.user = c, .text = on_text, .call = on_call};
     *c = (choice){.x = x, .index = i, .task = j, .calls = json_array()};
     if (j->p.n_top >= 0) c->tokens = json_array();
-    if (chat) c->parser = answer_new(x->sv->format, chat->tools, chat->thinks, &events);
+    if (chat) c->parser = answer_new(chat->format, chat->tools, chat->thinks, &events);
     j->wake = wake;
     j->user = x;
     const union MHD_ConnectionInfo *info = MHD_get_connection_info(x->connection, MHD_CONNECTION_INFO_CONNECTION_FD);
@@ -174,6 +175,12 @@ void exchange_submit(exchange *x, task **tasks, int n, const exchange_chat *chat
         reply_error(x, 429, "rate_limit_exceeded", "the queue is full: try again later", NULL);
     else
         reply_error(x, 503, "unavailable_error", "the server is shutting down", NULL);
+}
+
+void exchange_keep(exchange *x, json_t *j)
+{
+    if (!x->kept) x->kept = json_array();
+    json_array_append_new(x->kept, j);
 }
 
 /* ---- what tasks did ---- */

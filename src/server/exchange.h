@@ -60,6 +60,7 @@ struct exchange {
     void (*free_own)(void *own);
     buf body;
     json_t *json;                  /* the body, where the route has tables: an object */
+    json_t *kept;                  /* by exchange_keep; NULL: nothing */
     char id[64];
     bool stream, started, ended;
     choice *choices;
@@ -91,8 +92,12 @@ bool exchange_params(exchange *x, const param *table, void *to);
 typedef struct exchange_chat {
     const json_t *tools;
     bool thinks;
+    answer_format format;
 } exchange_chat;
 void exchange_submit(exchange *x, task **tasks, int n, const exchange_chat *chat);
+
+/* Takes j, which then lives as long as the exchange. NULL is out of memory, which whoever needs j sees. */
+void exchange_keep(exchange *x, json_t *j);
 
 /* SSE: "event: name\ndata: {json}\n\n", without the first line where name is NULL. Takes data. */
 void put_event(exchange *x, const char *name, json_t *data);

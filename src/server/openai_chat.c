@@ -5,6 +5,7 @@
 
 #include "completion.h"
 #include "openai.h"
+#include "prompt.h"
 
 enum { MAX_TEXT = 64, MAX_TOP = 20 };
 
@@ -190,34 +191,6 @@ static bool read_format(exchange *x, chat_body *b)
     return true;
 }
 
-/* "none" hides the tools; "required" and a named function are asked of the grammar, which no format has yet. */
-static bool read_tools(exchange *x, chat_body *b)
-{
-    const char *wanted = json_string_value(json_object_get(x->json, "tool_choice"));
-    if (json_array_size(b->tools) == 0) b->tools = NULL;
-    if (wanted && strcmp(wanted, "none") == 0) b->tools = NULL;
-    if (!b->tool_choice || (wanted && (strcmp(wanted, "none") == 0 || strcmp(wanted, "auto") == 0))) return true;
-    return refuse(x, "tool_choice", "'tool_choice' must be none or auto: calls cannot be enforced");
-}
-
-static bool read_messages(exchange *x, const chat_body *b)
-{
-    if (json_array_size(b->messages) == 0) return refuse(x, "messages", "'messages' must not be empty");
-    for (size_t i = 0; i < json_array_size(b->messages); i++) {
-        const json_t *m = json_array_get(b->messages, i);
-        if (!json_is_object(m) || !json_is_string(json_object_get(m, "role")))
-            return refuse(x, "messages", "'messages' must be objects with a role");
-    }
-    return true;
-}
-
-static json_t *template_variables(const chat_body *b)
-{
-    json_t *extra = b->template_kwargs ? json_copy((json_t *)(uintptr_t)b->template_kwargs) : json_object();
-    if (b->effort) json_object_set_new(extra, "reasoning_effort", json_string(b->effort));
-    return extra;
-}
-
 static bool read_body(exchange *x, chat_body *b)
 {
     completion_defaults(x->sv, &b->c);
@@ -227,31 +200,24 @@ static bool read_body(exchange *x, chat_body *b)
     if (json_object_get(x->json, "top_logprobs") && !json_is_null(json_object_get(x->json, "top_logprobs")) && !b->logprobs)
         return refuse(x, "top_logprobs", "'top_logprobs' wants 'logprobs'");
     b->c.n_top = b->logprobs ? b->top_logprobs : -1;
-    return read_messages(x, b) && read_format(x, b) && read_tools(x, b);
+    return read_format(x, b);
 }
 
 void openai_chat(exchange *x)
 {
-    chat_body b = {0};
+    chat_body b = {.parallel_tool_calls = true};
     tok_vec prompt = {0};
     task *tasks[COMPLETION_MAX_N];
-    tawny_error err;
-    exchange_chat chat = {0};
-    x->door = &chat_door;
-    if (!read_body(x, &b)) return;
+    exchange_chat chat;
     chat_answer *own = calloc(1, sizeof *own);
-    json_t *extra = template_variables(&b);
-    int thinking = b.effort && strcmp(b.effort, "none") == 0 ? 0 : -1;
-    chat_request r = {.messages = b.messages, .tools = b.tools, .extra = extra, .thinking = thinking};
-    tawny_status st = own && extra ? chat_prompt(x->sv->chat, &r, &prompt, &chat.thinks, &err) : err_nomem(&err);
-    json_decref(extra);
+    x->door = &chat_door;
     x->own = own;
     x->free_own = free;
-    if (st != TAWNY_OK) {
-        reply_status(x, &err, "messages");
-    } else if (completion_tasks(x, &b.c, &prompt, true, tasks)) {
+    if (!own || !read_body(x, &b)) return;
+    prompt_request r = {.messages = b.messages, .tools = b.tools, .tool_choice = b.tool_choice, .one_call = !b.parallel_tool_calls,
+                        .effort = b.effort, .variables = b.template_kwargs};
+    if (prompt_make(x, &r, &b.c, &prompt, &chat) && completion_tasks(x, &b.c, &prompt, true, tasks)) {
         own->usage = json_is_true(json_object_get(b.stream_options, "include_usage"));
-        chat.tools = b.tools;
         server_id(x->sv, "chatcmpl-", x->id);
         exchange_submit(x, tasks, b.c.n, &chat);
     }

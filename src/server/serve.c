@@ -55,9 +55,11 @@ tawny_status server_open(const char *path, const server_config *c, server **out,
     if (st == TAWNY_OK) {
         size_t n = 0;
         const char *source = c->template_source ? c->template_source : tok_chat_template(s->tok, NULL, &n);
-        s->format = answer_format_of(source ? source : "", c->template_source ? strlen(source) : n);
+        gbnf_tokens tokens = gbnf_tokens_of(s->tok);
+        s->style = answer_style_of(source ? source : "", c->template_source ? strlen(source) : n);
+        if (!(s->grammars = grammar_cache_new(&tokens))) st = err_nomem(err);
         snprintf(s->fingerprint, sizeof s->fingerprint, "tawny-%s-c%d", TAWNY_VERSION, TAWNY_CONTRACT);
-        st = sched_new(s->model, s->tok, &c->sched, &s->sched, err);
+        if (st == TAWNY_OK) st = sched_new(s->model, s->tok, &c->sched, &s->sched, err);
     }
     if (st == TAWNY_OK) st = http_start(s, &s->http, err);
     if (st != TAWNY_OK) {
@@ -89,6 +91,7 @@ void server_close(server *s)
     }
     http_stop(s->http);
     sched_free(s->sched);
+    grammar_cache_free(s->grammars);
     chat_close(s->chat);
     tok_close(s->tok);
     tawny_model_close(s->model);

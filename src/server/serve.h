@@ -6,7 +6,8 @@
 
 #include "../engine/engine.h"
 #include "../text/chat.h"
-#include "../text/toolcall.h"
+#include "../text/answer_grammar.h"
+#include "grammar.h"
 #include "sched.h"
 
 typedef struct server_config {
@@ -34,7 +35,8 @@ typedef struct server {
     tawny_model *model;
     tokenizer *tok;
     chat_template *chat;
-    answer_format format;         /* of tool calls in answers */
+    answer_style style;           /* of tool calls and reasoning in answers */
+    grammar_cache *grammars;
     sched *sched;
     char fingerprint[64];         /* system_fingerprint: contract version and model hash, once this is known */
     int64_t created;              /* seconds since 1970 */

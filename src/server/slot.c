@@ -19,12 +19,14 @@ static size_t tokenize(void *ctx, const char *text, size_t n, tawny_token *out, 
 static void release(slot *s)
 {
     sampler_free(s->sampler);
-    gbnf_matcher_free(s->matcher);
+    if (s->matcher) grammar_return(s->grammar, s->matcher);
+    grammar_drop(s->grammar);
     tawny_fingerprint_free(s->fingerprint);
     free(s->top);
     free(s->probs);
     s->sampler = NULL;
     s->matcher = NULL;
+    s->grammar = NULL;
     s->fingerprint = NULL;
     s->top = NULL;
     s->probs = NULL;
@@ -40,7 +42,7 @@ tawny_status slot_begin(slot *s, task *j, tawny_engine *e, tawny_model *m, const
     sampler_vocab v = {.ctx = ctx.out, .piece = piece, .tokenize = tokenize};
     size_t n_top = j->p.n_top > 0 ? (size_t)j->p.n_top : 0;
     tawny_status st = sampler_new(&j->p.sampling, (int)tok_n_vocab(tok), (size_t)tawny_engine_n_ctx(e), &v, &s->sampler, err);
-    if (st == TAWNY_OK && j->p.grammar) st = gbnf_matcher_new(j->p.grammar, vocab, &s->matcher, err);
+    if (st == TAWNY_OK && j->p.grammar) st = grammar_matcher(s->grammar = grammar_hold(j->p.grammar), vocab, &s->matcher, err);
     if (st == TAWNY_OK && j->p.fingerprint) st = tawny_fingerprint_new(m, &s->fingerprint, err);
     s->top = calloc(n_top + 1, sizeof *s->top);
     s->probs = calloc(n_top + 1, sizeof *s->probs);

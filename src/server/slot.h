@@ -14,6 +14,7 @@ typedef struct slot {
     int n_answer;
     sampler *sampler;
     sampler_state state;
+    grammar *grammar;    /* the matcher's */
     gbnf_matcher *matcher;
     gbnf_state place;
     tok_stream stream;

@@ -42,7 +42,7 @@ void task_drop(task *j)
     if (j->p.sampling.n_dry_breakers) free_const(j->p.sampling.dry_breakers);
     free_const(j->p.sampling.bias);
     free(j->p.stop);
-    gbnf_free(j->p.grammar);
+    grammar_drop(j->p.grammar);
     tok_vec_free(&j->prompt);
     buf_free(&j->text);
     free(j->tokens);

@@ -8,8 +8,8 @@
 
 #include "../base/buf.h"
 #include "../engine/sampler.h"
-#include "../text/gbnf.h"
 #include "../text/tokenizer.h"
+#include "grammar.h"
 
 enum { TASK_MAX_STOPS = 64, TASK_MAX_TOP = 64 };
 
@@ -24,7 +24,7 @@ typedef struct task_params {
     bool ignore_eos;
     bool no_reuse;           /* compute the whole prompt anew */
     bool fingerprint;
-    gbnf *grammar;           /* that the answer must match; NULL: none; owned */
+    grammar *grammar;        /* that the answer must match; NULL: none; owned */
 } task_params;
 
 typedef enum task_state {

@@ -29,6 +29,7 @@ typedef struct gbnf gbnf;
  * of matchers may use it. */
 tawny_status gbnf_parse(const char *text, size_t n, const gbnf_tokens *tokens, gbnf **out, tawny_error *err);
 void gbnf_free(gbnf *g); /* NULL is fine */
+size_t gbnf_size(const gbnf *g); /* bytes that it takes */
 
 /* The vocabulary in order of its bytes; one for any number of grammars and matchers. */
 typedef struct gbnf_vocab gbnf_vocab;
@@ -44,6 +45,7 @@ enum { GBNF_DEAD = 0 }; /* no output that begins so matches */
 /* vocab may be NULL: gbnf_bytes alone works then. */
 tawny_status gbnf_matcher_new(const gbnf *g, const gbnf_vocab *vocab, gbnf_matcher **out, tawny_error *err);
 void gbnf_matcher_free(gbnf_matcher *m);
+size_t gbnf_matcher_size(const gbnf_matcher *m); /* bytes that it takes so far */
 gbnf_state gbnf_start(const gbnf_matcher *m);
 bool gbnf_complete(const gbnf_matcher *m, gbnf_state s); /* the output so far matches */
 

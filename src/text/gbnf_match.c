@@ -312,6 +312,15 @@ void gbnf_matcher_free(gbnf_matcher *m)
     free(m);
 }
 
+size_t gbnf_matcher_size(const gbnf_matcher *m)
+{
+    size_t n = m->cap_set * sizeof *m->set + m->cap_item * sizeof *m->item + m->cap_row * sizeof *m->row;
+    n += m->table_size * sizeof *m->table + m->cap_work * sizeof *m->work + m->seen_size * 2 * sizeof *m->seen;
+    for (int i = 0; i < GBNF_MASKS; i++)
+        if (m->mask[i].bits) n += ((size_t)m->vocab->tokens.n + 63) / 64 * sizeof(uint64_t);
+    return n;
+}
+
 gbnf_state gbnf_start(const gbnf_matcher *m) { return m->start; }
 bool gbnf_complete(const gbnf_matcher *m, gbnf_state s) { return m->set[s].complete; }
 

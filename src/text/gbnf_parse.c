@@ -483,3 +483,8 @@ void gbnf_free(gbnf *g)
     free(g->rule);
     free(g);
 }
+
+size_t gbnf_size(const gbnf *g)
+{
+    return sizeof *g + g->cap_node * sizeof *g->node + g->cap_edge * sizeof *g->edge + g->cap_rule * sizeof *g->rule;
+}

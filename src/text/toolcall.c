@@ -25,6 +25,7 @@ struct answer {
     bool to_reasoning; /* harmony: what the body is */
     char to[128];      /* harmony: the function called, "" where none */
     size_t calls, failures;
+    size_t pushed, thought; /* bytes: in all, and up to the end of the last thought */
     const call_marks *marks; /* of the call that is being read */
     size_t tried; /* bytes of a call in which no end was found */
 };
@@ -76,6 +77,11 @@ void answer_free(answer *a)
 }
 
 size_t answer_calls(const answer *a) { return a->calls; }
+
+size_t answer_thought(const answer *a)
+{
+    return a->at == IN_THOUGHT || (a->at == IN_BODY && a->to_reasoning) ? a->pushed : a->thought;
+}
 
 /* ---- what is held back ---- */
 
@@ -184,6 +190,7 @@ static bool in_thought(answer *a, bool final)
         size_t n = without_blanks(a->held.data, hit);
         pass(a, ANSWER_REASONING, n);
         drop(a, hit - n + strlen(a->close));
+        a->thought = a->pushed - a->held.size;
         a->skip_blanks = true;
         a->at = a->format == ANSWER_LLAMA ? AT_START : IN_TEXT;
         return true;
@@ -349,6 +356,7 @@ static bool in_body(answer *a, bool final)
     if (first != SIZE_MAX) {
         end_body(a, first);
         drop(a, strlen(body_ends[which]));
+        if (a->to_reasoning) a->thought = a->pushed - a->held.size;
         a->at = IN_HEADER;
         return true;
     }
@@ -377,6 +385,7 @@ tawny_status answer_push(answer *a, const char *text, size_t n, tawny_error *err
 {
     if (!buf_add(&a->held, text, n))
         return err_set(err, TAWNY_E_LIMIT, "a tool call of more than %d bytes", MAX_HELD);
+    a->pushed += n;
     run(a, false);
     return TAWNY_OK;
 }

@@ -56,5 +56,6 @@ void answer_free(answer *a); /* NULL is fine */
 tawny_status answer_push(answer *a, const char *text, size_t n, tawny_error *err);
 tawny_status answer_end(answer *a, tawny_error *err); /* the answer is complete: what was held back comes out */
 size_t answer_calls(const answer *a);                 /* calls so far */
+size_t answer_thought(const answer *a);               /* bytes up to the end of the last thought, 0 where there was none */
 
 #endif

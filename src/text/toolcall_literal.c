@@ -174,11 +174,22 @@ static json_t *nested(reader *r)
     return j;
 }
 
+/* What is JSON is read as such, in texts with quotes of their own too. */
+static json_t *json_here(reader *r)
+{
+    json_error_t e;
+    json_t *j = json_loadb(r->s.p, r->s.n, JSON_ALLOW_NUL | JSON_DECODE_ANY | JSON_DISABLE_EOF_CHECK, &e);
+    if (j) advance(r, (size_t)e.position);
+    return j;
+}
+
 static json_t *value(reader *r)
 {
     text_span s;
     skip(r);
     if (!r->s.n) return NULL;
+    json_t *whole = r->quote && strchr("[{\"", *r->s.p) ? json_here(r) : NULL;
+    if (whole) return whole;
     if (*r->s.p == '[' || *r->s.p == '{') return nested(r);
     if (r->quote && text_take(&r->s, r->quote)) return take_until(r, r->quote, &s) ? json_stringn(s.p, s.n) : NULL;
     if (*r->s.p == '"' || *r->s.p == '\'') return python_string(r);
