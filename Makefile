@@ -92,12 +92,13 @@ tsan: deps ## the suite under ThreadSanitizer
 lint: $(B)/libtawny.a $(B)/libtawny.so ## who includes whom, what objects export, what a library must not call
 	@tools/lint $(B)
 
-bench: deps ## every kernel in cache and from memory, then the small model: how fast on this machine
+bench: deps ## kernels and the small model against this machine's limits: bench/RESULTS.md, roofline.svg (minutes)
 	$(AGAIN) all $(B)/tests/kernels $(call exe,$(BENCH_SRC))
-	@for b in $(call exe,$(BENCH_SRC)); do $$b || exit 1; done
 	$(B)/tests/kernels --bench
+	$(B)/bench/roofline >$(B)/bench/roofline.json
 	@tools/get-model >/dev/null
-	$(B)/tawny bench -m "$$(tools/get-model --path)"
+	$(B)/tawny bench -m "$$(tools/get-model --path)" -oe md -o jsonl >$(B)/bench/model.jsonl
+	tools/results roofline $(B)/bench/roofline.json $(B)/bench/model.jsonl
 
 mca: $(B)/libtawny.a ## predict the kernels' inner loops for Zen 4 and 5 (llvm-mca-19)
 	@tools/mca $(B)

@@ -33,13 +33,14 @@ static void teardown(void)
     ck_assert_int_eq(system(cmd), 0);
 }
 
-/* Runs a shell command with b = `tawny bench -m MODEL -t 1 -r 1 --no-ceiling`; its stdout goes to `out`. */
+/* Runs a shell command with $b = "tawny bench -m MODEL -t 1 -r 1 --no-ceiling",
+ * $p the program, $d the folder; its stdout goes to `out`. */
 static int sh(const char *command)
 {
     char line[2048];
-    ck_assert_int_lt(snprintf(line, sizeof line, "b='%s/tawny bench -m %s/m.gguf -t 1 -r 1 --no-ceiling'; %s", self,
-                              dir, command),
-                     (int)sizeof line);
+    int n = snprintf(line, sizeof line, "p='%s/tawny'; d=%s; b=\"$p bench -m $d/m.gguf -t 1 -r 1 --no-ceiling\"; %s",
+                     self, dir, command);
+    ck_assert_int_lt(n, (int)sizeof line);
     FILE *p = popen(line, "r");
     ck_assert_ptr_nonnull(p);
     out[fread(out, 1, sizeof out - 1, p)] = 0;
@@ -122,6 +123,35 @@ START_TEST(ceilings)
 }
 END_TEST
 
+/* Several sequences at once, with llama-batched-bench's keys. */
+START_TEST(batched)
+{
+    static const char *const keys[] = {"n_kv_max", "n_batch", "n_ubatch", "flash_attn", "is_pp_shared",
+                                       "n_gpu_layers", "n_threads", "n_threads_batch", "pp", "tg", "pl", "n_kv", "t_pp", "speed_pp",
+                                       "t_tg", "speed_tg", "t", "speed", "tier", "contract", "int8_gops"};
+    int rows = 0;
+    ck_assert_int_eq(sh("$b --batched -npp 5,20 -ntg 3 -npl 1,3,9 -ub 8 -o jsonl; "
+                        "$b --batched -npp 5 -ntg 2 -npl 3 -pps -o jsonl"),
+                     0);
+    for (char *line = strtok(out, "\n"); line; line = strtok(NULL, "\n"), rows++) {
+        json_t *row = json_loads(line, 0, NULL);
+        for (size_t i = 0; i < sizeof keys / sizeof *keys; i++)
+            ck_assert_msg(json_object_get(row, keys[i]), "%s", keys[i]);
+        long pp = json_integer_value(json_object_get(row, "pp")), pl = json_integer_value(json_object_get(row, "pl"));
+        ck_assert_int_eq(pp, rows < 3 || rows == 6 ? 5 : 20);
+        ck_assert_int_eq(json_integer_value(json_object_get(row, "n_kv")), rows == 6 ? 5 + 3 * 2 : pl * (pp + 3));
+        ck_assert(json_real_value(json_object_get(row, "speed_tg")) > 0);
+        json_decref(row);
+    }
+    ck_assert_int_eq(rows, 7);
+    ck_assert_int_eq(sh("$b --batched -npp 5 -ntg 3 -npl 2"), 0);
+    ck_assert_ptr_nonnull(strstr(out, "S_TG t/s"));
+    ck_assert_int_eq(sh("$b -npl 2 2>/dev/null"), 2);
+    ck_assert_int_eq(sh("$b --batched -d 5 2>/dev/null"), 2);
+    ck_assert_int_eq(sh("$b --batched -n 0 2>/dev/null"), 2);
+}
+END_TEST
+
 START_TEST(csv_and_sql_are_tables)
 {
     ck_assert_int_eq(sh("command -v python3 >/dev/null"), 0);
@@ -134,6 +164,20 @@ START_TEST(csv_and_sql_are_tables)
                         "r = c.execute(\"select n_prompt, n_gen, avg_ts > 0, repack from llama_bench\").fetchall(); "
                         "assert r == [(8, 0, 1, 0), (0, 2, 1, 0), (0, 3, 1, 0)], r'"),
                      0);
+}
+END_TEST
+
+/* bench/peers, with peers that claim one token a second. */
+START_TEST(peers)
+{
+    ck_assert_int_eq(sh("cat >$d/peer <<'END'\n#!/bin/sh\n"
+                        "echo '[{\"n_prompt\":8,\"n_gen\":0,\"avg_ts\":1},{\"n_prompt\":0,\"n_gen\":2,\"avg_ts\":1}]'\nEND\n"
+                        "chmod +x $d/peer; "
+                        "bench/peers --tawny $p --llama $d/peer --ik $d/peer -r 2 -p 8 -n 2 $d/m.gguf 2>/dev/null"),
+                     0);
+    ck_assert_ptr_nonnull(strstr(out, "| m.gguf | pp8 | "));
+    ck_assert_ptr_nonnull(strstr(out, "| m.gguf | tg2 | "));
+    ck_assert_ptr_nonnull(strstr(out, "| 1.00 | 1.00 | 1.00 | 1.00 | llama.cpp --repack 1 | "));
 }
 END_TEST
 
@@ -182,7 +226,9 @@ Suite *suite_bench(void)
     tcase_add_test(t, json_has_the_keys);
     tcase_add_test(t, jsonl_is_a_line_a_test);
     tcase_add_test(t, ceilings);
+    tcase_add_test(t, batched);
     tcase_add_test(t, csv_and_sql_are_tables);
+    tcase_add_test(t, peers);
     tcase_add_test(t, md_shows_what_was_asked);
     tcase_add_test(t, lists_as_llama_bench_takes_them);
     suite_add_tcase(s, t);

@@ -10,7 +10,7 @@
 #include "../engine/limits.h"
 #include "cli.h"
 
-enum { BENCH_MAX_LIST = 256, BENCH_MAX_REPEAT = 1000 };
+enum { BENCH_MAX_LIST = 256, BENCH_MAX_REPEAT = 1000, BENCH_MAX_SEQUENCES = 256 };
 
 /* ---- bench_list.c: values of a parameter, from any number of options. ---- */
 
@@ -36,11 +36,15 @@ typedef struct bench_test {
     int n_prompt, n_gen, depth, threads, n_batch, n_ubatch, act_bits;
     const char *type_k, *type_v, *load;
     cost_products products;
-    double bytes_per_token; /* weights, and the cache at half of what is generated */
+    double bytes_per_token; /* weights, and the cache at half of what is generated; a step's where there are sequences */
+    bool experts;           /* a step of several sequences reads more experts than a token does */
     mem_pages pages;        /* of the weights, after the runs */
     uint64_t mapped;        /* bytes of them */
     int n;                  /* samples */
     double seconds[BENCH_MAX_REPEAT];
+    int sequences;          /* --batched: that generate n_gen tokens each, together, in `seconds`; else 0 */
+    bool shared;            /* --batched: one prompt for all */
+    double prompt_seconds[BENCH_MAX_REPEAT];
     bool limited;           /* limits: [i] before run i, [i + 1] after it */
     double read[BENCH_MAX_REPEAT + 1], int8[BENCH_MAX_REPEAT + 1], f32[BENCH_MAX_REPEAT + 1];
 } bench_test;
@@ -56,11 +60,26 @@ typedef struct bench_how {
 tawny_status bench_run(tawny_model *m, const tawny_engine_params *params, const bench_how *how, bench_test *t,
                        tawny_error *err);
 
+/* The parts that bench_run_batched shares with it. */
+void bench_fill(tawny_token *t, int n, int32_t n_vocab);
+void bench_look(limits *machine, bench_test *t, int i);             /* the limits at this moment, before run i */
+void bench_tell(const bench_how *how, const char *what, int i);     /* for --progress */
+tawny_status bench_describe(const tawny_model *m, const tawny_engine *e, const bench_how *how, bench_test *t,
+                            tawny_error *err);
+
+/* ---- bench_batched.c ---- */
+
+/* Prompts of n_prompt tokens for each of `sequences` (or one for all), then n_gen steps of a token each. */
+tawny_status bench_run_batched(tawny_model *m, const tawny_engine_params *params, const bench_how *how, bench_test *t,
+                               tawny_error *err);
+
 /* ---- bench_row.c and bench_print.c: results. ---- */
 
 struct json_t;
 /* An object with llama-bench's keys in its order, then tawny's. */
 struct json_t *bench_row_json(const char *path, const tawny_model *m, const bench_test *t);
+/* The same for --batched, with llama-batched-bench's keys. */
+struct json_t *bench_batched_json(const char *path, const tawny_model *m, const bench_test *t);
 
 typedef enum bench_format { BENCH_MD, BENCH_JSON, BENCH_JSONL, BENCH_CSV, BENCH_SQL, BENCH_FORMATS } bench_format;
 
@@ -73,6 +92,7 @@ typedef struct bench_output {
     FILE *to;
     bench_format format;
     bench_columns columns;
+    bool batched;
     int rows;
 } bench_output;
 

@@ -109,16 +109,43 @@ static const column columns[] = {
     {"GB/s (of read)", 14, cell_gb, NULL},
     {"GOPS (of peak)", 14, cell_gops, NULL},
 };
-enum { COLUMNS = sizeof columns / sizeof *columns };
+
+/* As llama-batched-bench has them: prompts and generated tokens a sequence, sequences, tokens in all. */
+static void cell_pp(const json_t *r, char out[CELL]) { snprintf(out, CELL, "%ld", integer(r, "pp")); }
+static void cell_tg(const json_t *r, char out[CELL]) { snprintf(out, CELL, "%ld", integer(r, "tg")); }
+static void cell_pl(const json_t *r, char out[CELL]) { snprintf(out, CELL, "%ld", integer(r, "pl")); }
+static void cell_kv(const json_t *r, char out[CELL]) { snprintf(out, CELL, "%ld", integer(r, "n_kv")); }
+static void cell_t_pp(const json_t *r, char out[CELL]) { snprintf(out, CELL, "%.3f", real(r, "t_pp")); }
+static void cell_s_pp(const json_t *r, char out[CELL]) { snprintf(out, CELL, "%.2f", real(r, "speed_pp")); }
+static void cell_t_tg(const json_t *r, char out[CELL]) { snprintf(out, CELL, "%.3f", real(r, "t_tg")); }
+static void cell_s_tg(const json_t *r, char out[CELL]) { snprintf(out, CELL, "%.2f", real(r, "speed_tg")); }
+static void cell_t(const json_t *r, char out[CELL]) { snprintf(out, CELL, "%.3f", real(r, "t")); }
+static void cell_s(const json_t *r, char out[CELL]) { snprintf(out, CELL, "%.2f", real(r, "speed")); }
+
+static const column batched[] = {
+    {"PP", 6, cell_pp, NULL},
+    {"TG", 6, cell_tg, NULL},
+    {"B", 4, cell_pl, NULL},
+    {"N_KV", 6, cell_kv, NULL},
+    {"T_PP s", 8, cell_t_pp, NULL},
+    {"S_PP t/s", 8, cell_s_pp, NULL},
+    {"T_TG s", 8, cell_t_tg, NULL},
+    {"S_TG t/s", 8, cell_s_tg, NULL},
+    {"T s", 8, cell_t, NULL},
+    {"S t/s", 8, cell_s, NULL},
+    {"GB/s (of read)", 14, cell_gb, NULL},
+    {"GOPS (of peak)", 14, cell_gops, NULL},
+};
 
 static void print_md(bench_output *o, const json_t *row)
 {
     static const char rule[] = "----------------------------------------";
     char cell[CELL];
+    const column *all = o->batched ? batched : columns;
+    size_t n = o->batched ? sizeof batched / sizeof *batched : sizeof columns / sizeof *columns;
     for (int line = o->rows ? 2 : 0; line < 3; line++) {
         fputc('|', o->to);
-        for (int i = 0; i < COLUMNS; i++) {
-            const column *c = &columns[i];
+        for (const column *c = all; c < all + n; c++) {
             int width = c->width;
             if (c->shown && !c->shown(&o->columns)) continue;
             if (line == 0)
@@ -193,11 +220,12 @@ static void print_values(FILE *to, json_t *row, bool sql)
 
 static void print_table(bench_output *o, json_t *row, bool sql)
 {
-    if (!o->rows && sql) fprintf(o->to, "CREATE TABLE IF NOT EXISTS llama_bench (\n");
+    const char *table = o->batched ? "batched_bench" : "llama_bench";
+    if (!o->rows && sql) fprintf(o->to, "CREATE TABLE IF NOT EXISTS %s (\n", table);
     if (!o->rows) print_names(o->to, row, sql);
     if (!o->rows) fprintf(o->to, sql ? "\n);\n\n" : "\n");
     if (sql) {
-        fprintf(o->to, "INSERT INTO llama_bench (");
+        fprintf(o->to, "INSERT INTO %s (", table);
         print_names(o->to, row, false);
         fprintf(o->to, ") VALUES (");
     }

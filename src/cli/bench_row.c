@@ -134,27 +134,67 @@ static void set_share(json_t *j, const char *const keys[3], const bench_test *t,
     set_maybe(j, keys[2], have && t->limited, 100 * share);
 }
 
-json_t *bench_row_json(const char *path, const tawny_model *m, const bench_test *t)
+/* What ran, where the weights were, and the shares of the limits. */
+static void set_limits(json_t *j, const bench_test *t, bool decode, int steps, cost_operations ops)
 {
     static const char *const read[] = {"gb_per_s", "ceiling_gb_per_s", "percent_of_ceiling"};
     static const char *const int8[] = {"int8_gops", "int8_peak_gops", "percent_of_int8_peak"};
     static const char *const f32[] = {"f32_gflops", "f32_peak_gflops", "percent_of_f32_peak"};
-    bool decode = t->n_gen && !t->n_prompt;
-    cost_operations ops = cost_of(&t->products, t->act_bits / 8, t->n_prompt + t->n_gen,
-                                  t->n_gen + (t->n_prompt > 0));
     double huge = t->mapped ? (double)t->pages.huge / (double)t->mapped : 0;
-    json_t *j = json_object();
-    set_question(j, path, m, t);
-    set_speed(j, t);
     set_str(j, "tier", simd_tier_name(simd_current()));
     set_int(j, "act_bits", (uint64_t)t->act_bits);
     set_int(j, "contract", TAWNY_CONTRACT);
     set_str(j, "pages", huge > 0.9 ? "huge" : huge > 0.1 ? "mixed" : "4k");
     set_real(j, "huge_pages", huge > 1 ? 1 : huge);
     set_maybe(j, "bytes_per_token", decode, t->bytes_per_token);
-    set_share(j, read, t, decode, t->bytes_per_token * t->n_gen, t->read);
+    set_share(j, read, t, decode, t->bytes_per_token * steps, t->read);
     set_share(j, int8, t, ops.int8 > 0, ops.int8, t->int8);
     set_share(j, f32, t, ops.f32 > 0, ops.f32, t->f32);
     if (t->limited) json_object_set_new(j, "samples_ceiling_gb_per_s", samples(t->read, t->n + 1, false));
+}
+
+json_t *bench_batched_json(const char *path, const tawny_model *m, const bench_test *t)
+{
+    char type[160];
+    int pl = t->sequences, pp = t->n_prompt, tg = t->n_gen, prompts = t->shared ? 1 : pl;
+    double t_pp = stats_of(t->prompt_seconds, t->n).mean, t_tg = stats_of(t->seconds, t->n).mean;
+    json_t *j = json_object();
+    model_type(m, type, sizeof type);
+    set_str(j, "model_filename", path);
+    set_str(j, "model_type", type);
+    set_int(j, "n_kv_max", (uint64_t)pl * (uint64_t)(pp + tg));
+    set_int(j, "n_batch", (uint64_t)t->n_batch);
+    set_int(j, "n_ubatch", (uint64_t)t->n_ubatch);
+    set_int(j, "flash_attn", 1);
+    set_int(j, "is_pp_shared", t->shared);
+    set_int(j, "n_gpu_layers", 0);
+    set_int(j, "n_threads", (uint64_t)t->threads);
+    set_int(j, "n_threads_batch", (uint64_t)t->threads);
+    set_str(j, "type_k", t->type_k);
+    set_str(j, "type_v", t->type_v);
+    set_str(j, "load_mode", t->load);
+    set_int(j, "pp", (uint64_t)pp);
+    set_int(j, "tg", (uint64_t)tg);
+    set_int(j, "pl", (uint64_t)pl);
+    set_int(j, "n_kv", (uint64_t)(prompts * pp + pl * tg));
+    set_real(j, "t_pp", t_pp);
+    set_real(j, "speed_pp", pp ? prompts * pp / t_pp : 0);
+    set_real(j, "t_tg", t_tg);
+    set_real(j, "speed_tg", pl * tg / t_tg);
+    set_real(j, "t", t_pp + t_tg);
+    set_real(j, "speed", (prompts * pp + pl * tg) / (t_pp + t_tg));
+    json_object_set_new(j, "samples_t_pp", samples(t->prompt_seconds, t->n, false));
+    json_object_set_new(j, "samples_t_tg", samples(t->seconds, t->n, false));
+    set_limits(j, t, !t->experts || pl == 1, tg, cost_of(&t->products, t->act_bits / 8, pl * tg, pl * tg));
+    return j;
+}
+
+json_t *bench_row_json(const char *path, const tawny_model *m, const bench_test *t)
+{
+    json_t *j = json_object();
+    set_question(j, path, m, t);
+    set_speed(j, t);
+    set_limits(j, t, t->n_gen && !t->n_prompt, t->n_gen,
+               cost_of(&t->products, t->act_bits / 8, t->n_prompt + t->n_gen, t->n_gen + (t->n_prompt > 0)));
     return j;
 }

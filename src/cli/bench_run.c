@@ -8,7 +8,7 @@
 static const double read_seconds = 0.05, arithmetic_seconds = 0.01;
 
 /* Tokens that differ from each other; what they are does not matter. */
-static void fill(tawny_token *t, int n, int32_t n_vocab)
+void bench_fill(tawny_token *t, int n, int32_t n_vocab)
 {
     uint32_t x = 1;
     for (int i = 0; i < n; i++) {
@@ -30,16 +30,17 @@ static double measure(tawny_session *s, const tawny_token *tokens, const bench_t
 }
 
 /* The limits at this moment, before run i. */
-static void look(limits *machine, bench_test *t, int i)
+void bench_look(limits *machine, bench_test *t, int i)
 {
     if (!machine) return;
+    limits_settle();
     t->read[i] = limits_sample(machine, LIMITS_READ, simd_current(), read_seconds);
     t->int8[i] = limits_sample(machine, LIMITS_INT8, simd_current(), arithmetic_seconds);
     t->f32[i] = limits_sample(machine, LIMITS_F32, simd_current(), arithmetic_seconds);
     t->limited = t->read[i] > 0 && t->int8[i] > 0 && t->f32[i] > 0;
 }
 
-static void tell(const bench_how *how, const char *what, int i)
+void bench_tell(const bench_how *how, const char *what, int i)
 {
     if (!how->progress) return;
     fprintf(stderr, "bench: benchmark %d/%d: %s", how->index, how->count, what);
@@ -54,52 +55,54 @@ static tawny_status repeat(tawny_session *s, const tawny_token *tokens, const be
     if (warm) { /* as llama-bench: the prompt, or one token, which does not count */
         *warm = *t;
         warm->n_gen = t->n_gen ? 1 : 0;
-        tell(how, "warm-up run", 0);
+        bench_tell(how, "warm-up run", 0);
         double took = measure(s, tokens, warm, err);
         free(warm);
         if (took < 0) return err->code;
     }
-    look(how->machine, t, 0);
+    bench_look(how->machine, t, 0);
     for (t->n = 0; t->n < how->repeat; t->n++) {
-        tell(how, "run", t->n + 1);
+        bench_tell(how, "run", t->n + 1);
         t->seconds[t->n] = measure(s, tokens, t, err);
         if (t->seconds[t->n] < 0) return err->code;
-        look(how->machine, t, t->n + 1);
+        bench_look(how->machine, t, t->n + 1);
     }
     return TAWNY_OK;
 }
 
-static void describe(const tawny_model *m, const tawny_engine *e, bench_test *t)
+tawny_status bench_describe(const tawny_model *m, const tawny_engine *e, const bench_how *how, bench_test *t,
+                            tawny_error *err)
 {
+    static int cpus[CPU_MAX];
+    int cores, n = cpu_order(cpus, CPU_MAX, &cores), sequences = t->sequences ? t->sequences : 1;
+    t->threads = tawny_engine_n_threads(e);
     t->act_bits = tawny_engine_act_bits(e);
     t->products = cost_products_of(m);
+    t->experts = m->m.hp.n_expert > 0;
     t->bytes_per_token = (double)tawny_model_bytes_per_token(m) +
-                         (double)engine_kv_bytes_read(m, &e->layout, t->depth + t->n_prompt + t->n_gen / 2);
+                         sequences * (double)engine_kv_bytes_read(m, &e->layout,
+                                                                  t->depth + t->n_prompt + t->n_gen / 2);
     t->mapped = tawny_model_bytes(m);
+    return how->machine ? limits_threads(how->machine, t->threads, cpus, cores < n ? cores : n, err) : TAWNY_OK;
 }
 
 tawny_status bench_run(tawny_model *m, const tawny_engine_params *params, const bench_how *how, bench_test *t,
                        tawny_error *err)
 {
-    static int cpus[CPU_MAX];
     tawny_engine *e = NULL;
     tawny_session *s = NULL;
-    int total = t->depth + t->n_prompt + t->n_gen, cores;
+    int total = t->depth + t->n_prompt + t->n_gen;
     tawny_engine_params p = *params;
     tawny_token *tokens = malloc(((size_t)total + 1) * sizeof *tokens);
     p.n_ctx = total + 1;
     tawny_status st = tokens ? tawny_engine_new(m, &p, &e, err) : err_nomem(err);
     if (st == TAWNY_OK) st = tawny_session_new(e, &s, err);
     if (st == TAWNY_OK) {
-        t->threads = tawny_engine_n_threads(e);
-        int n = cpu_order(cpus, CPU_MAX, &cores);
-        if (how->machine) st = limits_threads(how->machine, t->threads, cpus, cores < n ? cores : n, err);
+        bench_fill(tokens, total, tawny_model_n_vocab(m));
+        st = bench_describe(m, e, how, t, err);
     }
     if (st == TAWNY_OK) {
-        fill(tokens, total, tawny_model_n_vocab(m));
-        describe(m, e, t);
         st = repeat(s, tokens, how, t, err);
-        gguf_pages(m->m.file, &t->pages);
     }
     tawny_session_free(s);
     tawny_engine_free(e);

@@ -9,7 +9,7 @@
 #include "engine_opts.h"
 
 /* A parameter's option as given, and what it comes to. */
-enum { P, N, PG, D, T, B, UB, NUMBERS };
+enum { P, N, PG, D, T, B, UB, PL, NUMBERS };
 
 typedef struct bench {
     cli_list models, given[NUMBERS], given_k, given_v, given_load;
@@ -21,8 +21,24 @@ typedef struct bench {
     bench_output out[2];
     int n_out, delay;
     const char *format, *format_err, *ignored;
-    bool no_ceiling, verbose;
+    bool no_ceiling, verbose, batched, shared;
 } bench;
+
+/* With --batched prompts, generations and sequences combine; without it, there are no sequences. */
+static int parse_batched(bench *b)
+{
+    if (!b->batched) {
+        if (b->given[PL].n || b->shared) return cli_fail(2, "bench: -npl and -pps: with --batched alone");
+        return -1;
+    }
+    if (b->given[PG].n || b->given[D].n) return cli_fail(2, "bench: --batched: it takes no -pg and no -d");
+    if (!b->given[P].n) b->list[P].v[0] = 128;
+    if (!b->given[N].n) b->list[N].v[0] = 32;
+    if (!b->given[PL].n) b->list[PL] = (bench_numbers){6, {1, 2, 4, 8, 16, 32}};
+    for (int i = 0; i < b->list[N].n; i++)
+        if (b->list[N].v[i] == 0) return cli_fail(2, "bench: --batched: -n 0 is nothing to measure");
+    return -1;
+}
 
 static int parse(bench *b)
 {
@@ -32,7 +48,7 @@ static int parse(bench *b)
     } rows[NUMBERS] = {
         [P] = {"-p", 512, 0, 1 << 22}, [N] = {"-n", 128, 0, 1 << 22}, [PG] = {"-pg", 0, 0, 1 << 22},
         [D] = {"-d", 0, 0, 1 << 22},   [T] = {"-t", 0, 0, 1024},      [B] = {"-b", 2048, 1, 1 << 22},
-        [UB] = {"-ub", 512, 1, 65536},
+        [UB] = {"-ub", 512, 1, 65536}, [PL] = {"-npl", 1, 1, BENCH_MAX_SEQUENCES},
     };
     for (int i = 0; i < NUMBERS; i++) {
         int code = bench_numbers_parse(rows[i].flag, &b->given[i], rows[i].otherwise, rows[i].min, rows[i].max,
@@ -40,8 +56,10 @@ static int parse(bench *b)
         if (code >= 0) return code;
     }
     if (!b->given[PG].n) b->list[PG].n = 0;
+    int code = parse_batched(b);
+    if (code >= 0) return code;
     if (b->list[PG].n % 2) return cli_fail(2, "bench: -pg: pairs PP,TG");
-    int code = bench_words_parse("-ctk", &b->given_k, "f16", &b->type_k, &b->store_k);
+    code = bench_words_parse("-ctk", &b->given_k, "f16", &b->type_k, &b->store_k);
     if (code < 0) code = bench_words_parse("-ctv", &b->given_v, "f16", &b->type_v, &b->store_v);
     tawny_kv_type type;
     for (int i = 0; code < 0 && i < b->type_k.n + b->type_v.n; i++) {
@@ -65,6 +83,7 @@ static int open_outputs(bench *b)
         bench_output *o = &b->out[b->n_out++];
         if (!bench_open(o, i ? stderr : stdout, formats[i]))
             return cli_fail(2, "bench: %s %s: md, json, jsonl, csv and sql are known", i ? "-oe" : "-o", formats[i]);
+        o->batched = b->batched;
         o->columns = (bench_columns){
             .n_batch = b->given[B].n, .n_ubatch = b->given[UB].n, .type_k = b->given_k.n, .type_v = b->given_v.n,
             .load = b->given_load.n, .act_bits = b->params.act_bits != 0,
@@ -73,13 +92,22 @@ static int open_outputs(bench *b)
     return -1;
 }
 
-static int tests_of(const bench *b) { return b->list[P].n + b->list[N].n + b->list[PG].n / 2; }
+static int tests_of(const bench *b)
+{
+    if (b->batched) return b->list[P].n * b->list[N].n * b->list[PL].n;
+    return b->list[P].n + b->list[N].n + b->list[PG].n / 2;
+}
 
 /* Test i of one combination of parameters: the prompts, the generations, the pairs. */
 static void choose(const bench *b, int i, bench_test *t)
 {
-    const bench_numbers *p = &b->list[P], *n = &b->list[N], *pg = &b->list[PG];
-    if (i < p->n) {
+    const bench_numbers *p = &b->list[P], *n = &b->list[N], *pg = &b->list[PG], *pl = &b->list[PL];
+    if (b->batched) {
+        t->sequences = pl->v[i % pl->n];
+        t->n_gen = n->v[i / pl->n % n->n];
+        t->n_prompt = p->v[i / pl->n / n->n];
+        t->shared = b->shared;
+    } else if (i < p->n) {
         t->n_prompt = p->v[i];
     } else if (i < p->n + n->n) {
         t->n_gen = n->v[i - p->n];
@@ -126,9 +154,10 @@ static tawny_status run_one(bench *b, const char *path, tawny_model *m, bench_te
     engine_opts_kv_type(t->type_v, &p.type_v);
     b->how.index++;
     wait_before(b);
-    tawny_status st = bench_run(m, &p, &b->how, t, err);
+    tawny_status st = (b->batched ? bench_run_batched : bench_run)(m, &p, &b->how, t, err);
     if (st != TAWNY_OK) return st;
-    json_t *row = bench_row_json(path, m, t);
+    gguf_pages(m->m.file, &t->pages);
+    json_t *row = (b->batched ? bench_batched_json : bench_row_json)(path, m, t);
     for (int i = 0; i < b->n_out; i++) bench_print(&b->out[i], row);
     json_decref(row);
     return TAWNY_OK;
@@ -197,16 +226,21 @@ int cmd_bench(int argc, char **argv)
     const cli_opt opts[] = {
         {"-m --model", CLI_LIST, &b.models, "FILE",
          "a model; may be given several times (default: the one `make demo` fetches)", 0, 0},
-        {"-p --n-prompt", CLI_LIST, &b.given[P], "LIST", "tokens of the prompts (default: 512)", 0, 0},
-        {"-n --n-gen", CLI_LIST, &b.given[N], "LIST", "tokens to generate (default: 128)", 0, 0},
+        {"-p --n-prompt -npp", CLI_LIST, &b.given[P], "LIST", "tokens of the prompts (default: 512)", 0, 0},
+        {"-n --n-gen -ntg", CLI_LIST, &b.given[N], "LIST", "tokens to generate (default: 128)", 0, 0},
         {"-pg", CLI_LIST, &b.given[PG], "PP,TG", "prompt and generation in one test", 0, 0},
         {"-d --n-depth", CLI_LIST, &b.given[D], "LIST", "tokens in the cache before the test (default: 0)", 0, 0},
+        {"--batched", CLI_FLAG, &b.batched, NULL, "several sequences at once (-p 128 -n 32), as llama-batched-bench",
+         0, 0},
+        {"-npl", CLI_LIST, &b.given[PL], "LIST", "with --batched: how many (default: 1,2,4,8,16,32)", 0, 0},
+        {"-pps", CLI_FLAG, &b.shared, NULL, "with --batched: one prompt for all", 0, 0},
         {"-t --threads", CLI_LIST, &b.given[T], "LIST", "threads (default: the physical cores)", 0, 0},
         {"-b --batch-size", CLI_LIST, &b.given[B], "LIST", "reported as it is given; -ub decides", 0, 0},
         {"-ub --ubatch-size", CLI_LIST, &b.given[UB], "LIST", "tokens computed together (default: 512)", 0, 0},
         {"-ctk --cache-type-k", CLI_LIST, &b.given_k, "LIST", "types of the cache's keys: f16 (default), f32", 0, 0},
         {"-ctv --cache-type-v", CLI_LIST, &b.given_v, "LIST", "types of its values: f16 (default), f32", 0, 0},
-        {"--load -lm --load-mode", CLI_LIST, &b.given_load, "LIST", "mmap (default), huge, lock, huge+lock, auto", 0, 0},
+        {"--load -lm --load-mode", CLI_LIST, &b.given_load, "LIST", "mmap (default), huge, lock, huge+lock, auto", 0,
+         0},
         {"--act-bits", CLI_INT, &b.params.act_bits, "N", "bits of activations: 8 or 16 (default: as the model asks)",
          0, 16},
         {"--no-pin", CLI_FLAG, &b.params.no_pin, NULL, "leave the placing of threads to the scheduler", 0, 0},

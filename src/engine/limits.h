@@ -35,6 +35,10 @@ size_t limits_prefetch(const limits *l); /* how many bytes ahead the fastest way
  * measured with the widest vectors there are. */
 double limits_sample(limits *l, limits_kind kind, simd_tier tier, double seconds);
 
+/* Waits until the threads of the last team have gone to sleep: idle ones of OpenMP spin for some milliseconds, and
+ * would take from a sample. */
+void limits_settle(void);
+
 typedef struct limits_range {
     double min, median, max;
 } limits_range;
