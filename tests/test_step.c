@@ -4,11 +4,11 @@
 #include <string.h>
 
 #include "base/arena.h"
-#include "tawny.h"
+#include "engine/engine.h"
 
 enum { VOCAB = 64, SESSIONS = 8, CTX = 2048 };
 
-static tawny_model *model;
+static tawny_model *loaded;
 static tawny_engine *engine;
 static tawny_session *session[SESSIONS];
 static tawny_error err;
@@ -16,16 +16,27 @@ static tawny_error err;
 static void open_engine(const char *path, int threads, int ubatch)
 {
     tawny_engine_params p = {.n_threads = threads, .n_ctx = CTX, .n_sessions = SESSIONS, .n_ubatch = ubatch};
-    ck_assert_msg(tawny_model_open(path, &model, &err) == TAWNY_OK, "%s", err.message);
-    ck_assert_int_eq(tawny_engine_new(model, &p, &engine, &err), TAWNY_OK);
+    ck_assert_msg(tawny_model_open(path, &loaded, &err) == TAWNY_OK, "%s", err.message);
+    ck_assert_int_eq(tawny_engine_new(loaded, &p, &engine, &err), TAWNY_OK);
     for (int i = 0; i < SESSIONS; i++) ck_assert_int_eq(tawny_session_new(engine, &session[i], &err), TAWNY_OK);
+}
+
+/* No pass took more of the buffers than was planned. */
+static void check_buffers(void)
+{
+    for (int i = 0; i < tawny_engine_n_threads(engine); i++) {
+        const run *r = &engine->runs[i];
+        ck_assert_uint_le(r->shared_peak, engine->shared.buffers_size);
+        ck_assert_uint_le(r->own_peak, r->own_size);
+    }
 }
 
 static void close_engine(void)
 {
+    check_buffers();
     for (int i = 0; i < SESSIONS; i++) tawny_session_free(session[i]);
     tawny_engine_free(engine);
-    tawny_model_close(model);
+    tawny_model_close(loaded);
 }
 
 /* The token at a place of timeline `line`. */
