@@ -26,19 +26,8 @@ void op_kv_store(run *r, uint32_t il, const float *k, const float *v)
         while (t >= s->from + s->n) s++;
         int32_t pos = s->pos + (t - s->from), slot = pos % SIMD_PAGE;
         uint8_t *page = s->seq->page[pos / SIMD_PAGE];
-        const float *from_k = k + (size_t)i * l->dk, *from_v = v + (size_t)i * l->dv;
-        void *to_k = kv_k(kv, page, il, h), *to_v = kv_v(kv, page, il, h) + (size_t)slot * l->dv * kv_size(kv->type_v);
-        if (kv->type_k == SIMD_KV_F32) {
-            for (uint32_t d = 0; d < l->dk; d++) ((float *)to_k)[d * SIMD_PAGE + (uint32_t)slot] = from_k[d];
-        } else {
-            uint16_t half[SIMD_MAX_HEAD];
-            simd.f32_to_f16(half, from_k, l->dk);
-            for (uint32_t d = 0; d < l->dk; d++) ((uint16_t *)to_k)[d * SIMD_PAGE + (uint32_t)slot] = half[d];
-        }
-        if (kv->type_v == SIMD_KV_F32)
-            memcpy(to_v, from_v, l->dv * sizeof(float));
-        else
-            simd.f32_to_f16(to_v, from_v, l->dv);
+        simd_kv_put_k(kv->type_k, kv_k(kv, page, il, h), slot, k + (size_t)i * l->dk, l->dk);
+        simd_kv_put_v(kv->type_v, kv_v(kv, page, il, h), slot, v + (size_t)i * l->dv, l->dv);
     }
     run_barrier(r);
 }
@@ -52,6 +41,7 @@ typedef struct rows {
     int n;             /* rows */
     int32_t pos[MAX_ROWS];
     const float *q[MAX_ROWS];
+    const void *query[MAX_ROWS]; /* for quantized keys */
     float slope[MAX_ROWS];
     size_t at[MAX_ROWS]; /* token * n_head + query head */
 } rows;
@@ -77,7 +67,43 @@ typedef struct extract {
     uint32_t head, from, to;
 } extract;
 
-static void collect(rows *w, const float *q, const span *s, extract e)
+/* Results of rows: maximum, sum, values. */
+typedef struct state {
+    float *m, *l, *o; /* [rows], [rows], [rows][dv] */
+} state;
+
+/* Scratch of a thread: results of row, chunk and page, scores, queries for quantized keys. */
+typedef struct work {
+    state all, chunk, page;
+    float *s;
+    uint8_t *query;
+    bool *have, *chunk_have;
+} work;
+
+/* Rows that a unit can have. */
+static int most_rows(const layer_hp *l)
+{
+    uint32_t group = l->n_head / l->n_head_kv;
+    return BLOCK * (int)(group < PART ? group : PART);
+}
+
+static state state_at(run *r, size_t n, size_t dv)
+{
+    return (state){run_own_bytes(r, n * sizeof(float)), run_own_bytes(r, n * sizeof(float)), run_own_bytes(r, n * dv * sizeof(float))};
+}
+
+static work take_work(run *r, const layer_hp *l)
+{
+    size_t n = (size_t)most_rows(l);
+    work k = {state_at(r, n, l->dv), state_at(r, n, l->dv), state_at(r, n, l->dv), NULL, NULL, NULL, NULL};
+    k.s = run_own_bytes(r, n * SIMD_PAGE * sizeof(float));
+    k.have = run_own_bytes(r, n);
+    k.chunk_have = run_own_bytes(r, n);
+    if (simd_kv_quantized(r->sh->kv->type_k)) k.query = run_own_bytes(r, n * simd_query_bytes(l->dk));
+    return k;
+}
+
+static void collect(rows *w, const float *q, const work *k, const span *s, extract e)
 {
     const layer_hp *l = &w->r->m->hp.layer[w->il];
     uint32_t group = l->n_head / l->n_head_kv;
@@ -91,43 +117,66 @@ static void collect(rows *w, const float *q, const span *s, extract e)
             w->q[w->n] = q + w->at[w->n] * l->dk;
             w->pos[w->n] = s->pos + (t - s->from);
             w->slope[w->n] = w->spec->slopes ? w->spec->slopes[h] : 0;
+            if (!k->query) continue;
+            uint8_t *query = k->query + (size_t)w->n * simd_query_bytes(l->dk);
+            simd_query_make(query, w->q[w->n], l->dk);
+            w->query[w->n] = query;
         }
 }
 
-/* State of a row: maximum, sum, values. */
-typedef struct state {
-    float *m, *l, *o; /* [rows], [rows], [rows][dv] */
-} state;
-
-static void merge_row(float *m, float *l, float *o, bool *have, float m2, float l2, const float *o2, size_t dv)
+/* Row i of `from` into row to[i] of st; the first of a row is copied. */
+static void merge_rows(const state *st, bool *have, const int32_t *to, int n, const state *from, size_t dv)
 {
-    if (*have) {
-        simd.attn_merge(m, l, o, m2, l2, o2, dv);
+    int old = 0;
+    for (int i = 0; i < n; i++) old += have[to[i]];
+    simd_merge g = {n, dv, st->m, st->l, st->o, to, from->m, from->l, from->o, dv};
+    if (old == n) {
+        simd.attn_merge(&g);
         return;
     }
-    *m = m2;
-    *l = l2;
-    memcpy(o, o2, dv * sizeof *o);
-    *have = true;
+    g.rows = 1;
+    for (int i = 0; i < n; i++) {
+        size_t at = (size_t)to[i];
+        g.to = to + i;
+        g.m2 = from->m + i;
+        g.l2 = from->l + i;
+        g.o2 = from->o + (size_t)i * dv;
+        if (have[at]) {
+            simd.attn_merge(&g);
+            continue;
+        }
+        st->m[at] = *g.m2;
+        st->l[at] = *g.l2;
+        memcpy(st->o + at * dv, g.o2, dv * sizeof *g.o2);
+        have[at] = true;
+    }
 }
 
-static void *widen(float *to, const void *from, simd_kv type, size_t n)
+/* Those of n rows that are there into the same rows of st. */
+static void merge_seen(const state *st, bool *have, int n, const state *from, const bool *seen, size_t dv)
 {
-    if (type == SIMD_KV_F32) return (void *)(uintptr_t)from;
-    simd.f16_to_f32(to, from, n);
-    return to;
+    int32_t to[MAX_ROWS];
+    for (int i = 0, many = 1; i < n; i += many) {
+        many = 1;
+        if (!seen[i]) continue;
+        while (i + many < n && seen[i + many]) many++;
+        for (int j = 0; j < many; j++) to[j] = i + j;
+        merge_rows(st, have, to, many, &(state){from->m + i, from->l + i, from->o + (size_t)i * dv}, dv);
+    }
 }
 
-/* One page for the rows that see part of it, merged into their states. */
-static void page_rows(const rows *w, int32_t page, const state *st, bool *have, float *tmp)
+/* One page for the rows that see part of it, merged into the chunk's. While keys are read the values are fetched,
+ * meanwhile the keys of `next` (NULL: of none). */
+static void page_rows(const rows *w, int32_t page, uint8_t *next, const work *k)
 {
     run *r = w->r;
     const kv_layout *kv = r->sh->kv;
     const layer_hp *l = &r->m->hp.layer[w->il];
     const float *q[MAX_ROWS];
-    float m[MAX_ROWS], sum[MAX_ROWS], slope[MAX_ROWS];
-    int32_t lo[MAX_ROWS], hi[MAX_ROWS], dist[MAX_ROWS];
-    int which[MAX_ROWS], n = 0;
+    const void *query[MAX_ROWS];
+    float slope[MAX_ROWS];
+    int32_t lo[MAX_ROWS], hi[MAX_ROWS], dist[MAX_ROWS], which[MAX_ROWS];
+    int n = 0;
     int32_t base = page * SIMD_PAGE;
     for (int i = 0; i < w->n; i++) {
         int32_t a = first_key(&r->m->hp, w->il, w->pos[i]) - base, b = last_key(&r->m->hp, w->il, w->span, w->pos[i]) + 1 - base;
@@ -137,47 +186,47 @@ static void page_rows(const rows *w, int32_t page, const state *st, bool *have, 
         lo[n] = a;
         hi[n] = b;
         q[n] = w->q[i];
+        query[n] = k->query ? w->query[i] : NULL;
         slope[n] = w->slope[i];
         dist[n] = base - w->pos[i];
         which[n++] = i;
     }
     if (!n) return;
     uint8_t *p = w->span->seq->page[page];
-    size_t dv = l->dv;
     simd_attn a = {
         .k = kv_k(kv, p, w->il, w->head), .v = kv_v(kv, p, w->il, w->head), .dk = (int)l->dk, .dv = (int)l->dv, .rows = n, .q = q,
-        .lo = lo, .hi = hi, .scale = w->spec->scale, .softcap = w->spec->softcap, .slope = w->spec->slopes ? slope : NULL,
-        .dist = dist, .m = m, .l = sum, .o = tmp, .ldo = dv, .scratch = r->scratch,
+        .query = query, .lo = lo, .hi = hi, .scale = w->spec->scale, .softcap = w->spec->softcap, .slope = w->spec->slopes ? slope : NULL,
+        .dist = dist, .s = k->s, .m = k->page.m, .l = k->page.l, .o = k->page.o, .ldo = l->dv, .scratch = r->scratch,
     };
-    if (kv->type_k == SIMD_KV_F16 && kv->type_v == SIMD_KV_F16) {
-        simd.attn_f16(&a);
-    } else { /* mixed types go by way of F32, which is exact */
-        float *wide = tmp + (size_t)MAX_ROWS * dv;
-        a.k = widen(wide, a.k, kv->type_k, (size_t)l->dk * SIMD_PAGE);
-        a.v = widen(wide + (size_t)l->dk * SIMD_PAGE, a.v, kv->type_v, dv * SIMD_PAGE);
-        simd.attn(&a);
-    }
-    for (int i = 0; i < n; i++) {
-        int row = which[i];
-        merge_row(&st->m[row], &st->l[row], st->o + (size_t)row * dv, &have[row], m[i], sum[i], tmp + (size_t)i * dv, dv);
-    }
+    a.ahead = a.v;
+    a.ahead_bytes = kv->layer[w->il].v_head;
+    simd.attn_qk[kv->type_k](&a);
+    simd.attn_softmax(&a);
+    a.ahead = next ? kv_k(kv, next, w->il, w->head) : NULL;
+    a.ahead_bytes = kv->layer[w->il].k_head;
+    simd.attn_pv[kv->type_v](&a);
+    merge_rows(&k->chunk, k->chunk_have, which, n, &k->page, l->dv);
 }
 
-/* All pages of one chunk into st; have[row] tells which rows saw any key. */
-static void chunk_rows(const rows *w, int32_t chunk, int32_t last_page, const state *st, bool *have, float *tmp)
+/* All pages of one chunk into k->chunk; k->chunk_have[row] tells which rows saw any key. */
+static void chunk_rows(const rows *w, int32_t chunk, int32_t last_page, const work *k)
 {
-    memset(have, 0, (size_t)w->n * sizeof *have);
-    int32_t end = (chunk + 1) * RUN_CHUNK;
-    for (int32_t p = chunk * RUN_CHUNK; p < end && p <= last_page; p++) page_rows(w, p, st, have, tmp);
+    memset(k->chunk_have, 0, (size_t)w->n * sizeof *k->chunk_have);
+    int32_t end = (chunk + 1) * RUN_CHUNK - 1;
+    if (end > last_page) end = last_page;
+    for (int32_t p = chunk * RUN_CHUNK; p <= end; p++) page_rows(w, p, p < end ? w->span->seq->page[p + 1] : NULL, k);
 }
 
 /* The sink's weight joins the sum as a key without a value would; then the one division. */
-static void finish_row(const rows *w, int row, float m, float l, float *o, float *out, size_t dv)
+static void finish_row(const attn_spec *spec, size_t at, uint32_t n_head, const state *st, int row, float *out, size_t dv)
 {
     static const float zeros[SIMD_MAX_HEAD];
-    uint32_t n_head = w->r->m->hp.layer[w->il].n_head;
-    if (w->spec->sinks) simd.attn_merge(&m, &l, o, w->spec->sinks[w->at[row] % n_head], 1.0f, zeros, dv);
-    simd.scale(out + w->at[row] * dv, o, 1.0f / l, dv);
+    float *o = st->o + (size_t)row * dv;
+    if (spec->sinks) {
+        static const float one = 1;
+        simd.attn_merge(&(simd_merge){1, dv, st->m, st->l, st->o, &row, &spec->sinks[at % n_head], &one, zeros, dv});
+    }
+    simd.scale(out + at * dv, o, 1.0f / st->l[row], dv);
 }
 
 typedef struct extent {
@@ -191,37 +240,22 @@ static extent extent_of(const run *r, uint32_t il, const span *s, int token, int
     return (extent){first_key(&r->m->hp, il, pos) / (SIMD_PAGE * RUN_CHUNK), last / (SIMD_PAGE * RUN_CHUNK), last / SIMD_PAGE};
 }
 
-/* Scratch of a thread: states of chunk and row, a page's values, pages widened to F32. */
-typedef struct work {
-    float *m, *l, *o, *cm, *cl, *co, *tmp;
-    bool *have, *chave;
-} work;
-
-static size_t work_floats(const layer_hp *l) { return (size_t)MAX_ROWS * (4 + 3 * (size_t)l->dv) + (size_t)SIMD_PAGE * (l->dk + l->dv); }
-
-static work work_at(float *p, bool *flags, size_t dv)
-{
-    return (work){.m = p, .l = p + MAX_ROWS, .cm = p + 2 * MAX_ROWS, .cl = p + 3 * MAX_ROWS, .o = p + 4 * MAX_ROWS,
-                  .co = p + (4 + dv) * MAX_ROWS, .tmp = p + (4 + 2 * dv) * MAX_ROWS, .have = flags, .chave = flags + MAX_ROWS};
-}
-
 /* A block of tokens over one KV head, all its chunks. */
 static void whole_unit(const rows *w, extent e, const work *k, float *out, size_t dv)
 {
     memset(k->have, 0, (size_t)w->n * sizeof *k->have);
     for (int32_t c = e.first_chunk; c <= e.last_chunk; c++) {
-        chunk_rows(w, c, e.last_page, &(state){k->cm, k->cl, k->co}, k->chave, k->tmp);
-        for (int i = 0; i < w->n; i++)
-            if (k->chave[i]) merge_row(&k->m[i], &k->l[i], k->o + (size_t)i * dv, &k->have[i], k->cm[i], k->cl[i], k->co + (size_t)i * dv, dv);
+        chunk_rows(w, c, e.last_page, k);
+        merge_seen(&k->all, k->have, w->n, &k->chunk, k->chunk_have, dv);
     }
-    for (int i = 0; i < w->n; i++) finish_row(w, i, k->m[i], k->l[i], k->o + (size_t)i * dv, out, dv);
+    for (int i = 0; i < w->n; i++) finish_row(w->spec, w->at[i], w->r->m->hp.layer[w->il].n_head, &k->all, i, out, dv);
 }
 
 /* How an operation is cut into units, and partial results of chunks, kept until they are merged in order. */
 typedef struct cut {
     uint32_t heads;   /* of a group in one unit; every thread comes to the same */
     size_t max;       /* partial results that fit; 0: nothing is split */
-    float *m, *l, *o; /* [max], [max], [max][dv] */
+    state st;         /* [max] rows */
     bool *have;       /* [max] */
 } cut;
 
@@ -230,7 +264,7 @@ typedef struct task {
     const span *span;
     extent e;
     int64_t pieces, parts;
-    size_t first; /* partial result of its first row's first chunk; rows lie chunk by chunk, one after the other */
+    size_t first; /* partial result of its first chunk's first row; each chunk has all rows */
     bool split;
 } task;
 
@@ -264,47 +298,46 @@ static void block_unit(rows *w, const task *t, int64_t u, const work *k, const c
     const span *s = t->span;
     int token = s->from + (int)(t->pieces - 1 - u / t->parts) * BLOCK; /* the last see most keys */
     int n = token + BLOCK > s->from + s->n ? s->from + s->n - token : BLOCK;
-    collect(w, q, s, part_of(w, c, u % t->parts, token, n));
+    collect(w, q, k, s, part_of(w, c, u % t->parts, token, n));
     whole_unit(w, extent_of(w->r, w->il, s, token, n), k, out, w->r->m->hp.layer[w->il].dv);
 }
 
-static size_t partial_of(const rows *w, const task *t, int row, int32_t chunk)
-{
-    size_t first = (size_t)t->span->from * w->r->m->hp.layer[w->il].n_head;
-    return t->first + (w->at[row] - first) * (size_t)chunks_of(&t->e) + (size_t)chunk;
-}
+/* Rows of a split span, a chunk's after the other; row = token * n_head + head, from the span's first on. */
+static size_t rows_of(const rows *w, const task *t) { return (size_t)t->span->n * w->r->m->hp.layer[w->il].n_head; }
+static size_t first_row(const rows *w, const task *t) { return (size_t)t->span->from * w->r->m->hp.layer[w->il].n_head; }
 
 static void chunk_unit(rows *w, const task *t, int64_t u, const work *k, const cut *c, const float *q)
 {
     size_t dv = w->r->m->hp.layer[w->il].dv;
     int32_t chunk = (int32_t)(u / t->parts);
-    collect(w, q, t->span, part_of(w, c, u % t->parts, t->span->from, t->span->n));
-    chunk_rows(w, t->e.first_chunk + chunk, t->e.last_page, &(state){k->cm, k->cl, k->co}, k->chave, k->tmp);
+    collect(w, q, k, t->span, part_of(w, c, u % t->parts, t->span->from, t->span->n));
+    chunk_rows(w, t->e.first_chunk + chunk, t->e.last_page, k);
     for (int i = 0; i < w->n; i++) {
-        size_t at = partial_of(w, t, i, chunk);
-        c->have[at] = k->chave[i];
-        c->m[at] = k->cm[i];
-        c->l[at] = k->cl[i];
-        memcpy(c->o + at * dv, k->co + (size_t)i * dv, dv * sizeof(float));
+        size_t at = t->first + (size_t)chunk * rows_of(w, t) + w->at[i] - first_row(w, t);
+        c->have[at] = k->chunk_have[i];
+        c->st.m[at] = k->chunk.m[i];
+        c->st.l[at] = k->chunk.l[i];
+        memcpy(c->st.o + at * dv, k->chunk.o + (size_t)i * dv, dv * sizeof(float));
     }
 }
 
-static void merge_chunks(const rows *w, const task *t, int row, const work *k, const cut *c, float *out)
+/* n rows of a split span from `row` on, finished. */
+static void merge_chunks(const rows *w, const task *t, size_t row, int n, const work *k, const cut *c, float *out)
 {
-    size_t dv = w->r->m->hp.layer[w->il].dv;
-    bool have = false;
+    const layer_hp *l = &w->r->m->hp.layer[w->il];
+    memset(k->have, 0, (size_t)n * sizeof *k->have);
     for (int32_t i = 0; i < chunks_of(&t->e); i++) {
-        size_t at = partial_of(w, t, row, i);
-        if (c->have[at]) merge_row(k->m, k->l, k->o, &have, c->m[at], c->l[at], c->o + at * dv, dv);
+        size_t at = t->first + (size_t)i * rows_of(w, t) + row;
+        merge_seen(&k->all, k->have, n, &(state){c->st.m + at, c->st.l + at, c->st.o + at * l->dv}, c->have + at, l->dv);
     }
-    finish_row(w, row, *k->m, *k->l, k->o, out, dv);
+    for (int i = 0; i < n; i++) finish_row(w->spec, first_row(w, t) + row + (size_t)i, l->n_head, &k->all, i, out, l->dv);
 }
 
 static void attend(rows *w, float *out, const float *q, const work *k, const cut *c)
 {
     run *r = w->r;
     _Atomic int64_t *counter = team_work(r->sh->team, r->tid);
-    int64_t first = 0, u = team_take(counter), row = 0;
+    int64_t first = 0, u = team_take(counter);
     size_t used = 0;
     for (int i = 0; i < r->b->n_spans; i++) {
         task t = task_of(r, w->il, &r->b->spans[i], c, &used);
@@ -321,11 +354,10 @@ static void attend(rows *w, float *out, const float *q, const work *k, const cut
     used = 0;
     for (int i = 0; i < r->b->n_spans; i++) {
         task t = task_of(r, w->il, &r->b->spans[i], c, &used);
-        for (int64_t part = 0; t.split && part < t.parts; part++) {
-            collect(w, q, t.span, part_of(w, c, part, t.span->from, t.span->n));
-            for (int j = 0; j < w->n; j++, row++)
-                if (row % r->threads == r->tid) merge_chunks(w, &t, j, k, c, out);
-        }
+        if (!t.split) continue;
+        size_t n = rows_of(w, &t), tid = (size_t)r->tid, threads = (size_t)r->threads, to = n * (tid + 1) / threads;
+        for (size_t row = n * tid / threads; row < to; row += BLOCK)
+            merge_chunks(w, &t, row, to - row < BLOCK ? (int)(to - row) : BLOCK, k, c, out);
     }
 }
 
@@ -361,14 +393,12 @@ void op_attention(run *r, uint32_t il, float *out, const float *q, const attn_sp
     run_mark mark = run_mark_at(r);
     const layer_hp *l = &r->m->hp.layer[il];
     cut c = make_cut(r, il);
-    c.m = run_shared_bytes(r, c.max * sizeof(float));
-    c.l = run_shared_bytes(r, c.max * sizeof(float));
-    c.o = run_shared_bytes(r, c.max * l->dv * sizeof(float));
+    c.st.m = run_shared_bytes(r, c.max * sizeof(float));
+    c.st.l = run_shared_bytes(r, c.max * sizeof(float));
+    c.st.o = run_shared_bytes(r, c.max * l->dv * sizeof(float));
     c.have = run_shared_bytes(r, c.max);
-    float *floats = run_own_bytes(r, work_floats(l) * sizeof(float));
-    bool *flags = run_own_bytes(r, 2 * MAX_ROWS);
+    work k = take_work(r, l);
     if (!r->plan) {
-        work k = work_at(floats, flags, l->dv);
         rows w; /* large: what collect fills is not cleared before */
         w.r = r;
         w.spec = spec;

@@ -1,11 +1,5 @@
 #include "kv.h"
 
-const char *kv_type_name(simd_kv type)
-{
-    static const char *const names[SIMD_KV_TYPES] = {"f32", "f16"};
-    return names[type];
-}
-
 static size_t round_up(size_t floats) { return (floats + 15) / 16 * 16; }
 
 /* Nobody comes back to a text that was seen whole: its layers may use the same memory, one after the other. */
@@ -14,6 +8,13 @@ static bool layers_in_turn(const hparams *hp)
     for (uint32_t i = 0; i < hp->n_layer; i++)
         if (hp->layer[i].kv_shared) return false;
     return !hp->causal;
+}
+
+static tawny_status check_head(const model *m, const char *what, simd_kv type, uint32_t dim, uint32_t layer, tawny_error *err)
+{
+    if (!simd_kv_quantized(type) || dim % SIMD_KV_BLOCK == 0) return TAWNY_OK;
+    return err_set(err, TAWNY_E_UNSUPPORTED, "%s: a cache of %s in %s has blocks of %d, which do not divide the head size %u of layer %u",
+                   gguf_path(m->file), what, simd_kv_name(type), SIMD_KV_BLOCK, dim, layer);
 }
 
 tawny_status kv_layout_make(kv_layout *l, const model *m, simd_kv type_k, simd_kv type_v, arena *mem, tawny_error *err)
@@ -33,9 +34,12 @@ tawny_status kv_layout_make(kv_layout *l, const model *m, simd_kv type_k, simd_k
             *k = l->layer[h->kv_shared - 1];
             continue;
         }
+        tawny_status st = h->n_head_kv ? check_head(m, "keys", type_k, h->dk, i, err) : TAWNY_OK;
+        if (st == TAWNY_OK && h->n_head_kv) st = check_head(m, "values", type_v, h->dv, i, err);
+        if (st != TAWNY_OK) return st;
         *k = (kv_layer){.n_head = h->n_head_kv, .dk = h->dk, .dv = h->dv};
-        k->k_head = (size_t)h->dk * SIMD_PAGE * kv_size(type_k);
-        k->v_head = (size_t)h->dv * SIMD_PAGE * kv_size(type_v);
+        k->k_head = simd_kv_bytes(type_k, h->dk);
+        k->v_head = simd_kv_bytes(type_v, h->dv);
         k->k = in_turn ? 0 : l->page_bytes;
         k->v = k->k + h->n_head_kv * k->k_head;
         k->conv = l->state_floats;

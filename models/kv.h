@@ -1,7 +1,6 @@
 /* The KV cache as the forward pass sees it: pages of SIMD_PAGE positions.
  *
- * A page holds, layer by layer and head by head, K as [dk][SIMD_PAGE] (a position a lane) and V as
- * [SIMD_PAGE][dv]. A sequence is a table of pages; full pages may be shared between sequences. Who owns and
+ * A page holds, layer by layer and head by head, K and V as simd/kv.h has them (a position of K a lane). A sequence is a table of pages; full pages may be shared between sequences. Who owns and
  * allocates them: src/engine/kv.h. */
 #ifndef MODELS_KV_H
 #define MODELS_KV_H
@@ -33,10 +32,7 @@ typedef struct kv_seq {
     int32_t n_state;  /* tokens that the state has seen; -1: not known. A forward pass starts where it stands. */
 } kv_seq;
 
-static inline size_t kv_size(simd_kv type) { return type == SIMD_KV_F32 ? 4 : 2; }
-const char *kv_type_name(simd_kv type);
-
-/* Lays out a page for the model's layers. */
+/* Lays out a page for the model's layers. Quantized types want heads of whole blocks. */
 tawny_status kv_layout_make(kv_layout *l, const model *m, simd_kv type_k, simd_kv type_v, arena *mem, tawny_error *err);
 
 /* The past of layer il's short convolution, and the state of its recurrence. All zeros at the start. */

@@ -1,10 +1,10 @@
 /* AVX2: attention to one page. Lanes are keys in Q K, dimensions in P V; rows go in pairs that share their loads.
- * The specification: float_scalar.c. */
+ * The specification: attn_scalar.c; quantized types: attn_q_avx2.c. */
 #include <math.h>
 
 #include "vops_avx2.h"
 
-#include "avx2_tile.h"
+#include "avx2_attn.h"
 #include "vmath.inc"
 
 enum { KEYS = SIMD_PAGE / 8, PART = 4 /* vectors at a time */ };
@@ -16,12 +16,17 @@ AVX2_INLINE __m256 load_f16(const void *p, size_t at)
 {
     return _mm256_cvtph_ps(avx2_load16((const uint16_t *)p + at));
 }
+AVX2_INLINE __m256 load_bf16(const void *p, size_t at)
+{
+    return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(avx2_load16((const uint16_t *)p + at)), 16));
+}
 typedef float (*attn_one)(const void *p, size_t at);
 AVX2_INLINE float one_f32(const void *p, size_t at) { return ((const float *)p)[at]; }
 AVX2_INLINE float one_f16(const void *p, size_t at) { return f16_to_f32(((const uint16_t *)p)[at]); }
+AVX2_INLINE float one_bf16(const void *p, size_t at) { return bf16_to_f32(((const uint16_t *)p)[at]); }
 
 /* q . k of n rows from r on with the keys of vectors [from, from + PART). */
-AVX2_INLINE void scores(const simd_attn *a, attn_load load, int r, int n, int from, __m256 s[2][KEYS])
+AVX2_INLINE void scores(const simd_attn *a, attn_load load, int r, int n, int from, avx2_fetch *f)
 {
     __m256 sum[2][PART];
     for (int i = 0; i < n; i++)
@@ -33,9 +38,23 @@ AVX2_INLINE void scores(const simd_attn *a, attn_load load, int r, int n, int fr
             __m256 q = _mm256_broadcast_ss(a->q[r + i] + d);
             for (int v = 0; v < PART; v++) sum[i][v] = _mm256_fmadd_ps(q, k[v], sum[i][v]);
         }
+        avx2_fetch_step(f);
     }
     for (int i = 0; i < n; i++)
-        for (int v = 0; v < PART; v++) s[i][from + v] = sum[i][v];
+        for (int v = 0; v < PART; v++) _mm256_store_ps(a->s + (r + i) * SIMD_PAGE + 8 * (from + v), sum[i][v]);
+}
+
+AVX2_INLINE void qk(const simd_attn *a, attn_load load)
+{
+    for (int r = 0, n; r < a->rows; r += n) {
+        n = avx2_pair_at(a, r);
+        avx2_fetch f = avx2_fetch_in(a, r, (size_t)a->dk * (KEYS / PART));
+        for (int from = 0; from < KEYS; from += PART) {
+            if (a->lo[r] >= 8 * (from + PART) || a->hi[r] <= 8 * from) continue;
+            if (n == 2) scores(a, load, r, 2, from, &f);
+            else scores(a, load, r, 1, from, &f);
+        }
+    }
 }
 
 AVX2_INLINE __m256i key_numbers(int v)
@@ -78,27 +97,33 @@ AVX2_INLINE float max_in_range(const __m256 s[KEYS], __m256 top, int lo, int hi)
     return t[lo];
 }
 
-/* Scores to probabilities, 0 outside of [lo, hi). */
-static void softmax(const simd_attn *a, int r, __m256 s[KEYS])
+/* Scores to probabilities, 0 in lanes outside of [lo, hi). */
+static void softmax_row(const simd_attn *a, int r)
 {
+    __m256 s[KEYS];
     int lo = a->lo[r], hi = a->hi[r], from = lo / 8, to = (hi + 7) / 8;
     __m256 top = _mm256_set1_ps(-INFINITY), part[2] = {_mm256_setzero_ps(), _mm256_setzero_ps()};
     for (int v = from; v < to; v++) {
-        s[v] = adjust(a, r, v, s[v]);
+        s[v] = adjust(a, r, v, _mm256_load_ps(a->s + r * SIMD_PAGE + 8 * v));
         top = _mm256_max_ps(_mm256_blendv_ps(top, s[v], in_range(v, lo, hi)), top); /* x > m ? x : m */
     }
     float m = max_in_range(s, top, lo, hi);
     for (int v = from; v < to; v++) {
         s[v] = _mm256_and_ps(v_exp(_mm256_sub_ps(s[v], _mm256_set1_ps(m))), in_range(v, lo, hi));
         part[v % 2] = _mm256_add_ps(part[v % 2], s[v]);
+        _mm256_store_ps(a->s + r * SIMD_PAGE + 8 * v, s[v]);
     }
     a->m[r] = m;
     a->l[r] = avx2_fold16(part[0], part[1]);
 }
 
+static void softmax(const simd_attn *a)
+{
+    for (int r = 0; r < a->rows; r++) softmax_row(a, r);
+}
+
 /* n rows from r on of the same range, dimensions [d, d + 8 * width). */
-AVX2_INLINE void values(const simd_attn *a, attn_load load, int r, int n, const float p[2][SIMD_PAGE], size_t d,
-                        int width)
+AVX2_INLINE void values(const simd_attn *a, attn_load load, int r, int n, size_t d, int width, avx2_fetch *f)
 {
     __m256 o[2][PART];
     for (int i = 0; i < n; i++)
@@ -107,71 +132,79 @@ AVX2_INLINE void values(const simd_attn *a, attn_load load, int r, int n, const 
         __m256 x[PART];
         for (int v = 0; v < width; v++) x[v] = load(a->v, (size_t)j * (size_t)a->dv + d + (size_t)(8 * v));
         for (int i = 0; i < n; i++) {
-            __m256 w = _mm256_broadcast_ss(&p[i][j]);
+            __m256 w = _mm256_broadcast_ss(a->s + (r + i) * SIMD_PAGE + j);
             for (int v = 0; v < width; v++) o[i][v] = _mm256_fmadd_ps(w, x[v], o[i][v]);
         }
+        avx2_fetch_step(f);
     }
     for (int i = 0; i < n; i++)
         for (int v = 0; v < width; v++) _mm256_storeu_ps(a->o + (size_t)(r + i) * a->ldo + d + 8 * v, o[i][v]);
 }
 
 /* The dimensions that fill no vector. */
-AVX2_INLINE void last_values(const simd_attn *a, attn_one one, int r, const float p[SIMD_PAGE], size_t d)
+AVX2_INLINE void last_values(const simd_attn *a, attn_one one, int r, size_t d)
 {
     for (; d < (size_t)a->dv; d++) {
         float o = 0;
-        for (int j = a->lo[r]; j < a->hi[r]; j++) o = fmaf(p[j], one(a->v, (size_t)j * (size_t)a->dv + d), o);
+        for (int j = a->lo[r]; j < a->hi[r]; j++) o = fmaf(a->s[r * SIMD_PAGE + j], one(a->v, (size_t)j * (size_t)a->dv + d), o);
         a->o[(size_t)r * a->ldo + d] = o;
     }
 }
 
-AVX2_INLINE void attn_values(const simd_attn *a, attn_load load, attn_one one, int r, int n,
-                             const float p[2][SIMD_PAGE])
+AVX2_INLINE void value_rows(const simd_attn *a, attn_load load, attn_one one, int r, int n)
 {
     size_t d = 0, dv = (size_t)a->dv;
-    for (; dv - d >= 8 * PART; d += 8 * PART) values(a, load, r, n, p, d, PART);
-    for (; dv - d >= 8; d += 8) values(a, load, r, n, p, d, 1);
-    for (int i = 0; i < n; i++) last_values(a, one, r + i, p[i], d);
+    avx2_fetch f = avx2_fetch_in(a, r, (size_t)(a->hi[r] - a->lo[r]) * ((dv + 8 * PART - 1) / (8 * PART)));
+    for (; dv - d >= 8 * PART; d += 8 * PART) values(a, load, r, n, d, PART, &f);
+    for (; dv - d >= 8; d += 8) values(a, load, r, n, d, 1, &f);
+    for (int i = 0; i < n; i++) last_values(a, one, r + i, d);
 }
 
-/* n rows (1 or 2) from r on. */
-AVX2_INLINE void attn_rows(const simd_attn *a, attn_load load, attn_one one, int r, int n)
+AVX2_INLINE void pv(const simd_attn *a, attn_load load, attn_one one)
 {
-    __m256 s[2][KEYS];
-    float p[2][SIMD_PAGE];
-    int lo = a->lo[r], hi = a->hi[r];
-    for (int from = 0; from < KEYS; from += PART)
-        if (lo < 8 * (from + PART) && hi > 8 * from) scores(a, load, r, n, from, s);
-    for (int i = 0; i < n; i++) softmax(a, r + i, s[i]);
-    memcpy(p, s, sizeof p);
-    attn_values(a, load, one, r, n, (const float(*)[SIMD_PAGE])p);
-}
-
-AVX2_INLINE void attn_page(const simd_attn *a, attn_load load, attn_one one)
-{
-    int r = 0;
-    while (r < a->rows) {
-        bool pair = r + 1 < a->rows && a->lo[r] == a->lo[r + 1] && a->hi[r] == a->hi[r + 1];
-        if (pair) attn_rows(a, load, one, r, 2);
-        else attn_rows(a, load, one, r, 1);
-        r += pair ? 2 : 1;
+    for (int r = 0, n; r < a->rows; r += n) {
+        n = avx2_pair_at(a, r);
+        if (n == 2) value_rows(a, load, one, r, 2);
+        else value_rows(a, load, one, r, 1);
     }
 }
 
-static void attn(const simd_attn *a) { attn_page(a, load_f32, one_f32); }
-static void attn_f16(const simd_attn *a) { attn_page(a, load_f16, one_f16); }
+static void qk_f32(const simd_attn *a) { qk(a, load_f32); }
+static void qk_f16(const simd_attn *a) { qk(a, load_f16); }
+static void qk_bf16(const simd_attn *a) { qk(a, load_bf16); }
+static void pv_f32(const simd_attn *a) { pv(a, load_f32, one_f32); }
+static void pv_f16(const simd_attn *a) { pv(a, load_f16, one_f16); }
+static void pv_bf16(const simd_attn *a) { pv(a, load_bf16, one_bf16); }
 
-static void attn_merge(float *m, float *l, float *o, float m2, float l2, const float *o2, size_t n)
+/* Eight rows' factors at a time. */
+static void merge(const simd_merge *g)
 {
-    float top = m2 > *m ? m2 : *m, ab[8] = {*m - top, m2 - top};
-    _mm256_storeu_ps(ab, v_exp(_mm256_loadu_ps(ab)));
-    *m = top;
-    *l = fmaf(*l, ab[0], l2 * ab[1]);
-    __m256 a = _mm256_set1_ps(ab[0]), b = _mm256_set1_ps(ab[1]);
-    size_t i = 0;
-    for (; n - i >= 8; i += 8)
-        v_store(o + i, v_fma(v_load(o + i), a, v_mul(v_load(o2 + i), b)));
-    for (; i < n; i++) o[i] = fmaf(o[i], ab[0], o2[i] * ab[1]);
+    enum { MANY = 8 };
+    for (int from = 0; from < g->rows; from += MANY) {
+        int n = g->rows - from < MANY ? g->rows - from : MANY;
+        const int32_t *to = g->to + from;
+        float m[MANY] = {0}, m2[MANY] = {0}, fa[MANY], fb[MANY];
+        for (int i = 0; i < n; i++) {
+            m[i] = g->m[to[i]];
+            m2[i] = g->m2[from + i];
+        }
+        __m256 x = _mm256_loadu_ps(m), y = _mm256_loadu_ps(m2), top = _mm256_max_ps(y, x); /* y > x ? y : x */
+        _mm256_storeu_ps(fa, v_exp(_mm256_sub_ps(x, top)));
+        _mm256_storeu_ps(fb, v_exp(_mm256_sub_ps(y, top)));
+        _mm256_storeu_ps(m, top);
+        for (int i = 0; i < n; i++) {
+            g->m[to[i]] = m[i];
+            g->l[to[i]] = fmaf(g->l[to[i]], fa[i], g->l2[from + i] * fb[i]);
+            float *o = g->o + (size_t)to[i] * g->n;
+            const float *o2 = g->o2 + (size_t)(from + i) * g->ldo2;
+            __m256 a = _mm256_set1_ps(fa[i]), b = _mm256_set1_ps(fb[i]);
+            size_t d = 0;
+            for (; g->n - d >= 8; d += 8) v_store(o + d, v_fma(v_load(o + d), a, v_mul(v_load(o2 + d), b)));
+            for (; d < g->n; d++) o[d] = fmaf(o[d], fa[i], o2[d] * fb[i]);
+        }
+    }
 }
 
-const simd_part simd_attn_avx2 = {.t = {.attn = attn, .attn_f16 = attn_f16, .attn_merge = attn_merge}};
+const simd_part simd_attn_avx2 = {.t = {
+    .attn_qk = {qk_f32, qk_f16, qk_bf16}, .attn_softmax = softmax, .attn_pv = {pv_f32, pv_f16, pv_bf16}, .attn_merge = merge,
+}};

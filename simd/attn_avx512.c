@@ -1,41 +1,49 @@
 /* Attention to one page of 64 keys, AVX-512: keys are lanes for the scores, dimensions are lanes for the values.
+ * (Quantized types: attn_q_avx512.c.)
  *
  * A few query rows at a time share each load of K and of V. Every score and every value is a sequential fma over
  * dimensions and over keys, as simd.h says; what a row must not see is left out, not multiplied by zero. */
 #include <math.h>
 
-#include "avx512_float.h"
-#include "parts.h"
+#include "avx512_attn.h"
 #include "vops_avx512.h"
 #include "vmath.inc"
 
 enum { ROWS = 6, VECTORS = SIMD_PAGE / 16 }; /* 6 x 4 accumulators and 4 vectors of keys or values */
 
-/* Scores, then weights, of a few rows. */
-typedef float scores[ROWS][SIMD_PAGE];
-
-INLINE __m512 kv_load(const void *p, size_t at, bool half, __mmask16 m)
+INLINE __m512 kv_load(const void *p, size_t at, simd_kv type, __mmask16 m)
 {
-    if (half) return _mm512_cvtph_ps(_mm256_maskz_loadu_epi16(m, (const uint16_t *)p + at));
-    return _mm512_maskz_loadu_ps(m, (const float *)p + at);
+    if (type == SIMD_KV_F32) return _mm512_maskz_loadu_ps(m, (const float *)p + at);
+    __m256i half = _mm256_maskz_loadu_epi16(m, (const uint16_t *)p + at);
+    if (type == SIMD_KV_F16) return _mm512_cvtph_ps(half);
+    return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(half), 16));
 }
 
 /* s[r][j] = q[r] . k[j], all 64 keys */
-INLINE void dots(const simd_attn *a, int row, int n, bool half, float (*s)[SIMD_PAGE])
+INLINE void dots(const simd_attn *a, const void *k, int row, int n, simd_kv type)
 {
     __m512 acc[ROWS][VECTORS];
+    fetch f = fetch_in(a, row, (size_t)a->dk);
     for (int r = 0; r < n; r++)
         for (int v = 0; v < VECTORS; v++) acc[r][v] = _mm512_setzero_ps();
     for (size_t d = 0; d < (size_t)a->dk; d++) {
-        __m512 k[VECTORS];
-        for (size_t v = 0; v < VECTORS; v++) k[v] = kv_load(a->k, d * SIMD_PAGE + 16 * v, half, 0xffff);
+        __m512 x[VECTORS];
+        fetch_step(&f);
+        for (size_t v = 0; v < VECTORS; v++) x[v] = kv_load(k, d * SIMD_PAGE + 16 * v, type, 0xffff);
         for (int r = 0; r < n; r++) {
             __m512 q = _mm512_set1_ps(a->q[row + r][d]);
-            for (int v = 0; v < VECTORS; v++) acc[r][v] = _mm512_fmadd_ps(q, k[v], acc[r][v]);
+            for (int v = 0; v < VECTORS; v++) acc[r][v] = _mm512_fmadd_ps(q, x[v], acc[r][v]);
         }
     }
     for (int r = 0; r < n; r++)
-        for (int v = 0; v < VECTORS; v++) _mm512_storeu_ps(s[r] + 16 * v, acc[r][v]);
+        for (int v = 0; v < VECTORS; v++) _mm512_store_ps(a->s + (row + r) * SIMD_PAGE + 16 * v, acc[r][v]);
+}
+
+INLINE void all_dots(const simd_attn *a, const void *k, simd_kv type)
+{
+#define DOTS(n) dots(a, k, row, n, type)
+    ATTN_GROUPS(a, ROWS, row, DOTS)
+#undef DOTS
 }
 
 /* Lanes of vector v that are keys lo .. hi - 1. */
@@ -62,7 +70,7 @@ INLINE __m512 finish_score(const simd_attn *a, int row, int v, __m512 s)
 }
 
 /* s to weights, their maximum and sum to m[row] and l[row]. */
-INLINE void softmax(const simd_attn *a, int row, float *s)
+INLINE void softmax_row(const simd_attn *a, int row, float *s)
 {
     __m512 x[VECTORS], top = _mm512_set1_ps(-INFINITY), sum = _mm512_setzero_ps();
     for (int v = 0; v < VECTORS; v++) {
@@ -83,12 +91,18 @@ INLINE void softmax(const simd_attn *a, int row, float *s)
     a->l[row] = fold16(sum);
 }
 
+static void softmax(const simd_attn *a)
+{
+    for (int r = 0; r < a->rows; r++) softmax_row(a, r, a->s + r * SIMD_PAGE);
+}
+
 /* o[r][d ..] += p[r][j] v[j][d ..] for from <= j < to in order; up to n_v vectors of dimensions, the last by mask. */
-INLINE void weigh(const simd_attn *a, int row, int n, int from, int to, bool first, size_t d, int n_v,
-                  __mmask16 last, bool half, const float (*p)[SIMD_PAGE])
+INLINE void weigh(const simd_attn *a, const void *values, int row, int n, int from, int to, bool first, size_t d, int n_v,
+                  __mmask16 last, simd_kv type, fetch *f)
 {
     __m512 acc[ROWS][VECTORS];
     __mmask16 m[VECTORS];
+    const float *p = a->s + row * SIMD_PAGE;
     for (int v = 0; v < n_v; v++) m[v] = v == n_v - 1 ? last : 0xffff;
     for (int r = 0; r < n; r++)
         for (int v = 0; v < n_v; v++) {
@@ -98,9 +112,10 @@ INLINE void weigh(const simd_attn *a, int row, int n, int from, int to, bool fir
     for (int j = from; j < to; j++) {
         __m512 x[VECTORS];
         size_t at = (size_t)j * (size_t)a->dv + d;
-        for (int v = 0; v < n_v; v++) x[v] = kv_load(a->v, at + 16 * (size_t)v, half, m[v]);
+        fetch_step(f);
+        for (int v = 0; v < n_v; v++) x[v] = kv_load(values, at + 16 * (size_t)v, type, m[v]);
         for (int r = 0; r < n; r++) {
-            __m512 w = _mm512_set1_ps(p[r][j]);
+            __m512 w = _mm512_set1_ps(p[r * SIMD_PAGE + j]);
             for (int v = 0; v < n_v; v++) acc[r][v] = _mm512_fmadd_ps(w, x[v], acc[r][v]);
         }
     }
@@ -110,75 +125,109 @@ INLINE void weigh(const simd_attn *a, int row, int n, int from, int to, bool fir
 }
 
 /* The same over all dimensions. */
-INLINE void values(const simd_attn *a, int row, int n, int from, int to, bool first, bool half,
-                   const float (*p)[SIMD_PAGE])
+INLINE void weigh_all(const simd_attn *a, const void *values, int row, int n, int from, int to, bool first, simd_kv type, fetch *f)
 {
     size_t dv = (size_t)a->dv, d = 0;
-    for (; dv - d >= 64; d += 64) weigh(a, row, n, from, to, first, d, 4, 0xffff, half, p);
-    for (; d < dv; d += 16) weigh(a, row, n, from, to, first, d, 1, lanes(dv - d), half, p);
+    for (; dv - d >= 64; d += 64) weigh(a, values, row, n, from, to, first, d, 4, 0xffff, type, f);
+    for (; d < dv; d += 16) weigh(a, values, row, n, from, to, first, d, 1, lanes(dv - d), type, f);
+}
+
+static __attribute__((noinline)) void weigh_row(const simd_attn *a, const void *values, int row, int from, int to, bool first, simd_kv type)
+{
+    fetch none = {0};
+    if (type == SIMD_KV_F32) weigh_all(a, values, row, 1, from, to, first, SIMD_KV_F32, &none);
+    else if (type == SIMD_KV_F16) weigh_all(a, values, row, 1, from, to, first, SIMD_KV_F16, &none);
+    else weigh_all(a, values, row, 1, from, to, first, SIMD_KV_BF16, &none);
 }
 
 /* n rows: what all of them see in one go, what only some see before and after that row by row. */
-INLINE void some_rows(const simd_attn *a, int row, int n, bool half)
+INLINE void some_values(const simd_attn *a, const void *values, int row, int n, simd_kv type)
 {
-    scores s;
-    int from = 0, to = SIMD_PAGE;
-    dots(a, row, n, half, s);
-    for (int r = 0; r < n; r++) {
-        softmax(a, row + r, s[r]);
-        if (a->lo[row + r] > from) from = a->lo[row + r];
-        if (a->hi[row + r] < to) to = a->hi[row + r];
-    }
-    if (n == 1 || from >= to) {
-        for (int r = 0; r < n; r++) values(a, row + r, 1, a->lo[row + r], a->hi[row + r], true, half, &s[r]);
+    int from, to;
+    bool before = false;
+    common_range(a, row, n, &from, &to);
+    if (from >= to) {
+        for (int r = row; r < row + n; r++) weigh_row(a, values, r, a->lo[r], a->hi[r], true, type);
         return;
     }
-    bool before = false;
-    for (int r = 0; r < n; r++) before |= a->lo[row + r] < from;
-    for (int r = 0; before && r < n; r++) values(a, row + r, 1, a->lo[row + r], from, true, half, &s[r]);
-    values(a, row, n, from, to, !before, half, s);
-    for (int r = 0; r < n; r++)
-        if (a->hi[row + r] > to) values(a, row + r, 1, to, a->hi[row + r], false, half, &s[r]);
+    for (int r = row; r < row + n; r++) before |= a->lo[r] < from;
+    for (int r = row; before && r < row + n; r++) weigh_row(a, values, r, a->lo[r], from, true, type);
+    fetch f = fetch_in(a, row, (size_t)(to - from) * ((size_t)(a->dv + 63) / 64));
+    if (before) weigh_all(a, values, row, n, from, to, false, type, &f);
+    else weigh_all(a, values, row, n, from, to, true, type, &f);
+    for (int r = row; r < row + n; r++)
+        if (a->hi[r] > to) weigh_row(a, values, r, to, a->hi[r], false, type);
 }
 
-INLINE void all_rows(const simd_attn *a, bool half)
+INLINE void all_values(const simd_attn *a, const void *values, simd_kv type)
 {
-    for (int row = 0, n; row < a->rows; row += n) {
-        int left = a->rows - row;
-        n = left >= ROWS && left != 8 ? ROWS : left >= 4 ? 4 : left >= 2 ? 2 : 1; /* eight as twice four */
-        if (n == ROWS) some_rows(a, row, ROWS, half);
-        else if (n == 4) some_rows(a, row, 4, half);
-        else if (n == 2) some_rows(a, row, 2, half);
-        else some_rows(a, row, 1, half);
-    }
+#define VALUES(n) some_values(a, values, row, n, type)
+    ATTN_GROUPS(a, ROWS, row, VALUES)
+#undef VALUES
 }
 
-static void attn(const simd_attn *a) { all_rows(a, false); }
-
-static void widen(float *y, const void *x, size_t n)
+/* A page in F32. */
+INLINE float *widened(const simd_attn *a, const void *x, int dim, simd_kv type)
 {
-    for (size_t i = 0; i < n; i += 16) {
-        __mmask16 m = lanes(n - i);
-        _mm512_mask_storeu_ps(y + i, m, kv_load(x, i, true, m));
-    }
+    _Static_assert(SIMD_MAX_HEAD * SIMD_PAGE * sizeof(float) <= SIMD_SCRATCH, "a page fits");
+    float *y = a->scratch;
+    for (size_t i = 0; i < (size_t)dim * SIMD_PAGE; i += 16) _mm512_store_ps(y + i, kv_load(x, i, type, 0xffff));
+    return y;
 }
+
+static void qk_f32(const simd_attn *a) { all_dots(a, a->k, SIMD_KV_F32); }
+static void pv_f32(const simd_attn *a) { all_values(a, a->v, SIMD_KV_F32); }
 
 /* Rows in more than two goes find the page converted. */
-static void attn_f16(const simd_attn *a)
-{
-    if (a->rows <= 2 * ROWS) {
-        all_rows(a, true);
-        return;
+#define NARROW(name, type)                                              \
+    static void qk_##name(const simd_attn *a)                           \
+    {                                                                   \
+        if (a->rows > 2 * ROWS)                                         \
+            all_dots(a, widened(a, a->k, a->dk, type), SIMD_KV_F32);    \
+        else                                                            \
+            all_dots(a, a->k, type);                                    \
+    }                                                                   \
+    static void pv_##name(const simd_attn *a)                           \
+    {                                                                   \
+        if (a->rows > 2 * ROWS)                                         \
+            all_values(a, widened(a, a->v, a->dv, type), SIMD_KV_F32);  \
+        else                                                            \
+            all_values(a, a->v, type);                                  \
     }
-    size_t nk = (size_t)a->dk * SIMD_PAGE, nv = (size_t)a->dv * SIMD_PAGE;
-    float *k = a->scratch, *v = k + nk;
-    _Static_assert(2 * SIMD_MAX_HEAD * SIMD_PAGE * sizeof(float) <= SIMD_SCRATCH, "a page fits");
-    widen(k, a->k, nk);
-    widen(v, a->v, nv);
-    simd_attn b = *a;
-    b.k = k;
-    b.v = v;
-    attn(&b);
+NARROW(f16, SIMD_KV_F16)
+NARROW(bf16, SIMD_KV_BF16)
+
+/* Sixteen rows' factors at a time. */
+static void merge(const simd_merge *g)
+{
+    enum { MANY = 16 };
+    for (int from = 0; from < g->rows; from += MANY) {
+        int n = g->rows - from < MANY ? g->rows - from : MANY;
+        const int32_t *to = g->to + from;
+        float m[MANY] = {0}, m2[MANY] = {0}, a[MANY], b[MANY];
+        for (int i = 0; i < n; i++) {
+            m[i] = g->m[to[i]];
+            m2[i] = g->m2[from + i];
+        }
+        __m512 x = _mm512_loadu_ps(m), y = _mm512_loadu_ps(m2), top = _mm512_max_ps(y, x); /* y > x ? y : x */
+        _mm512_storeu_ps(a, v_exp(_mm512_sub_ps(x, top)));
+        _mm512_storeu_ps(b, v_exp(_mm512_sub_ps(y, top)));
+        _mm512_storeu_ps(m, top);
+        for (int i = 0; i < n; i++) {
+            g->m[to[i]] = m[i];
+            g->l[to[i]] = fmaf(g->l[to[i]], a[i], g->l2[from + i] * b[i]);
+            float *o = g->o + (size_t)to[i] * g->n;
+            const float *o2 = g->o2 + (size_t)(from + i) * g->ldo2;
+            __m512 aa = _mm512_set1_ps(a[i]), bb = _mm512_set1_ps(b[i]);
+            for (size_t d = 0; d < g->n; d += 16) {
+                __mmask16 k = lanes(g->n - d);
+                __m512 t = _mm512_mul_ps(_mm512_maskz_loadu_ps(k, o2 + d), bb);
+                _mm512_mask_storeu_ps(o + d, k, _mm512_fmadd_ps(_mm512_maskz_loadu_ps(k, o + d), aa, t));
+            }
+        }
+    }
 }
 
-const simd_part simd_attn_avx512 = {.t = {.attn = attn, .attn_f16 = attn_f16}};
+const simd_part simd_attn_avx512 = {.t = {
+    .attn_qk = {qk_f32, qk_f16, qk_bf16}, .attn_softmax = softmax, .attn_pv = {pv_f32, pv_f16, pv_bf16}, .attn_merge = merge,
+}};

@@ -191,19 +191,6 @@ static void rope_neox(float *x, const float *cs, size_t n)
     }
 }
 
-/* ---- attention's merge ---- */
-
-static void attn_merge(float *m1, float *l, float *y, float m2, float l2, const float *o2, size_t n)
-{
-    float top = m2 > *m1 ? m2 : *m1;
-    __m512 e = v_exp(_mm512_castps128_ps512(_mm_setr_ps(*m1 - top, m2 - top, 0, 0)));
-    __m128 ab = _mm512_castps512_ps128(e), b2 = _mm_movehdup_ps(ab);
-    __m512 a = _mm512_broadcastss_ps(ab), b = _mm512_broadcastss_ps(b2);
-    *m1 = top;
-    *l = fmaf(*l, _mm_cvtss_f32(ab), l2 * _mm_cvtss_f32(b2));
-    EACH(_mm512_fmadd_ps(AT(y), a, _mm512_mul_ps(AT(o2), b)))
-}
-
 /* ---- conversions ---- */
 
 static void from_f16(float *y, const uint16_t *x, size_t n)
@@ -223,5 +210,5 @@ static void to_f16(uint16_t *y, const float *x, size_t n)
 const simd_part simd_float_avx512 = {.t = {
     .quantize = quantize, .residual = residual, .rms_norm = rms_norm, .layer_norm = layer_norm, .add = add, .mul = mul, .scale = scale,
     .madd = madd, .dot = dot, .max = max, .exp_sum = exp_sum, .rope_norm = rope_norm, .rope_neox = rope_neox,
-    .attn_merge = attn_merge, .f16_to_f32 = from_f16, .f32_to_f16 = to_f16,
+    .f16_to_f32 = from_f16, .f32_to_f16 = to_f16,
 }};

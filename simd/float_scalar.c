@@ -1,7 +1,6 @@
-/* The specification of the float kernels: quantization of activations, norms, RoPE, attention, conversions.
- * (Activation functions: vmath_scalar.c.) */
+/* The specification of the float kernels: quantization of activations, norms, RoPE, conversions.
+ * (Activation functions: vmath_scalar.c; attention: attn_scalar.c.) */
 #include <math.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "../src/base/num.h"
@@ -127,58 +126,6 @@ static void rope_neox(float *x, const float *cs, size_t n)
     for (size_t i = 0; i < n / 2; i++) rotate(&x[i], &x[i + n / 2], cs[2 * i], cs[2 * i + 1]);
 }
 
-static float kv_at(const void *p, size_t i, simd_kv type)
-{
-    return type == SIMD_KV_F32 ? ((const float *)p)[i] : f16_to_f32(((const uint16_t *)p)[i]);
-}
-
-static void attn_row(const simd_attn *a, int r, simd_kv type)
-{
-    float s[SIMD_PAGE] = {0}, part[16] = {0}, m = -INFINITY;
-    int lo = a->lo[r], hi = a->hi[r];
-    size_t dv = (size_t)a->dv;
-    for (int j = lo; j < hi; j++) {
-        for (int d = 0; d < a->dk; d++) s[j] = fmaf(a->q[r][d], kv_at(a->k, (size_t)(d * SIMD_PAGE + j), type), s[j]);
-        s[j] *= a->scale;
-        if (a->softcap > 0) {
-            s[j] /= a->softcap;
-            simd.tanh(&s[j], &s[j], 1);
-            s[j] *= a->softcap;
-        }
-        if (a->slope) s[j] = fmaf(a->slope[r], -(float)abs(j + a->dist[r]), s[j]);
-        if (s[j] > m) m = s[j];
-    }
-    for (int j = lo; j < hi; j++) s[j] -= m;
-    simd.exp(s + lo, s + lo, (size_t)(hi - lo));
-    float *o = a->o + (size_t)r * a->ldo;
-    memset(o, 0, dv * sizeof *o);
-    for (int j = lo; j < hi; j++) {
-        part[j % 16] += s[j];
-        for (size_t d = 0; d < dv; d++) o[d] = fmaf(s[j], kv_at(a->v, (size_t)j * dv + d, type), o[d]);
-    }
-    a->m[r] = m;
-    a->l[r] = fold(part);
-}
-
-static void attn(const simd_attn *a)
-{
-    for (int r = 0; r < a->rows; r++) attn_row(a, r, SIMD_KV_F32);
-}
-
-static void attn_f16(const simd_attn *a)
-{
-    for (int r = 0; r < a->rows; r++) attn_row(a, r, SIMD_KV_F16);
-}
-
-static void attn_merge(float *m, float *l, float *o, float m2, float l2, const float *o2, size_t n)
-{
-    float top = m2 > *m ? m2 : *m, ab[2] = {*m - top, m2 - top};
-    simd.exp(ab, ab, 2);
-    *m = top;
-    *l = fmaf(*l, ab[0], l2 * ab[1]);
-    for (size_t i = 0; i < n; i++) o[i] = fmaf(o[i], ab[0], o2[i] * ab[1]);
-}
-
 static void from_f16(float *y, const uint16_t *x, size_t n)
 {
     for (size_t i = 0; i < n; i++) y[i] = f16_to_f32(x[i]);
@@ -193,6 +140,5 @@ const simd_part simd_float_scalar = {.t = {
     .quantize = quantize, .residual = residual, .rms_norm = rms_norm, .layer_norm = layer_norm, .add = add, .mul = mul,
     .scale = scale, .madd = madd,
     .dot = dot, .max = max, .exp_sum = exp_sum, .rope_norm = rope_norm, .rope_neox = rope_neox,
-    .attn = attn, .attn_f16 = attn_f16, .attn_merge = attn_merge,
     .f16_to_f32 = from_f16, .f32_to_f16 = to_f16,
 }};

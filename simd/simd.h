@@ -16,6 +16,7 @@
 #define SIMD_SIMD_H
 
 #include "../quant/quant.h"
+#include "kv.h"
 
 typedef enum simd_tier { SIMD_SCALAR, SIMD_AVX2, SIMD_AVX512, SIMD_TIERS } simd_tier;
 
@@ -57,30 +58,48 @@ enum { SIMD_SCRATCH = 2 * 1024 * 1024 };
 /* Reads of weights stay inside rows * row_bytes: no kernel touches a byte outside of it. */
 typedef void (*simd_tile_fn)(const simd_tile *t);
 
-/* Attention of some query rows to one page (SIMD_PAGE keys) of one KV head: the page's own maximum, sum and
- * weighted values, to be merged with the other pages' in order (attn_merge).
- *   s[j] = (q . k[j]) * scale; softcap > 0: s = softcap * tanh(s / softcap); slope: s = fma(slope, -|j + dist|, s)
- *   m = max s[j], p[j] = exp(s[j] - m), l = sum of p (sixteen partials by j mod 16), o[d] = sum of p[j] v[j][d]
- * over lo <= j < hi. */
-enum { SIMD_PAGE = 64 };
-typedef enum simd_kv { SIMD_KV_F32, SIMD_KV_F16, SIMD_KV_TYPES } simd_kv;
-
+/* Attention of some query rows to one page (SIMD_PAGE keys) of one KV head, in three steps over lo <= j < hi; the
+ * page's own maximum, sum and weighted values are then merged with the other pages' in order (attn_merge).
+ *   attn_qk       s[j] = q . k[j]. F32, F16, BF16: a sequential fma over the dimensions. Quantized types: block by block
+ *                 s = fma(float(sum of q k), d_k * d_q, s), the sum an exact integer, rounded to float
+ *   attn_softmax  s = s * scale; softcap > 0: s = softcap * tanh(s / softcap); slope: s = fma(slope, -|j + dist|, s);
+ *                 m = max s[j], p[j] = exp(s[j] - m) takes the place of s[j], l = sum of p (sixteen partials by j mod 16)
+ *   attn_pv       o[d] = sum of p[j] v[j][d], a sequential fma over the keys. Quantized types: fma(p[j] * d_v, q, o)
+ * What kernels leave in s outside of lo .. hi is garbage. */
 typedef struct simd_attn {
-    const void *k;         /* [dk][SIMD_PAGE] elements */
-    const void *v;         /* [SIMD_PAGE][dv] elements */
-    int dk, dv;            /* any number up to SIMD_MAX_HEAD */
-    int rows;              /* any number */
-    const float *const *q; /* [rows], dk floats each */
-    const int32_t *lo, *hi; /* [rows]; 0 <= lo < hi <= SIMD_PAGE */
+    const void *k;             /* pages: kv.h */
+    const void *v;
+    int dk, dv;                /* any number up to SIMD_MAX_HEAD; quantized: a multiple of 32 */
+    int rows;                  /* any number */
+    const float *const *q;     /* [rows], dk floats each */
+    const void *const *query;  /* [rows], made by simd_query_make; for quantized keys */
+    const int32_t *lo, *hi;    /* [rows]; 0 <= lo < hi <= SIMD_PAGE */
     float scale, softcap;
-    const float *slope;    /* [rows] ALiBi slopes, or NULL */
-    const int32_t *dist;   /* [rows] position of the page's key 0 minus the query's; with slope only */
-    float *m, *l;          /* [rows] out */
-    float *o;              /* [rows][ldo] out */
+    const float *slope;        /* [rows] ALiBi slopes, or NULL */
+    const int32_t *dist;       /* [rows] position of the page's key 0 minus the query's; with slope only */
+    float *s;                  /* [rows][SIMD_PAGE], aligned to 64 bytes */
+    float *m, *l;              /* [rows] out */
+    float *o;                  /* [rows][ldo] out */
     size_t ldo;
-    void *scratch;         /* SIMD_SCRATCH bytes */
+    void *scratch;             /* SIMD_SCRATCH bytes */
+    const uint8_t *ahead;      /* what will be read next, `ahead_bytes` of it: fetched meanwhile; or NULL */
+    size_t ahead_bytes;
 } simd_attn;
+typedef void (*simd_attn_fn)(const simd_attn *a);
 enum { SIMD_MAX_HEAD = 1024 };
+
+/* Results of pages, or of what was merged from pages, merged into running ones, a row each:
+ * M = max(m, m2), a = exp(m - M), b = exp(m2 - M), m = M, l = fma(l, a, l2 * b), o = fma(o, a, o2 * b).
+ * The first of a row is copied by the caller. */
+typedef struct simd_merge {
+    int rows;
+    size_t n;               /* floats of an o */
+    float *m, *l, *o;       /* [..], [..], [..][n] */
+    const int32_t *to;      /* [rows] row i of m2, l2, o2 goes into row to[i] of m, l, o; all differ */
+    const float *m2, *l2;   /* [rows] */
+    const float *o2;        /* [rows][ldo2] */
+    size_t ldo2;
+} simd_merge;
 
 typedef struct simd_table {
     simd_tile_fn tile[QUANT_FORMATS];
@@ -126,12 +145,8 @@ typedef struct simd_table {
     void (*rope_norm)(float *x, const float *cs, size_t n);
     void (*rope_neox)(float *x, const float *cs, size_t n);
 
-    void (*attn)(const simd_attn *a);      /* K and V of F32 pages */
-    void (*attn_f16)(const simd_attn *a);  /* of F16 pages */
-    /* Merges a page's (m2, l2, o2) into the running (m, l, o) of n dims:
-     * M = max(m, m2), a = exp(m - M), b = exp(m2 - M), l = fma(l, a, l2 * b), o = fma(o, a, o2 * b).
-     * The first page is copied by the caller. */
-    void (*attn_merge)(float *m, float *l, float *o, float m2, float l2, const float *o2, size_t n);
+    simd_attn_fn attn_qk[SIMD_KV_TYPES], attn_softmax, attn_pv[SIMD_KV_TYPES];
+    void (*attn_merge)(const simd_merge *g);
 
     /* Conversions of n elements, exact or rounded to nearest even. */
     void (*f16_to_f32)(float *y, const uint16_t *x, size_t n);

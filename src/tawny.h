@@ -83,7 +83,10 @@ tawny_status tawny_model_hash(tawny_model *m, char hex[33], tawny_error *err);
 
 typedef struct tawny_engine tawny_engine;
 
-typedef enum tawny_kv_type { TAWNY_KV_F16, TAWNY_KV_F32 } tawny_kv_type;
+/* Types of the KV cache, by llama.cpp's names. The quantized ones store 8.5 and 4.5 bits an element and want heads of
+ * whole blocks of 32 (TAWNY_E_UNSUPPORTED otherwise). */
+typedef enum tawny_kv_type { TAWNY_KV_F16, TAWNY_KV_F32, TAWNY_KV_BF16, TAWNY_KV_Q8_0, TAWNY_KV_Q4_0, TAWNY_KV_TYPES } tawny_kv_type;
+const char *tawny_kv_type_name(tawny_kv_type t); /* "f16"; NULL for a number that is no type */
 
 typedef struct tawny_engine_params {
     int32_t n_threads;  /* 0: the physical cores */

@@ -19,13 +19,17 @@ bool default_model_path(char *path, size_t size)
 
 bool engine_opts_kv_type(const char *name, tawny_kv_type *type)
 {
-    if (!name || strcasecmp(name, "f16") == 0)
-        *type = TAWNY_KV_F16;
-    else if (strcasecmp(name, "f32") == 0)
-        *type = TAWNY_KV_F32;
-    else
-        return false;
-    return true;
+    for (int t = 0; t < TAWNY_KV_TYPES; t++)
+        if (!name || strcasecmp(name, tawny_kv_type_name((tawny_kv_type)t)) == 0) {
+            *type = (tawny_kv_type)t;
+            return true;
+        }
+    return false;
+}
+
+static int unknown_type(const char *command, const char *flag, const char *name)
+{
+    return cli_fail(2, "%s: %s %s: f16, f32, bf16, q8_0 and q4_0 are known", command, flag, name);
 }
 
 bool engine_opts_load(const char *name, tawny_load *load)
@@ -70,10 +74,8 @@ tawny_status engine_opts_open(const engine_opts *o, tawny_model **out, tawny_err
 
 int engine_opts_resolve(engine_opts *o, const char *command, char *path, size_t size)
 {
-    if (!engine_opts_kv_type(o->type_k, &o->params.type_k)) return cli_fail(2, "%s: -ctk %s: f16 and f32 are known",
-                                                                            command, o->type_k);
-    if (!engine_opts_kv_type(o->type_v, &o->params.type_v)) return cli_fail(2, "%s: -ctv %s: f16 and f32 are known",
-                                                                            command, o->type_v);
+    if (!engine_opts_kv_type(o->type_k, &o->params.type_k)) return unknown_type(command, "-ctk", o->type_k);
+    if (!engine_opts_kv_type(o->type_v, &o->params.type_v)) return unknown_type(command, "-ctv", o->type_v);
     int code = resolve_load(o, command);
     if (code >= 0) return code;
     if (o->model && hub_is_spec(o->model)) {

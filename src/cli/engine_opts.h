@@ -26,7 +26,7 @@ typedef struct engine_opts {
     {"--no-mmap", CLI_FLAG, &(o).no_mmap, NULL, "--load huge", 0, 0},                                                        \
     {"--mlock", CLI_FLAG, &(o).lock, NULL, "--load lock", 0, 0},                                                             \
     {"--no-pin", CLI_FLAG, &(o).params.no_pin, NULL, "leave the placing of threads to the scheduler", 0, 0}
-#define ENGINE_OPTS(o) ENGINE_OPTS_TYPES(o, "f16 (default) or f32")
+#define ENGINE_OPTS(o) ENGINE_OPTS_TYPES(o, "f16 (default), f32, bf16, q8_0, q4_0")
 
 /* Resolves names and the default model's path (into path[], at least 4096 bytes); -1 or an exit code. */
 int engine_opts_resolve(engine_opts *o, const char *command, char *path, size_t size);

@@ -96,6 +96,14 @@ static tawny_status make_buffers(tawny_engine *e, tawny_error *err)
     return TAWNY_OK;
 }
 
+static const simd_kv kv_types[TAWNY_KV_TYPES] = {
+    [TAWNY_KV_F16] = SIMD_KV_F16,   [TAWNY_KV_F32] = SIMD_KV_F32,   [TAWNY_KV_BF16] = SIMD_KV_BF16,
+    [TAWNY_KV_Q8_0] = SIMD_KV_Q8_0, [TAWNY_KV_Q4_0] = SIMD_KV_Q4_0,
+};
+
+static bool is_kv_type(tawny_kv_type t) { return (unsigned)t < TAWNY_KV_TYPES; }
+const char *tawny_kv_type_name(tawny_kv_type t) { return is_kv_type(t) ? simd_kv_name(kv_types[t]) : NULL; }
+
 static tawny_status check_params(const tawny_engine_params *p, tawny_error *err)
 {
     if (p->n_threads < 0 || p->n_threads > 1024) return err_set(err, TAWNY_E_ARG, "threads: %d is not from 0 to 1024", p->n_threads);
@@ -105,6 +113,8 @@ static tawny_status check_params(const tawny_engine_params *p, tawny_error *err)
     if (p->n_sessions < 0 || p->n_sessions > 4096) return err_set(err, TAWNY_E_ARG, "sessions: %d is not from 0 to 4096", p->n_sessions);
     if (p->act_bits != 0 && p->act_bits != 8 && p->act_bits != 16)
         return err_set(err, TAWNY_E_ARG, "activation bits: %d is neither 8 nor 16", p->act_bits);
+    if (!is_kv_type(p->type_k) || !is_kv_type(p->type_v))
+        return err_set(err, TAWNY_E_ARG, "cache types: %d and %d are not from 0 to %d", (int)p->type_k, (int)p->type_v, TAWNY_KV_TYPES - 1);
     return TAWNY_OK;
 }
 
@@ -117,8 +127,6 @@ static tawny_status check_positions(const model *m, int32_t n_ctx, tawny_error *
     return err_set(err, TAWNY_E_ARG, "context: %d is beyond the %lld positions that the model learned", n_ctx,
                    (long long)m->pos_embd.rows);
 }
-
-static simd_kv kv_type(tawny_kv_type t) { return t == TAWNY_KV_F32 ? SIMD_KV_F32 : SIMD_KV_F16; }
 
 /* Everything that has a size, before anything of that size is made. */
 static tawny_status configure(tawny_engine *e, const tawny_engine_params *p, tawny_error *err)
@@ -138,7 +146,7 @@ static tawny_status configure(tawny_engine *e, const tawny_engine_params *p, taw
     int bits = p->act_bits ? p->act_bits : m->weight_bytes <= FINE_BYTES ? 16 : 8;
     e->shared.planes = bits / 8;
     tawny_status st = check_positions(m, e->n_ctx, err);
-    simd_kv k = m->hp.causal ? kv_type(p->type_k) : SIMD_KV_F32, v = m->hp.causal ? kv_type(p->type_v) : SIMD_KV_F32;
+    simd_kv k = m->hp.causal ? kv_types[p->type_k] : SIMD_KV_F32, v = m->hp.causal ? kv_types[p->type_v] : SIMD_KV_F32;
     return st == TAWNY_OK ? kv_layout_make(&e->layout, m, k, v, e->mem, err) : st;
 }
 
@@ -202,7 +210,7 @@ uint64_t engine_kv_bytes_read(const tawny_model *m, const kv_layout *kv, int32_t
         if (l->window && keys > l->window) keys = l->window;
         if (l->chunk && keys > l->chunk) keys = l->chunk;
         if (l->recurrent) continue;
-        sum += keys * l->n_head_kv * (l->dk * kv_size(kv->type_k) + l->dv * kv_size(kv->type_v));
+        sum += keys * l->n_head_kv * (simd_kv_bytes(kv->type_k, l->dk) + simd_kv_bytes(kv->type_v, l->dv)) / SIMD_PAGE;
     }
     return sum;
 }
