@@ -7,7 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "embed_request.h"
+#include "../text/embed_request.h"
 #include "engine_opts.h"
 #include "lines.h"
 
@@ -42,16 +42,6 @@ typedef struct worker {
     float *out;
     size_t cap; /* floats */
 } worker;
-
-static bool parse_pooling(const char *name, tawny_pooling *p)
-{
-    static const char *const names[] = {"none", "mean", "cls", "last", "rank"};
-    *p = TAWNY_POOLING_MODEL;
-    if (!name) return true;
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
-        if (strcmp(name, names[i]) == 0) *p = (tawny_pooling)(TAWNY_POOLING_NONE + i);
-    return *p != TAWNY_POOLING_MODEL;
-}
 
 static tawny_status open_tokenizer(const char *path, tokenizer **t, tawny_error *err)
 {
@@ -238,7 +228,7 @@ int cmd_embed(int argc, char **argv)
     };
     int code = cli_parse("embed", argc, argv, opts, NULL);
     if (code >= 0) return code;
-    if (!parse_pooling(o.pooling, &w.pooling))
+    if (!engine_opts_pooling(o.pooling, &w.pooling))
         return cli_fail(2, "embed: --pooling %s: none, mean, cls, last and rank are known", o.pooling);
     w.norm = o.normalize && o.norm < 0 ? 2 : o.norm;
     char path[4096];

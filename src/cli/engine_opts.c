@@ -92,3 +92,13 @@ int engine_opts_resolve(engine_opts *o, const char *command, char *path, size_t 
     o->model = path;
     return -1;
 }
+
+bool engine_opts_pooling(const char *name, tawny_pooling *p)
+{
+    static const char *const names[] = {"none", "mean", "cls", "last", "rank"};
+    *p = TAWNY_POOLING_MODEL;
+    if (!name) return true;
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (strcmp(name, names[i]) == 0) *p = (tawny_pooling)(TAWNY_POOLING_NONE + i);
+    return *p != TAWNY_POOLING_MODEL;
+}

@@ -41,6 +41,9 @@ bool engine_opts_load(const char *name, tawny_load *load);
 /* A cache type by its name (NULL: f16); false where it is unknown. */
 bool engine_opts_kv_type(const char *name, tawny_kv_type *type);
 
+/* A way of pooling by its name (NULL: as the model has it); false where it is unknown. */
+bool engine_opts_pooling(const char *name, tawny_pooling *p);
+
 /* The default model's place: ${XDG_CACHE_HOME:-~/.cache}/tawny/models/NAME. False where there is no home. */
 bool default_model_path(char *path, size_t size);
 

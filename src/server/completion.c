@@ -252,33 +252,37 @@ static bool read_grammar(exchange *x, const completion *c, grammar **out)
     return bad_place(x, field, prefix, &err);
 }
 
-static bool one_piece(exchange *x, const json_t *v, bool first, tok_vec *out)
+static bool one_piece(exchange *x, const json_t *v, const char *field, unsigned flags, tok_vec *out)
 {
     tawny_error err;
     if (json_is_integer(v)) {
         json_int_t id = json_integer_value(v);
-        if (id < 0 || id >= (json_int_t)tok_n_vocab(x->sv->tok)) return bad(x, "prompt", "must hold token ids of the vocabulary");
+        if (id < 0 || id >= (json_int_t)tok_n_vocab(x->sv->tok)) return bad(x, field, "must hold token ids of the vocabulary");
         return tok_vec_add(out, (tawny_token)id);
     }
-    if (!json_is_string(v)) return bad(x, "prompt", "must be a text, token ids, or a list of them");
-    unsigned flags = TOK_PARSE_SPECIAL | (first ? TOK_ADD_SPECIAL : 0);
+    if (!json_is_string(v)) return bad(x, field, "must be a text, token ids, or a list of them");
     if (tok_encode(x->sv->tok, json_string_value(v), json_string_length(v), flags, out, &err) == TAWNY_OK) return true;
-    reply_status(x, &err, "prompt");
+    reply_status(x, &err, field);
     return false;
+}
+
+bool completion_mixed(exchange *x, const json_t *from, const char *field, unsigned flags, tok_vec *out)
+{
+    if (!json_is_array(from)) return one_piece(x, from, field, flags, out);
+    for (size_t i = 0; i < json_array_size(from); i++)
+        if (!one_piece(x, json_array_get(from, i), field, i ? flags & ~(unsigned)TOK_ADD_SPECIAL : flags, out)) return false;
+    return true;
 }
 
 bool completion_prompt(exchange *x, const json_t *from, tok_vec *out)
 {
-    if (!json_is_array(from)) return one_piece(x, from, true, out);
-    for (size_t i = 0; i < json_array_size(from); i++)
-        if (!one_piece(x, json_array_get(from, i), i == 0, out)) return false;
-    return true;
+    return completion_mixed(x, from, "prompt", TOK_PARSE_SPECIAL | TOK_ADD_SPECIAL, out);
 }
 
 static bool fill(exchange *x, const completion *c, const tok_vec *prompt, bool special, int no, task *j)
 {
     tawny_error err;
-    j->p = (task_params){.sampling = c->sampling, .max_tokens = c->max_tokens, .n_top = c->n_top, .special = special,
+    j->p = (task_params){.sampling = c->sampling, .max_tokens = c->max_tokens, .n_top = c->n_top, .slot = -1, .special = special,
                         .ignore_eos = c->ignore_eos, .no_reuse = !c->cache_prompt, .fingerprint = c->fingerprint};
     j->p.sampling.bias = NULL;
     j->p.sampling.n_bias = 0;
@@ -338,9 +342,12 @@ completion_usage completion_usage_of(const exchange *x)
 
 json_t *completion_timings(const choice *c)
 {
-    const task *j = c->task; /* it has ended */
-    double first = j->times.first ? j->times.first : j->times.ended, read = first - j->times.started, write = j->times.ended - first;
+    task *j = c->task;
+    pthread_mutex_lock(&j->lock);
+    double end = task_ended(j->state) ? j->times.ended : task_now(), first = j->times.first ? j->times.first : end;
+    double read = first - j->times.started, write = end - first;
     int n = j->n_prompt - j->n_cached, made = (int)j->n_tokens;
+    pthread_mutex_unlock(&j->lock);
     return json_pack("{s:i,s:i,s:f,s:f,s:f,s:i,s:f,s:f,s:f}", "cache_n", j->n_cached, "prompt_n", n, "prompt_ms", read, "prompt_per_token_ms",
                      n ? read / n : 0.0, "prompt_per_second", read > 0 ? n / read * 1e3 : 0.0, "predicted_n", made, "predicted_ms", write,
                      "predicted_per_token_ms", made ? write / made : 0.0, "predicted_per_second", write > 0 ? made / write * 1e3 : 0.0);

@@ -37,6 +37,9 @@ bool completion_tasks(exchange *x, const completion *c, const tok_vec *prompt, b
  * llama-server), token ids, or a list of both. false after a reply. */
 bool completion_prompt(exchange *x, const json_t *from, tok_vec *out);
 
+/* The same under another field's name, with flags of tok_encode: TOK_ADD_SPECIAL counts for a text at the beginning. */
+bool completion_mixed(exchange *x, const json_t *from, const char *field, unsigned flags, tok_vec *out);
+
 /* Why a choice ended, in OpenAI's words: "stop", "length", "tool_calls". */
 const char *completion_reason(const choice *c);
 
@@ -46,7 +49,7 @@ typedef struct completion_usage {
 } completion_usage;
 completion_usage completion_usage_of(const exchange *x);
 
-/* llama-server's "timings" of a choice that has ended. */
+/* llama-server's "timings" of a choice, so far. */
 json_t *completion_timings(const choice *c);
 
 #endif

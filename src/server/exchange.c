@@ -1,6 +1,7 @@
 #include "exchange.h"
 
 #include <microhttpd.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -43,6 +44,8 @@ static void choice_free(choice *c)
 void exchange_free(exchange *x)
 {
     if (!x) return;
+    pthread_mutex_lock(&x->lock); /* whoever woke it lets go of it */
+    pthread_mutex_unlock(&x->lock);
     for (int i = 0; i < x->n_choices; i++) choice_free(&x->choices[i]);
     free(x->choices);
     if (x->free_own) x->free_own(x->own);
@@ -99,6 +102,7 @@ bool exchange_params(exchange *x, const param *table, void *to)
 
 void exchange_handle(exchange *x)
 {
+    x->handled = true;
     if (x->route->tables) {
         json_error_t why;
         const char *deep = json_too_deep(x->body.data, x->body.size);
@@ -115,16 +119,21 @@ void exchange_handle(exchange *x)
 
 /* ---- tasks ---- */
 
+/* Under the exchange's lock. */
+static void wake_locked(exchange *x)
+{
+    x->news = true;
+    if (!x->suspended) return;
+    x->suspended = false;
+    MHD_resume_connection(x->connection);
+}
+
 /* Called from the scheduler's thread, under the task's lock. */
 static void wake(void *user)
 {
     exchange *x = user;
     pthread_mutex_lock(&x->lock);
-    x->news = true;
-    if (x->suspended) {
-        x->suspended = false;
-        MHD_resume_connection(x->connection);
-    }
+    wake_locked(x);
     pthread_mutex_unlock(&x->lock);
 }
 
@@ -156,6 +165,15 @@ static bool open_choice(exchange *x, choice *c, int i, task *j, const exchange_c
     return c->calls && (!chat || c->parser);
 }
 
+static void refuse_work(exchange *x, sched_answer a)
+{
+    x->retry_after = 1;
+    if (a == SCHED_FULL)
+        reply_error(x, 429, "rate_limit_exceeded", "the queue is full: try again later", NULL);
+    else
+        reply_error(x, 503, "unavailable_error", "the server is shutting down", NULL);
+}
+
 void exchange_submit(exchange *x, task **tasks, int n, const exchange_chat *chat)
 {
     bool ok = (x->choices = calloc((size_t)n, sizeof *x->choices)) != NULL;
@@ -169,12 +187,58 @@ void exchange_submit(exchange *x, task **tasks, int n, const exchange_chat *chat
         return;
     }
     sched_answer a = sched_submit(x->sv->sched, tasks, n);
+    if (a != SCHED_TAKEN) refuse_work(x, a);
+}
+
+/* ---- other work ---- */
+
+static exchange *of_work(sched_work *w) { return (exchange *)(void *)((char *)w - offsetof(exchange, work)); }
+
+static bool client_gone(const exchange *x)
+{
+    const union MHD_ConnectionInfo *info = MHD_get_connection_info(x->connection, MHD_CONNECTION_INFO_CONNECTION_FD);
+    struct pollfd p = {.fd = info ? info->connect_fd : -1, .events = POLLRDHUP};
+    return poll(&p, 1, 0) == 1 && (p.revents & (POLLRDHUP | POLLHUP | POLLERR | POLLNVAL));
+}
+
+static bool work_piece(sched_work *w, tawny_engine *e)
+{
+    exchange *x = of_work(w);
+    return !client_gone(x) && x->piece(x, e);
+}
+
+static void work_done(sched_work *w, bool ended)
+{
+    exchange *x = of_work(w);
+    pthread_mutex_lock(&x->lock);
+    x->working = false;
+    x->cut = ended;
+    wake_locked(x); /* in one go: as soon as it is known to be done, it may be freed */
+    pthread_mutex_unlock(&x->lock);
+}
+
+void exchange_post(exchange *x, bool (*piece)(exchange *x, tawny_engine *e), void (*done)(exchange *x))
+{
+    x->work = (sched_work){.step = work_piece, .done = work_done};
+    x->piece = piece;
+    x->done = done;
+    x->working = true;
+    sched_answer a = sched_post(x->sv->sched, &x->work);
     if (a == SCHED_TAKEN) return;
-    x->retry_after = 1;
-    if (a == SCHED_FULL)
-        reply_error(x, 429, "rate_limit_exceeded", "the queue is full: try again later", NULL);
+    x->working = false;
+    refuse_work(x, a);
+}
+
+static void drain_work(exchange *x)
+{
+    pthread_mutex_lock(&x->lock);
+    bool working = x->working, cut = x->cut;
+    pthread_mutex_unlock(&x->lock);
+    if (working) return;
+    if (cut)
+        reply_error(x, 503, "unavailable_error", "the server ended the request", NULL);
     else
-        reply_error(x, 503, "unavailable_error", "the server is shutting down", NULL);
+        x->done(x);
 }
 
 void exchange_keep(exchange *x, json_t *j)
@@ -281,6 +345,10 @@ void exchange_drain(exchange *x)
     int ended = 0;
     size_t before = x->out.size;
     if (x->ended || x->status) return;
+    if (x->done) {
+        drain_work(x);
+        return;
+    }
     for (int i = 0; i < x->n_choices && !x->ended; i++) {
         choice *c = &x->choices[i];
         if (!task_ended(c->state)) drain_choice(x, c);

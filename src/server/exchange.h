@@ -24,7 +24,7 @@ typedef struct choice {
 
 /* How the answer looks. All but whole and error are called for streamed answers alone, and append to x->out. */
 typedef struct door {
-    const char *stream_type;                                         /* Content-Type of a streamed answer */
+    const char *stream_type;                                         /* Content-Type of streamed answers */
     void (*start)(exchange *x);                                      /* NULL: nothing comes first */
     void (*text)(exchange *x, choice *c, answer_kind kind, const char *text, size_t n);
     void (*call)(exchange *x, choice *c, int no, const char *name, const char *arguments); /* NULL: no calls here */
@@ -47,10 +47,15 @@ typedef struct route {
 } route;
 enum {
     ROUTE_PUBLIC = 1, /* no key is asked for */
-    ROUTE_DRAINING = 2 /* answered also while the server ends */
+    ROUTE_DRAINING = 2, /* answered also while the server ends */
+    ROUTE_TEXT = 4      /* the answer is plain text, no JSON */
 };
 
 struct exchange {
+    sched_work work;               /* of exchange_post */
+    bool (*piece)(exchange *x, tawny_engine *e);
+    void (*done)(exchange *x);
+    tawny_error failure;           /* that a piece left; TAWNY_OK: none */
     server *sv;
     struct MHD_Connection *connection;
     const route *route;
@@ -62,7 +67,7 @@ struct exchange {
     json_t *json;                  /* the body, where the route has tables: an object */
     json_t *kept;                  /* by exchange_keep; NULL: nothing */
     char id[64];
-    bool stream, started, ended;
+    bool handled, stream, started, ended;
     choice *choices;
     int n_choices;
     buf out;                       /* of a stream, not sent yet */
@@ -72,8 +77,10 @@ struct exchange {
     const char *reply_type;        /* its Content-Type */
     int retry_after;               /* seconds, with 429 and 503; 0: not said */
 
-    pthread_mutex_t lock;          /* guards the two below */
+    pthread_mutex_t lock;          /* guards all below */
     bool news, suspended;
+    bool working;                  /* work of exchange_post is not done yet */
+    bool cut;                      /* it was ended by the server */
 };
 
 /* ---- for doors ---- */
@@ -98,6 +105,10 @@ void exchange_submit(exchange *x, task **tasks, int n, const exchange_chat *chat
 
 /* Takes j, which then lives as long as the exchange. NULL is out of memory, which whoever needs j sees. */
 void exchange_keep(exchange *x, json_t *j);
+
+/* Work in the engine's thread, in pieces, for an exchange that then replies: piece(x) computes the next one, false: it was
+ * the last; done(x), in a thread of HTTP, replies. What they work on is the door's own. */
+void exchange_post(exchange *x, bool (*piece)(exchange *x, tawny_engine *e), void (*done)(exchange *x));
 
 /* SSE: "event: name\ndata: {json}\n\n", without the first line where name is NULL. Takes data. */
 void put_event(exchange *x, const char *name, json_t *data);

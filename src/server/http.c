@@ -229,6 +229,7 @@ static enum MHD_Result first_look(http *h, request *q, struct MHD_Connection *c,
     if (foreign(c)) return refuse(q, c, r, 403, NULL, "requests from pages of other sites are refused", 0);
     if (!r) return refuse(q, c, NULL, other ? 405 : 404, NULL, other ? "this path takes another method" : "there is no such path", 0);
     if (!(r->flags & ROUTE_PUBLIC) && !has_key(sv, c)) return refuse(q, c, r, 401, "authentication_error", "Invalid API Key", 0);
+    if (!atomic_load(&sv->ready)) return refuse(q, c, r, 503, "unavailable_error", "Loading model", 1);
     if (atomic_load(&sv->draining) && !(r->flags & ROUTE_DRAINING))
         return refuse(q, c, r, 503, "unavailable_error", "the server is shutting down", 1);
     if (length && strtoull(length, NULL, 10) > sv->config.max_body) return refuse(q, c, r, 413, NULL, "the body is too large", 0);
@@ -254,7 +255,7 @@ static enum MHD_Result on_request(void *cls, struct MHD_Connection *c, const cha
         *n = 0;
         return MHD_YES;
     }
-    if (!q->x->choices && !q->x->status) {
+    if (!q->x->handled) {
         if (q->x->body.failed) return refuse(q, c, q->x->route, 413, NULL, "the body is too large", 0);
         exchange_handle(q->x);
     }

@@ -27,7 +27,7 @@ json_t *openai_error(int status, const char *type, const char *message, const ch
                      status);
 }
 
-const door openai_door = {.error = openai_error};
+const door openai_door = {.stream_type = "text/event-stream", .error = openai_error};
 
 json_t *openai_usage(const exchange *x)
 {

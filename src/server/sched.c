@@ -39,6 +39,8 @@ struct sched {
     int n_queued, n_running;
     bool stop, draining, cancel_all;
     call *calls;
+    sched_work *works;   /* a ring: the last one, whose next is the first */
+    int n_works;
     sched_stats stats;
     sched_slot *shown;    /* [n_slots] */
 };
@@ -52,6 +54,8 @@ static void wake(task *j)
 
 /* ---- the queue ---- */
 
+static bool busy(const sched *s) { return s->head || s->n_running || s->n_works; } /* under the lock */
+
 sched_answer sched_submit(sched *s, task *const *tasks, int n)
 {
     pthread_mutex_lock(&s->lock);
@@ -64,6 +68,26 @@ sched_answer sched_submit(sched *s, task *const *tasks, int n)
         s->tail = &tasks[i]->next;
         s->n_queued++;
         s->stats.tasks++;
+    }
+    pthread_cond_signal(&s->work);
+    pthread_mutex_unlock(&s->lock);
+    return a;
+}
+
+static void add_work(sched *s, sched_work *w)
+{
+    w->next = s->works ? s->works->next : w;
+    if (s->works) s->works->next = w;
+    s->works = w;
+}
+
+sched_answer sched_post(sched *s, sched_work *w)
+{
+    pthread_mutex_lock(&s->lock);
+    sched_answer a = s->draining || s->stop ? SCHED_DRAINING : s->n_works > s->max_queue ? SCHED_FULL : SCHED_TAKEN;
+    if (a == SCHED_TAKEN) {
+        add_work(s, w);
+        s->n_works++;
     }
     pthread_cond_signal(&s->work);
     pthread_mutex_unlock(&s->lock);
@@ -128,9 +152,10 @@ static bool better_wait(const sched *s, const task *j)
     return false;
 }
 
-/* The idle slot whose past is the longest prefix of the prompt, else the least recently used. */
+/* The slot that was asked for, which is idle; else the idle slot whose past is the longest prefix of the prompt, else the least recently used. */
 static slot *place_for(sched *s, const task *j)
 {
+    if (j->p.slot >= 0) return &s->slots[j->p.slot];
     slot *best = NULL;
     int32_t most = 0;
     for (int i = 0; i < s->n_slots; i++) {
@@ -233,7 +258,7 @@ static task *next_task(sched *s)
             task *j = unlink_task(s, at);
             j->next = dropped;
             dropped = j;
-        } else if (better_wait(s, *at)) {
+        } else if (better_wait(s, *at) || ((*at)->p.slot >= 0 && s->slots[(*at)->p.slot].task)) {
             at = &(*at)->next;
         } else {
             found = unlink_task(s, at);
@@ -412,6 +437,28 @@ static void serve_calls(sched *s)
     }
 }
 
+/* A piece of the first work, which then goes behind the others. */
+static void serve_works(sched *s, bool end)
+{
+    pthread_mutex_lock(&s->lock);
+    sched_work *last = s->works, *w = last ? last->next : NULL;
+    if (w) {
+        last->next = w->next;
+        s->works = w == last ? NULL : last;
+    }
+    pthread_mutex_unlock(&s->lock);
+    if (!w) return;
+    bool more = !end && w->step(w, s->engine);
+    pthread_mutex_lock(&s->lock);
+    if (more) {
+        add_work(s, w);
+    } else {
+        s->n_works--;
+    }
+    pthread_mutex_unlock(&s->lock);
+    if (!more) w->done(w, end);
+}
+
 static void *run(void *arg)
 {
     sched *s = arg;
@@ -420,16 +467,17 @@ static void *run(void *arg)
         serve_calls(s);
         show(s);
         pthread_cond_broadcast(&s->idle);
-        while (!s->stop && !s->head && !s->n_running && !s->calls) pthread_cond_wait(&s->work, &s->lock);
-        if (s->stop && !s->head && !s->n_running) break;
+        while (!s->stop && !busy(s) && !s->calls) pthread_cond_wait(&s->work, &s->lock);
+        if (s->stop && !busy(s)) break;
         bool all = s->cancel_all || s->stop;
         s->cancel_all = all;
         pthread_mutex_unlock(&s->lock);
         sweep(s, all);
         admit(s);
         step(s);
+        serve_works(s, all);
         pthread_mutex_lock(&s->lock);
-        if (!s->head && !s->n_running) s->cancel_all = false;
+        if (!busy(s)) s->cancel_all = false;
     }
     pthread_mutex_unlock(&s->lock);
     return NULL;
@@ -453,7 +501,7 @@ tawny_status sched_new(tawny_model *m, const tokenizer *tok, const sched_params 
     s->n_slots = p->n_slots > 0 ? p->n_slots : 1;
     s->max_queue = p->max_queue;
     tawny_engine_params engine = p->engine;
-    engine.n_sessions = s->n_slots;
+    engine.n_sessions = s->n_slots + 1; /* room in the cache for embeddings while all slots are full */
     s->slots = calloc((size_t)s->n_slots, sizeof *s->slots);
     s->items = calloc((size_t)s->n_slots, sizeof *s->items);
     s->of = calloc((size_t)s->n_slots, sizeof *s->of);
@@ -505,7 +553,7 @@ void sched_drain(sched *s)
 void sched_cancel_all(sched *s)
 {
     pthread_mutex_lock(&s->lock);
-    s->cancel_all = s->head || s->n_running;
+    s->cancel_all = busy(s);
     pthread_cond_signal(&s->work);
     pthread_mutex_unlock(&s->lock);
 }
@@ -517,8 +565,8 @@ bool sched_wait(sched *s, double milliseconds)
     t.tv_nsec = (long)((until - (double)t.tv_sec * 1e3) * 1e6);
     int timed_out = 0;
     pthread_mutex_lock(&s->lock);
-    while ((s->head || s->n_running) && timed_out != ETIMEDOUT) timed_out = pthread_cond_timedwait(&s->idle, &s->lock, &t);
-    bool nothing = !s->head && !s->n_running;
+    while (busy(s) && timed_out != ETIMEDOUT) timed_out = pthread_cond_timedwait(&s->idle, &s->lock, &t);
+    bool nothing = !busy(s);
     pthread_mutex_unlock(&s->lock);
     return nothing;
 }

@@ -30,6 +30,15 @@ void sched_cancel_all(sched *s);
 /* Runs fn in the scheduler's thread between two steps, and returns when it has: whoever needs the engine for itself. */
 void sched_call(sched *s, void (*fn)(void *arg, tawny_engine *e), void *arg);
 
+/* Work that is no sequence, as embeddings are: done in pieces between steps, so that answers keep their pace. */
+typedef struct sched_work {
+    bool (*step)(struct sched_work *w, tawny_engine *e); /* a piece; false: it was the last */
+    /* From the scheduler's thread, once, and the last that it does with w. ended: the server ends, not all was done. */
+    void (*done)(struct sched_work *w, bool ended);
+    struct sched_work *next;
+} sched_work;
+sched_answer sched_post(sched *s, sched_work *w);
+
 const tawny_engine *sched_engine(const sched *s); /* for its unchanging properties */
 int sched_n_slots(const sched *s);
 

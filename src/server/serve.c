@@ -36,6 +36,23 @@ static tawny_status check(const server_config *c, tawny_error *err)
     return TAWNY_OK;
 }
 
+static tawny_status load(server *s, tawny_error *err)
+{
+    tawny_status st = tawny_model_open_as(s->path, s->config.load, &s->model, err);
+    if (st == TAWNY_OK) st = tok_open(s->model->m.file, &s->tok, err);
+    if (st == TAWNY_OK) st = chat_open(s->tok, s->config.template_source, s->config.template_source ? strlen(s->config.template_source) : 0, &s->chat, err);
+    if (st == TAWNY_OK) {
+        size_t n = 0;
+        const char *source = s->config.template_source ? s->config.template_source : tok_chat_template(s->tok, NULL, &n);
+        gbnf_tokens tokens = gbnf_tokens_of(s->tok);
+        s->style = answer_style_of(source ? source : "", s->config.template_source ? strlen(source) : n);
+        if (!(s->grammars = grammar_cache_new(&tokens))) st = err_nomem(err);
+        snprintf(s->fingerprint, sizeof s->fingerprint, "tawny-%s-c%d", TAWNY_VERSION, TAWNY_CONTRACT);
+        if (st == TAWNY_OK) st = sched_new(s->model, s->tok, &s->config.sched, &s->sched, err);
+    }
+    return st;
+}
+
 tawny_status server_open(const char *path, const server_config *c, server **out, tawny_error *err)
 {
     *out = NULL;
@@ -49,19 +66,9 @@ tawny_status server_open(const char *path, const server_config *c, server **out,
     if (!s->config.max_body) s->config.max_body = MAX_BODY;
     if (!s->config.timeout) s->config.timeout = TIMEOUT;
     if (!s->config.max_connections) s->config.max_connections = CONNECTIONS;
-    st = tawny_model_open_as(path, c->load, &s->model, err);
-    if (st == TAWNY_OK) st = tok_open(s->model->m.file, &s->tok, err);
-    if (st == TAWNY_OK) st = chat_open(s->tok, c->template_source, c->template_source ? strlen(c->template_source) : 0, &s->chat, err);
-    if (st == TAWNY_OK) {
-        size_t n = 0;
-        const char *source = c->template_source ? c->template_source : tok_chat_template(s->tok, NULL, &n);
-        gbnf_tokens tokens = gbnf_tokens_of(s->tok);
-        s->style = answer_style_of(source ? source : "", c->template_source ? strlen(source) : n);
-        if (!(s->grammars = grammar_cache_new(&tokens))) st = err_nomem(err);
-        snprintf(s->fingerprint, sizeof s->fingerprint, "tawny-%s-c%d", TAWNY_VERSION, TAWNY_CONTRACT);
-        if (st == TAWNY_OK) st = sched_new(s->model, s->tok, &c->sched, &s->sched, err);
-    }
-    if (st == TAWNY_OK) st = http_start(s, &s->http, err);
+    st = http_start(s, &s->http, err);
+    if (st == TAWNY_OK) st = load(s, err);
+    if (st == TAWNY_OK) atomic_store(&s->ready, true);
     if (st != TAWNY_OK) {
         server_close(s);
         return st;

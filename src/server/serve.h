@@ -24,6 +24,7 @@ typedef struct server_config {
     int timeout;                  /* seconds that a connection may be idle; 0: 60 */
     int max_connections;          /* 0: 2048 */
     tawny_load load;              /* how the weights come into memory */
+    tawny_pooling pooling;        /* of embeddings; MODEL: as the file says */
     sched_params sched;
     sampler_params sampling;      /* what requests begin with */
     int n_predict;                /* tokens of an answer where the request does not say; -1: until the context is full */
@@ -42,11 +43,12 @@ typedef struct server {
     int64_t created;              /* seconds since 1970 */
     struct http *http;
     int port;                     /* that it listens on */
+    _Atomic bool ready;           /* the model is there; before, all requests get 503 */
     _Atomic bool draining;
     _Atomic uint64_t ids;
 } server;
 
-/* Opens the model and listens; requests are answered from now on. */
+/* Listens, then opens the model; requests get 503 until it is there, when this returns. */
 tawny_status server_open(const char *path, const server_config *c, server **out, tawny_error *err);
 
 /* New requests get 503; what runs goes on, for `grace` seconds at most, then ends with a final event. */

@@ -45,7 +45,8 @@ tawny_status slot_begin(slot *s, task *j, tawny_engine *e, tawny_model *m, const
     if (st == TAWNY_OK && j->p.grammar) st = grammar_matcher(s->grammar = grammar_hold(j->p.grammar), vocab, &s->matcher, err);
     if (st == TAWNY_OK && j->p.fingerprint) st = tawny_fingerprint_new(m, &s->fingerprint, err);
     s->top = calloc(n_top + 1, sizeof *s->top);
-    s->probs = calloc(n_top + 1, sizeof *s->probs);
+    s->n_probs = n_top && j->p.post_probs ? tok_n_vocab(tok) : n_top + 1;
+    s->probs = calloc(s->n_probs, sizeof *s->probs);
     if (st == TAWNY_OK && (!s->top || !s->probs)) st = err_nomem(err);
     if (st != TAWNY_OK) {
         release(s);
@@ -60,20 +61,35 @@ tawny_status slot_begin(slot *s, task *j, tawny_engine *e, tawny_model *m, const
     return TAWNY_OK;
 }
 
-/* The token after these logits, within the grammar. */
-static tawny_status choose(slot *s, const float *logits, tawny_token *t, tawny_error *err)
+/* What there is to choose from after these logits, within the grammar. */
+static tawny_status choices(slot *s, const float *logits, sampler_input *in, tawny_error *err)
 {
     int32_t n;
     size_t n_allowed = 1;
     const tawny_token *history = tawny_session_tokens(s->session, &n);
-    sampler_input in = {.logits = logits, .history = history, .n_history = (size_t)n, .position = (uint64_t)n};
+    *in = (sampler_input){.logits = logits, .history = history, .n_history = (size_t)n, .position = (uint64_t)n};
     tawny_status st = TAWNY_OK;
-    if (s->matcher) st = gbnf_allowed(s->matcher, s->place, &in.allowed, &n_allowed, err);
+    if (s->matcher) st = gbnf_allowed(s->matcher, s->place, &in->allowed, &n_allowed, err);
     if (st == TAWNY_OK && n_allowed == 0)
         st = err_set(err, TAWNY_E_FORMAT, "grammar: no token of this vocabulary goes on from here");
-    if (st == TAWNY_OK) st = sampler_sample(s->sampler, &s->state, &in, t, err);
-    if (st == TAWNY_OK && s->matcher) st = gbnf_token(s->matcher, s->place, *t, &s->place, err);
     return st;
+}
+
+/* Probabilities that the token is drawn from: of the best, and of all where the token is still to be drawn (*n of them). */
+static tawny_status distribution(slot *s, const sampler_input *in, size_t *n, tawny_error *err)
+{
+    *n = 0;
+    if (!s->task->p.post_probs || s->task->p.n_top < 0) return TAWNY_OK;
+    return sampler_distribution(s->sampler, &s->state, in, s->probs, s->n_probs, n, err);
+}
+
+static void drawn_from(slot *s, tawny_token t, size_t n, task_top *chosen, int *n_top)
+{
+    *chosen = (task_top){t, 0};
+    for (size_t i = 0; i < n; i++)
+        if (s->probs[i].token == t) chosen->logprob = s->probs[i].p;
+    *n_top = (size_t)s->task->p.n_top < n ? s->task->p.n_top : (int)n;
+    for (int i = 0; i < *n_top; i++) s->top[i] = (task_top){s->probs[i].token, s->probs[i].p};
 }
 
 /* Log probabilities of the chosen token and of the best, as the model gave them. */
@@ -121,15 +137,22 @@ bool slot_sample(slot *s, const float *logits, const tokenizer *tok, int32_t n_c
     tawny_session_tokens(s->session, &n);
     if (j->p.max_tokens == 0) return end(s, TASK_LENGTH);
     if (s->fingerprint) tawny_fingerprint_add(s->fingerprint, logits, tok_n_vocab(tok));
-    if (choose(s, logits, &t, &err) != TAWNY_OK) return fail(s, &err);
-    if (j->p.n_top >= 0 && logprobs(s, logits, t, &chosen, &n_top, &err) != TAWNY_OK) return fail(s, &err);
+    sampler_input in;
+    size_t n_drawn;
+    if (choices(s, logits, &in, &err) != TAWNY_OK || distribution(s, &in, &n_drawn, &err) != TAWNY_OK) return fail(s, &err);
+    if (sampler_sample(s->sampler, &s->state, &in, &t, &err) != TAWNY_OK) return fail(s, &err);
+    if (s->matcher && gbnf_token(s->matcher, s->place, t, &s->place, &err) != TAWNY_OK) return fail(s, &err);
+    if (j->p.n_top >= 0 && j->p.post_probs)
+        drawn_from(s, t, n_drawn, &chosen, &n_top);
+    else if (j->p.n_top >= 0 && logprobs(s, logits, t, &chosen, &n_top, &err) != TAWNY_OK)
+        return fail(s, &err);
     if (tok_is_eog(tok, t) && !j->p.ignore_eos) return end(s, TASK_STOPPED);
     buf_clear(&s->text);
     if (!tok_stream_push(tok, &s->stream, t, j->p.special ? TOK_SPECIAL : 0, &s->text)) {
         err_nomem(&err);
         return fail(s, &err);
     }
-    if (s->n_answer++ == 0) j->times.first = task_now();
+    s->n_answer++;
     bool stop = task_put(j, t, s->text.data, s->text.size, &chosen, s->top, n_top);
     if (stop) {
         s->stream = (tok_stream){0};

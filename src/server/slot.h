@@ -20,7 +20,8 @@ typedef struct slot {
     tok_stream stream;
     buf text;            /* of the last token */
     task_top *top;        /* [n_top + 1] */
-    sampler_prob *probs; /* the same */
+    sampler_prob *probs; /* [n_probs] */
+    size_t n_probs;
     tawny_fingerprint *fingerprint;
     uint64_t used;       /* a step's number: the least recently used idle slot gives way first */
 } slot;

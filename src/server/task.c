@@ -17,7 +17,7 @@ task *task_new(void)
     if (!j) return NULL;
     atomic_store(&j->owners, 1);
     pthread_mutex_init(&j->lock, NULL);
-    j->p = (task_params){.sampling = sampler_params_default(), .max_tokens = -1, .n_top = -1};
+    j->p = (task_params){.sampling = sampler_params_default(), .max_tokens = -1, .n_top = -1, .slot = -1};
     j->fd = j->slot = -1;
     return j;
 }
@@ -117,6 +117,7 @@ bool task_put(task *j, tawny_token t, const char *text, size_t n, const task_top
         pthread_mutex_unlock(&j->lock);
         return false;
     }
+    if (!j->n_tokens) j->times.first = task_now();
     bool stop = j->text.data && find_stop(j);
     if (!stop && j->text.data) j->ready = j->text.size - held_back(j);
     j->tokens[j->n_tokens++] = (task_token){.id = t, .text_end = j->text.size, .logprob = chosen ? chosen->logprob : 0, .n_top = n_top,

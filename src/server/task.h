@@ -20,6 +20,8 @@ typedef struct task_params {
     char **stop;             /* [n_stop], texts that end the answer and are left out of it */
     int n_stop;
     int n_top;               /* alternatives with their log probabilities for each token; -1: none are wanted at all */
+    bool post_probs;         /* not the model's: probabilities (in place of their logarithms) that sampling drew from */
+    int slot;                /* that is to compute it; -1: any */
     bool special;            /* control tokens are written out in the text */
     bool ignore_eos;
     bool no_reuse;           /* compute the whole prompt anew */

@@ -1,10 +1,10 @@
-/* Lines of `tawny embed`: JSON values that name texts, which are collected as token ids. */
-#ifndef CLI_EMBED_REQUEST_H
-#define CLI_EMBED_REQUEST_H
+/* What is to be embedded: JSON values that name texts, which are collected as token ids. */
+#ifndef TEXT_EMBED_REQUEST_H
+#define TEXT_EMBED_REQUEST_H
 
 #include <jansson.h>
 
-#include "../text/tokenizer.h"
+#include "tokenizer.h"
 
 typedef struct embed_rules {
     const tokenizer *tok;

@@ -1,0 +1,9 @@
+/* GET /openapi.json: the interface as OpenAPI 3.1, made of the routes and their tables. */
+#ifndef SERVER_OPENAPI_H
+#define SERVER_OPENAPI_H
+
+#include "exchange.h"
+
+void openapi(exchange *x);
+
+#endif
