@@ -34,7 +34,7 @@ void run_release(run *r, run_mark mark)
 
 void run_barrier(run *r)
 {
-    if (!r->plan) team_barrier(r->sh->team);
+    if (!r->plan) team_barrier(r->sh->team, r->tid);
 }
 
 void run_share(const run *r, int n, int *from, int *to)

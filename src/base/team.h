@@ -16,13 +16,15 @@ void team_free(team *t);
 int team_size(const team *t);
 int team_default_size(void); /* physical cores this process may use, at least 1 */
 
-/* Runs fn(arg, tid) for tid = 0 .. size - 1 and returns when all have returned. One call at a time. */
+/* Runs fn(arg, tid) for tid = 0 .. running - 1 and returns when all have returned. One call at a time. A thread that
+ * the others keep waiting for, since its core is busy with something else, is left out of later calls for a while
+ * (balance.h). */
 void team_run(team *t, void (*fn)(void *arg, int tid), void *arg);
 
 int team_running(const team *t); /* inside fn: the threads that take part */
 
 /* Inside fn: waits for all threads; what any wrote before is seen by all after. */
-void team_barrier(team *t);
+void team_barrier(team *t, int tid);
 
 /* Inside fn: a shared counter to draw work from, starting at 0. All threads call team_work the same number of
  * times in the same order, each use is followed by a barrier before the next team_work. */
