@@ -76,6 +76,29 @@ int64_t run_unit_rows(const run *r, const weight *w, int cols)
     return rows < ROWS ? ROWS : rows / ROWS * ROWS;
 }
 
+/* How the rows of a matrix are cut: in units, the last round of which goes in quarters, so that threads end together. */
+typedef struct row_cut {
+    int64_t rows, step, small, big, units; /* big: how many of `step` come first */
+} row_cut;
+
+static row_cut cut_rows(const run *r, const weight *w)
+{
+    row_cut c = {.rows = w->rows, .step = run_unit_rows(r, w, r->n)};
+    c.small = r->n > FEW_COLUMNS || c.step < 4 * ROWS ? c.step : c.step / 4 / ROWS * ROWS;
+    c.big = c.rows / c.step > r->threads ? c.rows / c.step - r->threads : 0;
+    c.units = c.big + (c.rows - c.big * c.step + c.small - 1) / c.small;
+    return c;
+}
+
+/* Unit u: its first row; how many. */
+static int64_t rows_at(const row_cut *c, int64_t u, int64_t *n)
+{
+    int64_t row = u < c->big ? u * c->step : c->big * c->step + (u - c->big) * c->small;
+    *n = u < c->big ? c->step : c->small;
+    if (row + *n > c->rows) *n = c->rows - row;
+    return row;
+}
+
 /* The activations of x in every kind that the jobs' formats ask for. */
 typedef struct acts {
     run_acts kind[QUANT_ACTS];
@@ -107,12 +130,12 @@ void op_matmul_jobs(run *r, const job *jobs, int n_jobs, const float *x)
         _Atomic int64_t *work = team_work(r->sh->team, r->tid);
         int64_t first = 0, u = team_take(work);
         for (int i = 0; i < n_jobs; i++) {
-            int64_t step = run_unit_rows(r, jobs[i].w, r->n), rows = jobs[i].w->rows, units = (rows + step - 1) / step;
-            for (; u < first + units; u = team_take(work)) {
-                int64_t row = (u - first) * step;
-                job_unit(r, &jobs[i], &a, row, row + step > rows ? rows - row : step, space);
+            row_cut c = cut_rows(r, jobs[i].w);
+            for (; u < first + c.units; u = team_take(work)) {
+                int64_t n, row = rows_at(&c, u - first, &n);
+                job_unit(r, &jobs[i], &a, row, n, space);
             }
-            first += units;
+            first += c.units;
         }
     }
     run_barrier(r);
@@ -164,9 +187,9 @@ void op_matmul_glu_limited(run *r, const job *gate, const job *up, glu act, floa
     float *space = run_product_space(r, r->n);
     if (!r->plan) {
         _Atomic int64_t *work = team_work(r->sh->team, r->tid);
-        int64_t step = run_unit_rows(r, gate->w, r->n), rows = gate->w->rows;
-        for (int64_t row; (row = team_take(work) * step) < rows;) {
-            int64_t n = row + step > rows ? rows - row : step;
+        row_cut cut = cut_rows(r, gate->w);
+        for (int64_t u; (u = team_take(work)) < cut.units;) {
+            int64_t n, rows = cut.rows, row = rows_at(&cut, u, &n);
             job_unit(r, gate, &a, row, n, space);
             if (up) job_unit(r, up, &a, row, n, space);
             for (int c = 0; c < r->n; c++) {
