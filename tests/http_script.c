@@ -35,8 +35,8 @@ static void put(int fd, const void *data, size_t n)
 static void text(int fd, const char *status, const char *type, const char *body)
 {
     char head[256];
-    snprintf(head, sizeof head, "HTTP/1.1 %s\r\nContent-Type: %s\r\nContent-Length: %zu\r\nConnection: close\r\n\r\n", status, type,
-             strlen(body));
+    snprintf(head, sizeof head, "HTTP/1.1 %s\r\nContent-Type: %s\r\nContent-Length: %zu\r\nConnection: close\r\n\r\n",
+             status, type, strlen(body));
     put(fd, head, strlen(head));
     put(fd, body, strlen(body));
 }
@@ -68,9 +68,11 @@ static void file(int fd, const http_script *s, const request *r, long from, size
     char head[512];
     size_t left = s->size - (size_t)from;
     (void)r;
-    int n = snprintf(head, sizeof head, "HTTP/1.1 %s\r\nContent-Length: %zu\r\nConnection: close\r\n", from ? "206 Partial Content" : "200 OK",
-                     said - (size_t)from);
-    if (from) n += snprintf(head + n, sizeof head - (size_t)n, "Content-Range: bytes %ld-%zu/%zu\r\n", from, said - 1, said);
+    int n = snprintf(head, sizeof head, "HTTP/1.1 %s\r\nContent-Length: %zu\r\nConnection: close\r\n",
+                     from ? "206 Partial Content" : "200 OK", said - (size_t)from);
+    if (from)
+        n +=
+            snprintf(head + n, sizeof head - (size_t)n, "Content-Range: bytes %ld-%zu/%zu\r\n", from, said - 1, said);
     snprintf(head + n, sizeof head - (size_t)n, "\r\n");
     put(fd, head, strlen(head));
     char *copy = malloc(left);
@@ -85,27 +87,41 @@ static void serve_file(int fd, const http_script *s, const request *r)
     long from = r->ranged && r->from >= 0 && (size_t)r->from < s->size ? r->from : 0;
     size_t left = s->size - (size_t)from, third = left / 3 > 1000 ? left / 3 : left;
     char line[1024];
-    if (!strcmp(r->kind, "good") || !strcmp(r->kind, "private")) file(fd, s, r, from, s->size, left, 0);
-    else if (!strcmp(r->kind, "drop")) file(fd, s, r, from, s->size, third, 0);
-    else if (!strcmp(r->kind, "norange")) file(fd, s, r, 0, s->size, seen++ ? s->size : s->size / 2, 0);
-    else if (!strcmp(r->kind, "short")) file(fd, s, r, 0, s->size, s->size / 2, 0);
-    else if (!strcmp(r->kind, "more")) file(fd, s, r, from, s->size - 100, left - 100, 0);
-    else if (!strcmp(r->kind, "wrong")) file(fd, s, r, from, s->size, left, 1);
-    else if (!strcmp(r->kind, "busy") && seen++ < 2) text(fd, "503 Service Unavailable", "text/plain", "later");
-    else if (!strcmp(r->kind, "busy")) file(fd, s, r, from, s->size, left, 0);
-    else if (!strcmp(r->kind, "page")) text(fd, "200 OK", "text/html", "<html><body>please log in</body></html>");
-    else if (!strcmp(r->kind, "hang")) pause();
+    if (!strcmp(r->kind, "good") || !strcmp(r->kind, "private"))
+        file(fd, s, r, from, s->size, left, 0);
+    else if (!strcmp(r->kind, "drop"))
+        file(fd, s, r, from, s->size, third, 0);
+    else if (!strcmp(r->kind, "norange"))
+        file(fd, s, r, 0, s->size, seen++ ? s->size : s->size / 2, 0);
+    else if (!strcmp(r->kind, "short"))
+        file(fd, s, r, 0, s->size, s->size / 2, 0);
+    else if (!strcmp(r->kind, "more"))
+        file(fd, s, r, from, s->size - 100, left - 100, 0);
+    else if (!strcmp(r->kind, "wrong"))
+        file(fd, s, r, from, s->size, left, 1);
+    else if (!strcmp(r->kind, "busy") && seen++ < 2)
+        text(fd, "503 Service Unavailable", "text/plain", "later");
+    else if (!strcmp(r->kind, "busy"))
+        file(fd, s, r, from, s->size, left, 0);
+    else if (!strcmp(r->kind, "page"))
+        text(fd, "200 OK", "text/html", "<html><body>please log in</body></html>");
+    else if (!strcmp(r->kind, "hang"))
+        pause();
     else if (!strcmp(r->kind, "drip")) {
         put(fd, "HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\nx", 42);
         pause();
     } else if (!strcmp(r->kind, "redirect")) {
-        snprintf(line, sizeof line, "HTTP/1.1 302 Found\r\nLocation: /good/x.gguf\r\nX-Linked-Etag: \"%s\"\r\nX-Linked-Size: %zu\r\n"
-                                    "Content-Length: 0\r\nConnection: close\r\n\r\n", s->sha, s->size);
+        snprintf(line, sizeof line,
+                 "HTTP/1.1 302 Found\r\nLocation: /good/x.gguf\r\nX-Linked-Etag: \"%s\"\r\nX-Linked-Size: %zu\r\n"
+                 "Content-Length: 0\r\nConnection: close\r\n\r\n",
+                 s->sha, s->size);
         put(fd, line, strlen(line));
     } else if (!strcmp(r->kind, "loop")) {
-        snprintf(line, sizeof line, "HTTP/1.1 302 Found\r\nLocation: %s\r\nContent-Length: 0\r\nConnection: close\r\n\r\n", r->path);
+        snprintf(line, sizeof line,
+                 "HTTP/1.1 302 Found\r\nLocation: %s\r\nContent-Length: 0\r\nConnection: close\r\n\r\n", r->path);
         put(fd, line, strlen(line));
-    } else text(fd, "404 Not Found", "text/plain", "no");
+    } else
+        text(fd, "404 Not Found", "text/plain", "no");
 }
 
 static void serve_repository(int fd, const http_script *s, const request *r)
@@ -119,10 +135,11 @@ static void serve_repository(int fd, const http_script *s, const request *r)
     } else if (!strcmp(r->kind, "private") && !r->secret) {
         text(fd, "401 Unauthorized", "text/plain", "who are you");
     } else {
-        snprintf(line, sizeof line, "{\"sha\":\"" COMMIT "\",\"siblings\":[{\"rfilename\":\"README.md\",\"size\":3},"
-                                    "{\"rfilename\":\"../../escape-Q4_K_M.gguf\",\"size\":1,\"lfs\":{\"sha256\":\"%s\",\"size\":1}},"
-                                    "{\"rfilename\":\"mmproj-Q4_K_M.gguf\",\"size\":1},"
-                                    "{\"rfilename\":\"x-Q4_K_M.gguf\",\"size\":%zu,\"lfs\":{\"sha256\":\"%s\",\"size\":%zu}}]}",
+        snprintf(line, sizeof line,
+                 "{\"sha\":\"" COMMIT "\",\"siblings\":[{\"rfilename\":\"README.md\",\"size\":3},"
+                 "{\"rfilename\":\"../../escape-Q4_K_M.gguf\",\"size\":1,\"lfs\":{\"sha256\":\"%s\",\"size\":1}},"
+                 "{\"rfilename\":\"mmproj-Q4_K_M.gguf\",\"size\":1},"
+                 "{\"rfilename\":\"x-Q4_K_M.gguf\",\"size\":%zu,\"lfs\":{\"sha256\":\"%s\",\"size\":%zu}}]}",
                  s->sha, s->size, s->sha, s->size);
         text(fd, "200 OK", "application/json", line);
     }

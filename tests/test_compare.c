@@ -53,8 +53,7 @@ static bool warned(const json_t *j, const char *words)
 {
     size_t i;
     const json_t *w;
-    json_array_foreach(json_object_get(j, "warnings"), i, w)
-        if (strstr(json_string_value(w), words)) return true;
+    json_array_foreach(json_object_get(j, "warnings"), i, w) if (strstr(json_string_value(w), words)) return true;
     return false;
 }
 
@@ -67,7 +66,8 @@ static double at(const json_t *j, size_t pair, const char *side, const char *key
 /* The recorded ones are all of the CPU, and say the same in each format. */
 START_TEST(recorded)
 {
-    static const char *const files[] = {"llama-cpp-cpu.json", "llama-cpp-cpu.jsonl", "llama-cpp-cpu.csv", "tawny.json"};
+    static const char *const files[] = {"llama-cpp-cpu.json", "llama-cpp-cpu.jsonl", "llama-cpp-cpu.csv",
+                                        "tawny.json"};
     for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
         char line[128];
         snprintf(line, sizeof line, "tests/golden/bench/%s", files[i]);
@@ -82,15 +82,19 @@ START_TEST(recorded)
         const json_t *first = json_object_get(json_array_get(pairs, 0), "cpu");
         ck_assert_str_eq(json_string_value(json_object_get(first, "engine")), i == 3 ? "tawny" : "llama.cpp");
         /* model_size x tok/s of a generation is its bandwidth */
-        ck_assert_double_eq_tol(at(j, 2, "cpu", "gb_per_s"), at(j, 2, "cpu", "bytes_per_token") * at(j, 2, "cpu", "tok_s") / 1e9, 1e-9);
+        ck_assert_double_eq_tol(at(j, 2, "cpu", "gb_per_s"),
+                                at(j, 2, "cpu", "bytes_per_token") * at(j, 2, "cpu", "tok_s") / 1e9, 1e-9);
         json_decref(j);
     }
 }
 END_TEST
 
 #define MODEL "\"model_type\":\"llama 8B Q4_K - Medium\",\"model_size\":4912898048,\"model_n_params\":8030261248,"
-#define CPU_ROW "{\"build_commit\":\"a\",\"backends\":\"CPU\"," MODEL "\"type_k\":\"f16\",\"type_v\":\"f16\",\"n_gpu_layers\":0,\"n_ubatch\":512,"
-#define GPU_ROW "{\"build_commit\":\"a\",\"backends\":\"ROCm\",\"gpu_info\":\"AMD Radeon Graphics\"," MODEL \
+#define CPU_ROW                                                                                                      \
+    "{\"build_commit\":\"a\",\"backends\":\"CPU\"," MODEL                                                            \
+    "\"type_k\":\"f16\",\"type_v\":\"f16\",\"n_gpu_layers\":0,\"n_ubatch\":512,"
+#define GPU_ROW                                                                                                      \
+    "{\"build_commit\":\"a\",\"backends\":\"ROCm\",\"gpu_info\":\"AMD Radeon Graphics\"," MODEL                      \
     "\"type_k\":\"f16\",\"type_v\":\"f16\",\"n_gpu_layers\":99,\"devices\":\"auto\",\"n_ubatch\":512,"
 #define TG "\"n_prompt\":0,\"n_gen\":128,\"n_depth\":0,"
 #define PP "\"n_prompt\":512,\"n_gen\":0,\"n_depth\":0,"
@@ -120,35 +124,42 @@ END_TEST
 /* What a build is called is not where it ran. */
 START_TEST(traps)
 {
-    put("vk0.json", "[{\"backends\":\"Vulkan\"," MODEL "\"n_gpu_layers\":0," PP "\"avg_ts\":500},{\"backends\":\"Vulkan\"," MODEL
-                    "\"n_gpu_layers\":99,\"devices\":\"none\"," TG "\"avg_ts\":21}]");
+    put("vk0.json",
+        "[{\"backends\":\"Vulkan\"," MODEL "\"n_gpu_layers\":0," PP "\"avg_ts\":500},{\"backends\":\"Vulkan\"," MODEL
+        "\"n_gpu_layers\":99,\"devices\":\"none\"," TG "\"avg_ts\":21}]");
     json_t *j = compared("$d/vk0.json");
     ck_assert(warned(j, "no layer is on a GPU") && warned(j, "sends large prompts"));
-    for (size_t k = 0; k < 2; k++) ck_assert(json_is_null(json_object_get(json_array_get(json_object_get(j, "pairs"), k), "gpu")));
+    for (size_t k = 0; k < 2; k++)
+        ck_assert(json_is_null(json_object_get(json_array_get(json_object_get(j, "pairs"), k), "gpu")));
     json_decref(j);
 
-    put("old.json", "[{\"build_commit\":\"b\",\"cuda\":true,\"gpu_blas\":true,\"blas\":true," MODEL "\"n_gpu_layers\":33,\"n_prompt\":0,\"n_gen\":128,"
+    put("old.json", "[{\"build_commit\":\"b\",\"cuda\":true,\"gpu_blas\":true,\"blas\":true," MODEL
+                    "\"n_gpu_layers\":33,\"n_prompt\":0,\"n_gen\":128,"
                     "\"avg_ns\":3200000000}]"); /* years old: flags for backends, no depth, no speed but a time */
     put("c.json", "[" CPU_ROW TG "\"avg_ts\":22.0}]");
     j = compared("$d/old.json $d/c.json");
     ck_assert_double_eq_tol(at(j, 0, "gpu", "tok_s"), 40, 1e-9);
     json_decref(j);
 
-    put("ik.csv", "build_commit,cuda,model_type,model_size,model_n_params,n_gpu_layers,mla_attn,n_prompt,n_gen,avg_ts\n"
-                  "\"x\",\"0\",\"llama 8B Q4_K - Medium\",\"4912898048\",\"8030261248\",\"0\",\"0\",\"0\",\"128\",\"23.5\"\n");
+    put("ik.csv",
+        "build_commit,cuda,model_type,model_size,model_n_params,n_gpu_layers,mla_attn,n_prompt,n_gen,avg_ts\n"
+        "\"x\",\"0\",\"llama 8B Q4_K - Medium\",\"4912898048\",\"8030261248\",\"0\",\"0\",\"0\",\"128\",\"23.5\"\n");
     j = compared("$d/ik.csv $d/old.json");
-    ck_assert_str_eq(json_string_value(json_object_get(json_object_get(json_array_get(json_object_get(j, "pairs"), 0), "cpu"), "engine")),
+    ck_assert_str_eq(json_string_value(json_object_get(
+                         json_object_get(json_array_get(json_object_get(j, "pairs"), 0), "cpu"), "engine")),
                      "ik_llama.cpp");
     json_decref(j);
 
-    put("other.json", "[{\"backends\":\"CUDA\",\"model_type\":\"llama 8B Q8_0\",\"model_size\":8532934656,\"model_n_params\":8030261248,"
-                      "\"type_k\":\"q8_0\",\"type_v\":\"f16\",\"n_gpu_layers\":99," TG "\"avg_ts\":60,\"stddev_ts\":9}]");
+    put("other.json",
+        "[{\"backends\":\"CUDA\",\"model_type\":\"llama 8B Q8_0\",\"model_size\":8532934656,\"model_n_params\":8030261248,"
+        "\"type_k\":\"q8_0\",\"type_v\":\"f16\",\"n_gpu_layers\":99," TG "\"avg_ts\":60,\"stddev_ts\":9}]");
     j = compared("$d/c.json $d/other.json");
     ck_assert(warned(j, "another quantization") && warned(j, "type_k") && warned(j, "differ by 15%"));
     json_decref(j);
 
-    put("moe.jsonl", "{\"backends\":\"ROCm\",\"model_type\":\"qwen3moe 30B.A3B Q4_K - Medium\",\"model_size\":18556686912,\"model_n_params\":30532122624,"
-                     "\"n_gpu_layers\":99,\"n_cpu_moe\":10," TG "\"avg_ts\":50}\n");
+    put("moe.jsonl",
+        "{\"backends\":\"ROCm\",\"model_type\":\"qwen3moe 30B.A3B Q4_K - Medium\",\"model_size\":18556686912,\"model_n_params\":30532122624,"
+        "\"n_gpu_layers\":99,\"n_cpu_moe\":10," TG "\"avg_ts\":50}\n");
     j = compared("$d/moe.jsonl");
     ck_assert(warned(j, "neither of both") && warned(j, "model's header"));
     ck_assert_uint_eq(json_array_size(json_object_get(j, "pairs")), 0);
@@ -158,8 +169,17 @@ END_TEST
 
 START_TEST(rubbish)
 {
-    static const char *const texts[] = {"", "hello", "{", "[1,2]", "[{}]", "{\"a\":1}\n{\"b\"", "a,b\n1,2\n", "<html>", "[{\"avg_ts\":\"x\",\"n_gen\":1}]",
-                                        "\xff\xfe\x01", "avg_ts,n_gen\n\"1"};
+    static const char *const texts[] = {"",
+                                        "hello",
+                                        "{",
+                                        "[1,2]",
+                                        "[{}]",
+                                        "{\"a\":1}\n{\"b\"",
+                                        "a,b\n1,2\n",
+                                        "<html>",
+                                        "[{\"avg_ts\":\"x\",\"n_gen\":1}]",
+                                        "\xff\xfe\x01",
+                                        "avg_ts,n_gen\n\"1"};
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
         put("x", texts[i]);
         ck_assert_msg(compare("$d/x") == 1, "%s: %s", texts[i], out);
@@ -181,12 +201,16 @@ END_TEST
 START_TEST(runs_both)
 {
     char script[256];
-    snprintf(script, sizeof script, "#!/bin/sh\nexec \"$TAWNY\" bench \"$@\" | sed 's/\"backends\": \"CPU\"/\"backends\": \"Vulkan\"/; s/\"n_gpu_layers\": 0/"
-                                    "\"n_gpu_layers\": 99/; s/\"devices\": \"none\"/\"devices\": \"auto\"/; s/\"contract\"/\"c\"/'\n");
+    snprintf(
+        script, sizeof script,
+        "#!/bin/sh\nexec \"$TAWNY\" bench \"$@\" | sed 's/\"backends\": \"CPU\"/\"backends\": \"Vulkan\"/; s/\"n_gpu_layers\": 0/"
+        "\"n_gpu_layers\": 99/; s/\"devices\": \"none\"/\"devices\": \"auto\"/; s/\"contract\"/\"c\"/'\n");
     put("gpu", script);
     char line[512];
-    snprintf(line, sizeof line, "export TAWNY=$t; chmod +x %s/gpu; $t compare -o json -m tests/golden/archs/llama.gguf --with %s/gpu --args '-t 1' -p 8 -n 4 -r 1 2>&1",
-             dir, dir);
+    snprintf(
+        line, sizeof line,
+        "export TAWNY=$t; chmod +x %s/gpu; $t compare -o json -m tests/golden/archs/llama.gguf --with %s/gpu --args '-t 1' -p 8 -n 4 -r 1 2>&1",
+        dir, dir);
     ck_assert_msg(program_sh(line, out, sizeof out) == 0, "%s", out);
     json_t *j = json_loads(out, 0, NULL);
     ck_assert_msg(j && json_array_size(json_object_get(j, "pairs")) == 2, "%s", out);

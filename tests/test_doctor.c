@@ -110,7 +110,8 @@ static void found(const json_t *j, const char *ids)
 {
     const json_t *list = json_object_get(j, "findings"), *x;
     size_t i, n = 0;
-    json_array_foreach(list, i, x) {
+    json_array_foreach(list, i, x)
+    {
         const char *id = json_string_value(json_object_get(x, "id"));
         char word[64];
         snprintf(word, sizeof word, " %s ", id);
@@ -170,17 +171,27 @@ END_TEST
 /* Nothing there, or rubbish there: it still ends well, with valid JSON. */
 START_TEST(nothing_and_rubbish)
 {
-    static const char *const paths[] = {"/proc/cpuinfo", "/proc/meminfo", "/sys/firmware/dmi/tables/DMI", "/proc/self/cgroup",
-                                        "/sys/class/drm/card0/device/vendor", "/sys/class/kfd/kfd/topology/nodes/1/properties",
-                                        "/sys/kernel/mm/transparent_hugepage/enabled", "/sys/devices/system/cpu/cpu0/cache/index3/shared_cpu_list",
-                                        "/proc/cmdline", "/opt/rocm/.info/version", "/var/lib/dpkg/status", "/sys/fs/cgroup/cpu.max"};
+    static const char *const paths[] = {"/proc/cpuinfo",
+                                        "/proc/meminfo",
+                                        "/sys/firmware/dmi/tables/DMI",
+                                        "/proc/self/cgroup",
+                                        "/sys/class/drm/card0/device/vendor",
+                                        "/sys/class/kfd/kfd/topology/nodes/1/properties",
+                                        "/sys/kernel/mm/transparent_hugepage/enabled",
+                                        "/sys/devices/system/cpu/cpu0/cache/index3/shared_cpu_list",
+                                        "/proc/cmdline",
+                                        "/opt/rocm/.info/version",
+                                        "/var/lib/dpkg/status",
+                                        "/sys/fs/cgroup/cpu.max"};
     char line[256], noise[3000];
     snprintf(line, sizeof line, "$t doctor --json --root %s/empty", root);
     ck_assert_int_eq(program_sh(line, out, sizeof out), 0);
     json_decref(json_loads(out, 0, NULL));
     for (unsigned seed = 0; seed < 8; seed++) {
-        for (size_t i = 0; i < sizeof noise; i++) noise[i] = (char)((seed * 2654435761u + i * 40503u + i * i * seed) >> 7);
-        for (size_t i = 0; i < sizeof paths / sizeof *paths; i++) put(paths[i], noise + 13 * i, sizeof noise - 200 - 13 * i, 0644);
+        for (size_t i = 0; i < sizeof noise; i++)
+            noise[i] = (char)((seed * 2654435761u + i * 40503u + i * i * seed) >> 7);
+        for (size_t i = 0; i < sizeof paths / sizeof *paths; i++)
+            put(paths[i], noise + 13 * i, sizeof noise - 200 - 13 * i, 0644);
         snprintf(line, sizeof line, "$t doctor --json --root %s && $t doctor --root %s >/dev/null", root, root);
         ck_assert_int_eq(program_sh(line, out, sizeof out), 0);
         json_t *j = json_loads(out, 0, NULL);

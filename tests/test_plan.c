@@ -35,10 +35,16 @@ START_TEST(shapes_have_the_sizes_of_their_files)
         const char *args;
         double bytes;
     } files[] = {
-        {"--shape 7b", 4081004224.}, {"--shape 7b --type Q8_0", 7161089728.}, {"--shape 8b", 4920734272.},
-        {"--shape 13b", 7865956224.}, {"--shape 32b", 19762149024.}, {"--shape 70b", 42520395584.},
-        {"--shape 70b --type q8_0", 74975058016.}, {"--shape qwen3-30b-a3b", 18556686912.},
-        {"--shape gpt-oss-20b", 12109566560.}, {"--shape gpt-oss-120b", 63387346464.},
+        {"--shape 7b", 4081004224.},
+        {"--shape 7b --type Q8_0", 7161089728.},
+        {"--shape 8b", 4920734272.},
+        {"--shape 13b", 7865956224.},
+        {"--shape 32b", 19762149024.},
+        {"--shape 70b", 42520395584.},
+        {"--shape 70b --type q8_0", 74975058016.},
+        {"--shape qwen3-30b-a3b", 18556686912.},
+        {"--shape gpt-oss-20b", 12109566560.},
+        {"--shape gpt-oss-120b", 63387346464.},
     };
     for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
         char line[128];
@@ -53,7 +59,8 @@ END_TEST
 
 START_TEST(no_claim_beyond_the_bus)
 {
-    json_t *j = plan("--shape 70b --type Q8_0 --machine max395-128-igpu"), *row = json_array_get(json_object_get(j, "machines"), 0);
+    json_t *j = plan("--shape 70b --type Q8_0 --machine max395-128-igpu"),
+           *row = json_array_get(json_object_get(j, "machines"), 0);
     ck_assert_double_gt(number(row, "decode_bound_tok_s"), 3.3);
     ck_assert_double_lt(number(row, "decode_bound_tok_s"), 3.5);
     ck_assert_double_lt(json_number_value(json_array_get(json_object_get(row, "decode_tok_s"), 1)), 3.0);
@@ -65,13 +72,15 @@ END_TEST
 
 START_TEST(what_is_asked_wrongly)
 {
-    static const char *const bad[] = {"--shape 9b", "--shape 7b --type Q3_K", "--shape 7b --machine toaster", "--shape 7b -m x",
-                                      "-m /nowhere/x.gguf", "a b", "--shape 7b -ctk q9", "--shape 7b -c -1"};
+    static const char *const bad[] = {"--shape 9b",         "--shape 7b --type Q3_K", "--shape 7b --machine toaster",
+                                      "--shape 7b -m x",    "-m /nowhere/x.gguf",     "a b",
+                                      "--shape 7b -ctk q9", "--shape 7b -c -1"};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         char line[256];
         snprintf(line, sizeof line, "$t plan %s 2>&1", bad[i]);
         ck_assert_int_gt(program_sh(line, out, sizeof out), 0);
-        ck_assert_msg(strncmp(out, "tawny: ", 7) == 0 && strchr(out, '\n') == out + strlen(out) - 1, "%s: %s", bad[i], out);
+        ck_assert_msg(strncmp(out, "tawny: ", 7) == 0 && strchr(out, '\n') == out + strlen(out) - 1, "%s: %s", bad[i],
+                      out);
     }
 }
 END_TEST
@@ -84,8 +93,8 @@ static double taken(tawny_model *m, const tawny_engine_params *p, int32_t n)
     tawny_error err = {0};
     tawny_token *t = calloc((size_t)n, sizeof *t);
     ck_assert_msg(t && tawny_engine_new(m, p, &e, &err) == TAWNY_OK, "%s", err.message);
-    ck_assert_msg(tawny_session_new(e, &s, &err) == TAWNY_OK && tawny_session_append(s, t, n, NULL, &err) == TAWNY_OK, "%s",
-                  err.message);
+    ck_assert_msg(tawny_session_new(e, &s, &err) == TAWNY_OK && tawny_session_append(s, t, n, NULL, &err) == TAWNY_OK,
+                  "%s", err.message);
     double bytes = (double)(e->pool.n_pages - e->pool.n_free) * (double)e->pool.page_bytes;
     bytes += s->kv.state ? (double)e->layout.state_floats * sizeof(float) : 0;
     tawny_session_free(s);
@@ -106,8 +115,8 @@ static void check_cache(const char *path, tawny_kv_type type)
     ck_assert_uint_eq(need.weights, tawny_model_bytes(whole));
     ck_assert_uint_eq(need.weights_per_token, tawny_model_bytes_per_token(whole));
     if (!tawny_model_embeds_only(whole) && tawny_model_n_ctx_train(whole) >= 100)
-        ck_assert_msg((double)need.kv == taken(whole, &p, 100), "%s: %llu planned, %.0f taken", path, (unsigned long long)need.kv,
-                      taken(whole, &p, 100));
+        ck_assert_msg((double)need.kv == taken(whole, &p, 100), "%s: %llu planned, %.0f taken", path,
+                      (unsigned long long)need.kv, taken(whole, &p, 100));
     tawny_model_close(whole);
     tawny_model_close(header);
 }

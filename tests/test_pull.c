@@ -87,7 +87,8 @@ static void fails(const char *kind, const char *why)
 {
     char path[128];
     ck_assert_msg(pull_url(kind) == 1, "%s: %s", kind, out);
-    ck_assert_msg(strncmp(out, "tawny: ", 7) == 0 && strstr(out, why) && strchr(out, '\n') == out + strlen(out) - 1, "%s: %s", kind, out);
+    ck_assert_msg(strncmp(out, "tawny: ", 7) == 0 && strstr(out, why) && strchr(out, '\n') == out + strlen(out) - 1,
+                  "%s: %s", kind, out);
     snprintf(path, sizeof path, "%s/.cache/tawny/models/x.gguf", dir);
     ck_assert_int_ne(access(path, F_OK), 0);
 }
@@ -125,8 +126,10 @@ START_TEST(hub_cache_is_laid_out_as_the_hub_does)
     char path[256], target[256] = "", want[256];
     ck_assert_msg(pull("hf:u/good") == 0, "%s", out);
     is_model();
-    snprintf(want, sizeof want, "%s/.cache/huggingface/hub/models--u--good/snapshots/0123456789abcdef0123456789abcdef01234567/x-Q4_K_M.gguf",
-             dir);
+    snprintf(
+        want, sizeof want,
+        "%s/.cache/huggingface/hub/models--u--good/snapshots/0123456789abcdef0123456789abcdef01234567/x-Q4_K_M.gguf",
+        dir);
     ck_assert_str_eq(out, want);
     ck_assert_int_gt(readlink(want, target, sizeof target - 1), 0);
     snprintf(path, sizeof path, "../../blobs/%s", sha);
@@ -148,7 +151,9 @@ START_TEST(hub_files_are_checked)
     char path[256];
     ck_assert_int_eq(pull("hf:u/wrong"), 1);
     ck_assert_msg(strstr(out, "SHA-256"), "%s", out);
-    snprintf(path, sizeof path, "find %s/.cache -name '*.incomplete' -size +0 | grep -c . ; find %s/.cache -name '*.gguf' | grep -c .", dir, dir);
+    snprintf(path, sizeof path,
+             "find %s/.cache -name '*.incomplete' -size +0 | grep -c . ; find %s/.cache -name '*.gguf' | grep -c .",
+             dir, dir);
     program_sh(path, out, sizeof out);
     ck_assert_str_eq(out, "0\n0\n");
     ck_assert_int_eq(pull("hf:u/more"), 1);
@@ -212,7 +217,8 @@ START_TEST(plans_by_the_header)
     snprintf(line, sizeof line, "$t plan --machine rtx4090 -c 64 http://127.0.0.1:%d/good/x.gguf 2>&1", server.port);
     ck_assert_msg(program_sh(line, out, sizeof out) == 0, "%s", out);
     ck_assert_ptr_nonnull(strstr(out, "weights"));
-    snprintf(line, sizeof line, "$t plan --machine rtx4090 -c 64 hf:u/good 2>&1 && find %s -name '*.gguf' | grep -c .", dir);
+    snprintf(line, sizeof line,
+             "$t plan --machine rtx4090 -c 64 hf:u/good 2>&1 && find %s -name '*.gguf' | grep -c .", dir);
     program_sh(line, out, sizeof out);
     ck_assert_msg(strstr(out, "weights") && strcmp(out + strlen(out) - 2, "0\n") == 0, "%s", out);
     snprintf(line, sizeof line, "$t plan --machine rtx4090 http://127.0.0.1:%d/page/x.gguf 2>&1", server.port);
@@ -225,8 +231,15 @@ END_TEST
 
 START_TEST(names_of_types)
 {
-    static const char *const files[] = {"a-Q4_K_S.gguf", "a-UD-Q4_K_M.gguf", "a-Q4_K_M.gguf", "a-Q8_0-00002-of-00002.gguf",
-                                        "a-Q8_0-00001-of-00002.gguf", "mmproj-a-F16.gguf", "BF16/a.gguf", "README.md", "a.imatrix.gguf"};
+    static const char *const files[] = {"a-Q4_K_S.gguf",
+                                        "a-UD-Q4_K_M.gguf",
+                                        "a-Q4_K_M.gguf",
+                                        "a-Q8_0-00002-of-00002.gguf",
+                                        "a-Q8_0-00001-of-00002.gguf",
+                                        "mmproj-a-F16.gguf",
+                                        "BF16/a.gguf",
+                                        "README.md",
+                                        "a.imatrix.gguf"};
     int n = sizeof files / sizeof *files;
     char member[64];
     ck_assert_int_eq(hub_choose(files, n, NULL), 2);
@@ -240,8 +253,9 @@ START_TEST(names_of_types)
     ck_assert_int_eq(hub_split_count(files[4]), 2);
     ck_assert(hub_split_member(files[4], 1, member, sizeof member));
     ck_assert_str_eq(member, files[3]);
-    ck_assert(hub_safe_name("a/b.gguf") && !hub_safe_name("/a") && !hub_safe_name("a/../b") && !hub_safe_name("a//b") &&
-              !hub_safe_name("") && !hub_safe_name("..") && !hub_safe_name("a/") && !hub_safe_name("a\nb"));
+    ck_assert(hub_safe_name("a/b.gguf") && !hub_safe_name("/a") && !hub_safe_name("a/../b") &&
+              !hub_safe_name("a//b") && !hub_safe_name("") && !hub_safe_name("..") && !hub_safe_name("a/") &&
+              !hub_safe_name("a\nb"));
 }
 END_TEST
 

@@ -51,7 +51,11 @@ static int read_machine(const char *name, double out[2])
     }
     const machine *m = machine_find(name);
     if (m) out[m->kind == MACHINE_CPU ? 0 : 1] = m->read_high;
-    return found || m ? -1 : cli_fail(2, "compare: --machine %s: %s, and max385-32, max395-64, max395-128 for both sides, are known", name, machine_names());
+    return found || m
+               ? -1
+               : cli_fail(2,
+                          "compare: --machine %s: %s, and max385-32, max395-64, max395-128 for both sides, are known",
+                          name, machine_names());
 }
 
 /* ---- running both sides ---- */
@@ -87,13 +91,15 @@ static int finish(pid_t pid)
     return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
 }
 
-static int common(const compare_opts *o, const char *program, const char *command, const char *const *more, const char **argv, char repeat[16])
+static int common(const compare_opts *o, const char *program, const char *command, const char *const *more,
+                  const char **argv, char repeat[16])
 {
     int n = 0;
     snprintf(repeat, 16, "%d", o->repeat);
     argv[n++] = program;
     if (command) argv[n++] = command;
-    const char *const rest[] = {"-m", o->engine.model, "-p", o->p, "-n", o->n, "-d", o->d, "-r", repeat, "-o", "jsonl"};
+    const char *const rest[] = {"-m", o->engine.model, "-p", o->p,   "-n", o->n, "-d", o->d,
+                                "-r", repeat,          "-o", "jsonl"};
     for (size_t i = 0; i < sizeof rest / sizeof *rest; i++) argv[n++] = rest[i];
     for (; *more && n < MAX_ARGS - 1; more++) argv[n++] = *more;
     argv[n] = NULL;
@@ -138,8 +144,10 @@ static int interfere(const compare_opts *o, const char *const *tawny, const char
     }
     for (int i = 0; code < 0 && i < alone.n && i < busy.n; i++) {
         char text[240];
-        snprintf(text, sizeof text, "while %.60s was busy, tawny's %s went from %.2f to %.2f tok/s (%.0f%%): both read the same memory", o->with,
-                 alone.row[i].gen > 0 ? "generation" : "prefill", alone.row[i].ts, busy.row[i].ts, 100 * busy.row[i].ts / alone.row[i].ts);
+        snprintf(text, sizeof text,
+                 "while %.60s was busy, tawny's %s went from %.2f to %.2f tok/s (%.0f%%): both read the same memory",
+                 o->with, alone.row[i].gen > 0 ? "generation" : "prefill", alone.row[i].ts, busy.row[i].ts,
+                 100 * busy.row[i].ts / alone.row[i].ts);
         json_array_append_new(t->warnings, json_string(text));
     }
     compare_free(&alone);
@@ -171,7 +179,8 @@ int cmd_compare(int argc, char **argv)
     const cli_opt opts[] = {
         {"-o --output", CLI_STR, &o.format, "FORMAT", "term (default), md, json, csv, html or svg", 0, 0},
         {"--ceiling", CLI_STR, &o.ceiling, "cpu=N,gpu=N", "what the memory can deliver to each, in GB/s", 0, 0},
-        {"--machine", CLI_STR, &o.machine, "NAME", "the same by a machine's name: max395-128, rtx4090, ... (see tawny plan)", 0, 0},
+        {"--machine", CLI_STR, &o.machine, "NAME",
+         "the same by a machine's name: max395-128, rtx4090, ... (see tawny plan)", 0, 0},
         {"-m --model", CLI_STR, &o.engine.model, "FILE", "the model: its header tells what a token reads", 0, 0},
         {NULL, CLI_HEADING, NULL, NULL, "to run both sides now, one after the other", 0, 0},
         {"--with", CLI_STR, &o.with, "PROGRAM", "a llama-bench of the GPU", 0, 0},
@@ -190,8 +199,10 @@ int cmd_compare(int argc, char **argv)
     compare_format format;
     tawny_error err;
     char path[4096];
-    if (!compare_format_by_name(o.format, &format)) code = cli_fail(2, "compare: -o %s: term, md, json, csv, html and svg are known", o.format);
-    if (code < 0 && !files.n && !o.with) code = cli_fail(2, "compare: which results? files of llama-bench or tawny bench, or --with");
+    if (!compare_format_by_name(o.format, &format))
+        code = cli_fail(2, "compare: -o %s: term, md, json, csv, html and svg are known", o.format);
+    if (code < 0 && !files.n && !o.with)
+        code = cli_fail(2, "compare: which results? files of llama-bench or tawny bench, or --with");
     if (code < 0 && o.machine) code = read_machine(o.machine, t.ceiling);
     if (code < 0 && o.ceiling) code = read_ceiling(o.ceiling, t.ceiling);
     if (code < 0 && o.with) code = engine_opts_resolve(&o.engine, "compare", path, sizeof path);

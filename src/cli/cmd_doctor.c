@@ -23,11 +23,13 @@ static void formats(findings *f)
     if (simd_current() == SIMD_SCALAR)
         findings_add(f, FINDING_SLOW, "scalar", "no vector kernels are in use", "right, but many times slower", "");
     const char *forced = getenv("TAWNY_CPU");
-    if (forced && *forced) findings_addf(f, FINDING_NOTE, "forced-tier", "other kernels may be faster", "unset TAWNY_CPU", "TAWNY_CPU=%s forces the tier", forced);
+    if (forced && *forced)
+        findings_addf(f, FINDING_NOTE, "forced-tier", "other kernels may be faster", "unset TAWNY_CPU",
+                      "TAWNY_CPU=%s forces the tier", forced);
     for (int q = 0; q < QUANT_FORMATS && !findings_has(f, "lower-tier"); q++)
         if (simd_tile_tier((quant_id)q) < simd_current())
-            findings_addf(f, FINDING_SLOW, "lower-tier", "models in these formats run slower than they might", "", "some formats are served by a lower tier than %s",
-                          simd_tier_name(simd_current()));
+            findings_addf(f, FINDING_SLOW, "lower-tier", "models in these formats run slower than they might", "",
+                          "some formats are served by a lower tier than %s", simd_tier_name(simd_current()));
 }
 
 /* Whether the kernels compute what they should, here. */
@@ -39,8 +41,10 @@ static tawny_status examine(findings *f, tawny_error *err)
     for (int q = 0; q < QUANT_FORMATS; q++) {
         if (!wrong[q]) continue;
         n++;
-        findings_addf(f, FINDING_WRONG, "kernels-wrong", "do not trust its results on this CPU: they differ from the specification", "TAWNY_CPU=scalar",
-                      "the %s kernels for %s are WRONG", simd_tier_name(simd_tile_tier((quant_id)q)), quant_table[q].name);
+        findings_addf(f, FINDING_WRONG, "kernels-wrong",
+                      "do not trust its results on this CPU: they differ from the specification", "TAWNY_CPU=scalar",
+                      "the %s kernels for %s are WRONG", simd_tier_name(simd_tile_tier((quant_id)q)),
+                      quant_table[q].name);
     }
     findings_fact(f, "kernels", "agree with scalar", json_integer(QUANT_FORMATS - n));
     return TAWNY_OK;
@@ -66,8 +70,10 @@ static void measure(findings *f)
     limits_free(l);
     findings_fact(f, "memory", "GB/s measured", json_real(got));
     if (peak > 0 && got < 0.35 * peak)
-        findings_addf(f, FINDING_SLOW, "slow-memory", "decode is bound by it: other programs read memory too, or clocks and fabric stay low",
-                      "tawny bandwidth", "all cores together read %.0f GB/s of the %.0f that the modules allow", got, peak);
+        findings_addf(f, FINDING_SLOW, "slow-memory",
+                      "decode is bound by it: other programs read memory too, or clocks and fabric stay low",
+                      "tawny bandwidth", "all cores together read %.0f GB/s of the %.0f that the modules allow", got,
+                      peak);
 }
 
 int cmd_doctor(int argc, char **argv)
@@ -76,7 +82,8 @@ int cmd_doctor(int argc, char **argv)
     const char *root = "";
     const cli_opt opts[] = {
         {"--json", CLI_FLAG, &as_json, NULL, "as JSON", 0, 0},
-        {"--root", CLI_STR, &root, "DIR", "look at a recorded tree of /sys, /proc, /etc, ... below DIR, and at nothing else", 0, 0},
+        {"--root", CLI_STR, &root, "DIR",
+         "look at a recorded tree of /sys, /proc, /etc, ... below DIR, and at nothing else", 0, 0},
         {0},
     };
     int code = cli_parse("doctor", argc, argv, opts, NULL);

@@ -79,15 +79,19 @@ static const char *digits(char out[24], double x)
 
 static void show_need(const tawny_model *m, const char *given, const plan_need *n)
 {
-    printf("%s, %s, %.2f B parameters, %s\n\n", title(m, given), tawny_model_arch(m), (double)tawny_model_n_params(m) / GB, type_title(m));
+    printf("%s, %s, %.2f B parameters, %s\n\n", title(m, given), tawny_model_arch(m),
+           (double)tawny_model_n_params(m) / GB, type_title(m));
     printf("%-26s %14llu  %8.2f GB\n", "weights", (unsigned long long)n->weights, (double)n->weights / GB);
-    printf("%-26s %14llu  %8.2f GB\n", "  read for a token", (unsigned long long)n->weights_per_token, (double)n->weights_per_token / GB);
-    printf("%-26s %14llu  %8.2f GB  %d position%s", "KV cache and states", (unsigned long long)n->kv, (double)n->kv / GB, n->n_ctx,
-           n->n_ctx == 1 ? "" : "s");
+    printf("%-26s %14llu  %8.2f GB\n", "  read for a token", (unsigned long long)n->weights_per_token,
+           (double)n->weights_per_token / GB);
+    printf("%-26s %14llu  %8.2f GB  %d position%s", "KV cache and states", (unsigned long long)n->kv,
+           (double)n->kv / GB, n->n_ctx, n->n_ctx == 1 ? "" : "s");
     if (n->n_seq > 1) printf(" x %d sequences", n->n_seq);
-    printf("\n%-26s %14llu  %8.2f GB  when full\n", "  read for a token", (unsigned long long)n->kv_read, (double)n->kv_read / GB);
+    printf("\n%-26s %14llu  %8.2f GB  when full\n", "  read for a token", (unsigned long long)n->kv_read,
+           (double)n->kv_read / GB);
     printf("%-26s %14llu  %8.2f GB  at most\n", "buffers", (unsigned long long)n->buffers, (double)n->buffers / GB);
-    printf("%-26s %14llu  %8.2f GB\n", "all with the program", (unsigned long long)plan_total(n), (double)plan_total(n) / GB);
+    printf("%-26s %14llu  %8.2f GB\n", "all with the program", (unsigned long long)plan_total(n),
+           (double)plan_total(n) / GB);
     printf("%-26s %14.2f  GOP\n\n", "arithmetic for a token", n->ops_per_token / GB);
 }
 
@@ -102,7 +106,8 @@ static void show_heading(int32_t n_ctx)
 {
     char at[32];
     snprintf(at, sizeof at, "at %d", n_ctx);
-    printf("%-40s %-9s %9s  %-15s %-15s %-15s\n", "machine", "fits", "context", "decode, tok/s", at, "prefill, tok/s");
+    printf("%-40s %-9s %9s  %-15s %-15s %-15s\n", "machine", "fits", "context", "decode, tok/s", at,
+           "prefill, tok/s");
 }
 
 static void show_row(const machine *w, const plan_result *r)
@@ -115,8 +120,8 @@ static void show_row(const machine *w, const plan_result *r)
     if (r->fit == PLAN_TOO_BIG)
         printf("%-40s %-9s %9s\n", w->label, fit, r->most_ctx ? ctx : "-");
     else
-        printf("%-40s %-9s %9s  %-15s %-15s %-15s\n", w->label, fit, r->most_ctx ? ctx : "-", from_to(a, r->decode_empty),
-               from_to(b, r->decode_full), prefill);
+        printf("%-40s %-9s %9s  %-15s %-15s %-15s\n", w->label, fit, r->most_ctx ? ctx : "-",
+               from_to(a, r->decode_empty), from_to(b, r->decode_full), prefill);
 }
 
 static json_t *pair(range r) { return json_pack("[f,f]", r.low, r.high); }
@@ -125,18 +130,21 @@ static json_t *row_json(const machine *w, const plan_result *r)
 {
     static const char *const kinds[] = {"cpu", "igpu", "gpu"};
     static const char *const fit[] = {"yes", "with settings", "no"};
-    return json_pack("{s:s,s:s,s:s,s:s,s:i,s:o,s:o,s:o,s:f,s:s}", "machine", w->name, "label", w->label, "kind", kinds[w->kind], "fits",
-                     fit[r->fit], "longest_context", (int)r->most_ctx, "decode_tok_s", pair(r->decode_empty), "decode_tok_s_full",
-                     pair(r->decode_full), "prefill_tok_s", pair(r->prefill), "decode_bound_tok_s", r->bound, "note", w->note);
+    return json_pack("{s:s,s:s,s:s,s:s,s:i,s:o,s:o,s:o,s:f,s:s}", "machine", w->name, "label", w->label, "kind",
+                     kinds[w->kind], "fits", fit[r->fit], "longest_context", (int)r->most_ctx, "decode_tok_s",
+                     pair(r->decode_empty), "decode_tok_s_full", pair(r->decode_full), "prefill_tok_s",
+                     pair(r->prefill), "decode_bound_tok_s", r->bound, "note", w->note);
 }
 
 static json_t *need_json(const tawny_model *m, const char *given, const plan_need *n)
 {
-    return json_pack("{s:s,s:s,s:s,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:f,s:i,s:i}", "model", title(m, given), "arch", tawny_model_arch(m), "type",
-                     type_title(m), "n_params", (json_int_t)tawny_model_n_params(m), "weight_bytes", (json_int_t)n->weights,
-                     "weight_bytes_per_token", (json_int_t)n->weights_per_token, "kv_bytes", (json_int_t)n->kv, "kv_bytes_per_token",
-                     (json_int_t)n->kv_read, "buffer_bytes", (json_int_t)n->buffers, "total_bytes", (json_int_t)plan_total(n),
-                     "ops_per_token", n->ops_per_token, "n_ctx", (int)n->n_ctx, "n_parallel", (int)n->n_seq);
+    return json_pack("{s:s,s:s,s:s,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:f,s:i,s:i}", "model", title(m, given), "arch",
+                     tawny_model_arch(m), "type", type_title(m), "n_params", (json_int_t)tawny_model_n_params(m),
+                     "weight_bytes", (json_int_t)n->weights, "weight_bytes_per_token",
+                     (json_int_t)n->weights_per_token, "kv_bytes", (json_int_t)n->kv, "kv_bytes_per_token",
+                     (json_int_t)n->kv_read, "buffer_bytes", (json_int_t)n->buffers, "total_bytes",
+                     (json_int_t)plan_total(n), "ops_per_token", n->ops_per_token, "n_ctx", (int)n->n_ctx,
+                     "n_parallel", (int)n->n_seq);
 }
 
 typedef struct options {
@@ -173,9 +181,11 @@ static void show_bound(const machine *const *list, int n, const plan_need *need)
     for (int i = 0; i < n; i++) {
         char a[24];
         if (list[i]->kind == MACHINE_GPU || list[i]->peak == 0) continue;
-        printf("\nA token reads %.1f GB: with memory of %.0f GB/s no engine, on CPU or iGPU, can exceed about %s tok/s, whatever is claimed\n"
-               "elsewhere (answers guessed ahead by a smaller model aside).\n", (double)need->weights_per_token / GB, list[i]->peak,
-               digits(a, list[i]->peak * GB / (double)need->weights_per_token));
+        printf(
+            "\nA token reads %.1f GB: with memory of %.0f GB/s no engine, on CPU or iGPU, can exceed about %s tok/s, whatever is claimed\n"
+            "elsewhere (answers guessed ahead by a smaller model aside).\n",
+            (double)need->weights_per_token / GB, list[i]->peak,
+            digits(a, list[i]->peak * GB / (double)need->weights_per_token));
         return;
     }
 }
@@ -226,14 +236,17 @@ int cmd_plan(int argc, char **argv)
     cli_list rest = {0};
     const cli_opt opts[] = {
         {"-m --model", CLI_STR, &o.engine.model, "FILE", "a GGUF file; its header alone is read", 0, 0},
-        {"--shape", CLI_STR, &o.shape, "NAME", "a model by name, without a file: 7b, 8b, 13b, 32b, 70b, gpt-oss-20b, ...", 0, 0},
+        {"--shape", CLI_STR, &o.shape, "NAME",
+         "a model by name, without a file: 7b, 8b, 13b, 32b, 70b, gpt-oss-20b, ...", 0, 0},
         {"--type", CLI_STR, &o.type, "TYPE", "of a shape's weights: Q4_K_M (default) or Q8_0", 0, 0},
         {"--machine", CLI_STR, &o.machine, "NAME", "on which machine (default: this, which is measured)", 0, 0},
         {"--gpu", CLI_STR, &o.gpu, "FILE", "and on the GPU that `gpu-bandwidth --json` measured into FILE", 0, 0},
         {"--all", CLI_FLAG, &o.all, NULL, "on all machines that are known", 0, 0},
-        {"-c --ctx-size", CLI_INT, &ctx, "N", "context, in tokens (default: 4096, or the model's if less; 0: the model's)", 0, 1 << 27},
+        {"-c --ctx-size", CLI_INT, &ctx, "N",
+         "context, in tokens (default: 4096, or the model's if less; 0: the model's)", 0, 1 << 27},
         {"-np --parallel", CLI_INT, &o.engine.params.n_sessions, "N", "sequences at once (default: 1)", 1, 4096},
-        {"-ub --ubatch-size", CLI_INT, &o.engine.params.n_ubatch, "N", "tokens computed together in prefill (default: 512)", 0, 65536},
+        {"-ub --ubatch-size", CLI_INT, &o.engine.params.n_ubatch, "N",
+         "tokens computed together in prefill (default: 512)", 0, 65536},
         {"-t --threads", CLI_INT, &o.engine.params.n_threads, "N", "threads (default: the physical cores)", 0, 1024},
         {"-ctk --cache-type-k", CLI_STR, &o.engine.type_k, "TYPE", "type of the cache's keys (default: f16)", 0, 0},
         {"-ctv --cache-type-v", CLI_STR, &o.engine.type_v, "TYPE", "type of the cache's values (default: f16)", 0, 0},
@@ -254,7 +267,7 @@ int cmd_plan(int argc, char **argv)
     code = engine_opts_resolve(&o.engine, "plan", path, sizeof path);
     if (code >= 0) return code;
     if (!given) given = o.engine.model;
-    tawny_status st = o.shape ? open_shape(o.shape, o.type, &m, &err)
+    tawny_status st = o.shape  ? open_shape(o.shape, o.type, &m, &err)
                       : remote ? open_remote(given, &m, &err)
                                : engine_open_header(given, &m, &err);
     enum { USUAL = 4096 };

@@ -25,8 +25,7 @@ static void warn(compare_table *t, const char *fmt, ...)
     va_start(ap, fmt);
     vsnprintf(text, sizeof text, fmt, ap);
     va_end(ap);
-    json_array_foreach(t->warnings, i, w)
-        if (strcmp(json_string_value(w), text) == 0) return;
+    json_array_foreach(t->warnings, i, w) if (strcmp(json_string_value(w), text) == 0) return;
     json_array_append_new(t->warnings, json_string(text));
 }
 
@@ -37,7 +36,8 @@ static double bytes_an_element(const char *type)
     static const struct {
         const char *name;
         double bytes;
-    } types[] = {{"f32", 4}, {"f16", 2}, {"bf16", 2}, {"q8_0", 34. / 32}, {"q4_0", 18. / 32}, {"q4_1", 20. / 32}, {"iq4_nl", 18. / 32}, {"q5_0", 22. / 32}, {"q5_1", 24. / 32}};
+    } types[] = {{"f32", 4},         {"f16", 2},           {"bf16", 2},        {"q8_0", 34. / 32}, {"q4_0", 18. / 32},
+                 {"q4_1", 20. / 32}, {"iq4_nl", 18. / 32}, {"q5_0", 22. / 32}, {"q5_1", 24. / 32}};
     for (size_t i = 0; i < sizeof types / sizeof *types; i++)
         if (strcasecmp(types[i].name, type) == 0) return types[i].bytes;
     return 2;
@@ -73,20 +73,29 @@ static void by_header(compare_row *r, const char *path)
     tawny_model_close(m);
 }
 
-static bool sparse(const compare_row *r) { return strcasestr(r->model, "moe") || strstr(r->model, ".A") || strcasestr(r->model, "-a3b"); }
+static bool sparse(const compare_row *r)
+{
+    return strcasestr(r->model, "moe") || strstr(r->model, ".A") || strcasestr(r->model, "-a3b");
+}
 
 static void check_row(compare_table *t, const compare_row *r)
 {
-    if (r->side == SIDE_CPU && strcasecmp(r->backend, "CPU") != 0 && strcasecmp(r->backend, "BLAS") != 0 && strcmp(r->engine, "tawny") != 0) {
+    if (r->side == SIDE_CPU && strcasecmp(r->backend, "CPU") != 0 && strcasecmp(r->backend, "BLAS") != 0 &&
+        strcmp(r->engine, "tawny") != 0) {
         warn(t, "%s: the build is called %s, but no layer is on a GPU: this is the CPU", r->file, r->backend);
         if (r->prompt >= 32 && r->no_offload <= 0)
-            warn(t, "%s: such a build still sends large prompts' products to the GPU: no CPU figure of prefill (run with -nopo 1, or a CPU build)", r->file);
+            warn(
+                t,
+                "%s: such a build still sends large prompts' products to the GPU: no CPU figure of prefill (run with -nopo 1, or a CPU build)",
+                r->file);
     }
     if (r->side == SIDE_MIXED)
         warn(t, "%s: a part of the layers or experts is on the CPU: this is neither of both", r->file);
-    if (r->deviation > 0.05 * r->ts) warn(t, "%s: the runs differ by %.0f%%: repeat it on a quiet machine", r->file, 100 * r->deviation / r->ts);
+    if (r->deviation > 0.05 * r->ts)
+        warn(t, "%s: the runs differ by %.0f%%: repeat it on a quiet machine", r->file, 100 * r->deviation / r->ts);
     if (r->bytes < 0 && r->gen > 0 && sparse(r))
-        warn(t, "%s: how much a token reads of a mixture of experts is in the model's header: give it with -m", r->file);
+        warn(t, "%s: how much a token reads of a mixture of experts is in the model's header: give it with -m",
+             r->file);
 }
 
 void compare_derive(compare_table *t, const char *path)
@@ -101,11 +110,16 @@ void compare_derive(compare_table *t, const char *path)
     }
 }
 
-double compare_gbs(const compare_row *r) { return r->gen > 0 && r->prompt == 0 && r->bytes > 0 ? r->bytes * r->ts / 1e9 : -1; }
+double compare_gbs(const compare_row *r)
+{
+    return r->gen > 0 && r->prompt == 0 && r->bytes > 0 ? r->bytes * r->ts / 1e9 : -1;
+}
 
 double compare_percent(const compare_table *t, const compare_row *r)
 {
-    double ceiling = r->side == SIDE_GPU ? t->ceiling[1] : r->side == SIDE_CPU ? (t->ceiling[0] > 0 ? t->ceiling[0] : r->ceiling) : 0;
+    double ceiling = r->side == SIDE_GPU   ? t->ceiling[1]
+                     : r->side == SIDE_CPU ? (t->ceiling[0] > 0 ? t->ceiling[0] : r->ceiling)
+                                           : 0;
     return ceiling > 0 && compare_gbs(r) >= 0 ? 100 * compare_gbs(r) / ceiling : -1;
 }
 
@@ -133,7 +147,8 @@ static void name_test(const compare_row *r, char out[48])
 
 static void differ(compare_table *t, const compare_pair *p, const char *what, const char *a, const char *b)
 {
-    if (*a && *b && strcasecmp(a, b) != 0) warn(t, "%s: %s is %s on the CPU and %s on the GPU: not the same work", p->test, what, a, b);
+    if (*a && *b && strcasecmp(a, b) != 0)
+        warn(t, "%s: %s is %s on the CPU and %s on the GPU: not the same work", p->test, what, a, b);
 }
 
 static void differ_number(compare_table *t, const compare_pair *p, const char *what, double a, double b)
@@ -145,10 +160,12 @@ static void check_pair(compare_table *t, const compare_pair *p)
 {
     const compare_row *c = p->cpu, *g = p->gpu;
     if (c->size > 0 && g->size > 0 && fabs(c->size / g->size - 1) > 0.02)
-        warn(t, "%s: the models are of %.2f and %.2f GB: another quantization is other work", p->test, c->size / 1e9, g->size / 1e9);
+        warn(t, "%s: the models are of %.2f and %.2f GB: another quantization is other work", p->test, c->size / 1e9,
+             g->size / 1e9);
     differ(t, p, "the cache's type_k", c->type_k, g->type_k);
     differ(t, p, "the cache's type_v", c->type_v, g->type_v);
-    if (c->flash >= 0 && g->flash >= 0 && strcmp(c->engine, "tawny") != 0) differ_number(t, p, "flash_attn", c->flash, g->flash);
+    if (c->flash >= 0 && g->flash >= 0 && strcmp(c->engine, "tawny") != 0)
+        differ_number(t, p, "flash_attn", c->flash, g->flash);
     if (c->prompt > 0 && g->ubatch > 0 && c->ubatch > 0) differ_number(t, p, "n_ubatch", c->ubatch, g->ubatch);
     if (strcmp(c->engine, g->engine) == 0) differ(t, p, "the build", c->build, g->build);
     if (c->power >= 0 && g->power >= 0) differ_number(t, p, "the power limit in W", c->power, g->power);
@@ -159,7 +176,8 @@ static int by_work(const void *a, const void *b)
     const compare_row *x = ((const compare_pair *)a)->cpu, *y = ((const compare_pair *)b)->cpu;
     if (!x) x = ((const compare_pair *)a)->gpu;
     if (!y) y = ((const compare_pair *)b)->gpu;
-    double d[] = {x->params - y->params, (x->gen > 0) - (y->gen > 0), x->depth - y->depth, x->prompt - y->prompt, x->gen - y->gen};
+    double d[] = {x->params - y->params, (x->gen > 0) - (y->gen > 0), x->depth - y->depth, x->prompt - y->prompt,
+                  x->gen - y->gen};
     for (size_t i = 0; i < sizeof d / sizeof *d; i++)
         if (d[i] != 0) return d[i] < 0 ? -1 : 1;
     return 0;
@@ -220,7 +238,8 @@ void compare_verdict(const compare_table *t, const compare_pair *p, char *out, s
     char why[160] = "";
     if (c->gen > 0 && c->prompt == 0) {
         double a = compare_gbs(c), b = compare_gbs(g), pa = compare_percent(t, c), pb = compare_percent(t, g);
-        if (a > 0 && b > 0) snprintf(why, sizeof why, ": memory is read at %.0f GB/s by the CPU, at %.0f by the GPU", a, b);
+        if (a > 0 && b > 0)
+            snprintf(why, sizeof why, ": memory is read at %.0f GB/s by the CPU, at %.0f by the GPU", a, b);
         if (a > 0 && b > 0 && pa > 0 && pb > 0)
             snprintf(why + strlen(why), sizeof why - strlen(why), " (%.0f%% and %.0f%% of their ceilings)", pa, pb);
     } else if (c->prompt > 0 && c->gen == 0) {

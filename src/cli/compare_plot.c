@@ -45,9 +45,10 @@ static void bars(const compare_table *t, const compare_pair *p, int y)
 void compare_svg(const compare_table *t, const compare_pair *p, int n)
 {
     enum { STEP = 44, TOP = 40 };
-    printf("<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 860 %d\" width=\"860\" height=\"%d\" font-family=\"sans-serif\" font-size=\"12\" "
-           "role=\"img\"><title>CPU and GPU, tokens a second</title>\n<rect width=\"100%%\" height=\"100%%\" fill=\"#fff\"/>\n", TOP + STEP * n + 10,
-           TOP + STEP * n + 10);
+    printf(
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 860 %d\" width=\"860\" height=\"%d\" font-family=\"sans-serif\" font-size=\"12\" "
+        "role=\"img\"><title>CPU and GPU, tokens a second</title>\n<rect width=\"100%%\" height=\"100%%\" fill=\"#fff\"/>\n",
+        TOP + STEP * n + 10, TOP + STEP * n + 10);
     puts("<rect x=\"290\" y=\"12\" width=\"14\" height=\"14\" fill=\"#c2703d\"/><text x=\"310\" y=\"23\">CPU</text>"
          "<rect x=\"360\" y=\"12\" width=\"14\" height=\"14\" fill=\"#3b6ea5\"/><text x=\"380\" y=\"23\">GPU</text>");
     for (int i = 0; i < n; i++) {
@@ -55,7 +56,8 @@ void compare_svg(const compare_table *t, const compare_pair *p, int n)
         snprintf(label, sizeof label, "%.34s", (p[i].cpu ? p[i].cpu : p[i].gpu)->model);
         printf("<text x=\"280\" y=\"%d\" text-anchor=\"end\">", TOP + STEP * i + 12);
         escaped(label);
-        printf("</text><text x=\"280\" y=\"%d\" text-anchor=\"end\" fill=\"#666\">%s</text>\n", TOP + STEP * i + 27, p[i].test);
+        printf("</text><text x=\"280\" y=\"%d\" text-anchor=\"end\" fill=\"#666\">%s</text>\n", TOP + STEP * i + 27,
+               p[i].test);
         bars(t, &p[i], TOP + STEP * i);
     }
     puts("</svg>");
@@ -73,13 +75,15 @@ void compare_html(const compare_table *t, const compare_pair *p, int n)
 {
     size_t k;
     const json_t *w;
-    puts("<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><meta name=\"viewport\" content=\"width=device-width\">"
-         "<title>CPU and GPU compared</title>\n<style>body{font:15px sans-serif;margin:2em auto;max-width:900px;padding:0 1em}"
-         "table{border-collapse:collapse;font-size:13px}td,th{padding:4px 8px;border-bottom:1px solid #ccc;text-align:right}"
-         "td:first-child,th:first-child,td:last-child{text-align:left}svg{max-width:100%;height:auto}li{margin:.3em 0}</style></head><body>\n"
-         "<h1>CPU and GPU compared</h1>");
+    puts(
+        "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><meta name=\"viewport\" content=\"width=device-width\">"
+        "<title>CPU and GPU compared</title>\n<style>body{font:15px sans-serif;margin:2em auto;max-width:900px;padding:0 1em}"
+        "table{border-collapse:collapse;font-size:13px}td,th{padding:4px 8px;border-bottom:1px solid #ccc;text-align:right}"
+        "td:first-child,th:first-child,td:last-child{text-align:left}svg{max-width:100%;height:auto}li{margin:.3em 0}</style></head><body>\n"
+        "<h1>CPU and GPU compared</h1>");
     compare_svg(t, p, n);
-    puts("<table><tr><th>model</th><th>test</th><th>CPU tok/s</th><th>GPU tok/s</th><th>CPU GB/s</th><th>GPU GB/s</th><th></th></tr>");
+    puts(
+        "<table><tr><th>model</th><th>test</th><th>CPU tok/s</th><th>GPU tok/s</th><th>CPU GB/s</th><th>GPU GB/s</th><th></th></tr>");
     for (int i = 0; i < n; i++) {
         char why[320];
         compare_verdict(t, &p[i], why, sizeof why);
@@ -96,7 +100,8 @@ void compare_html(const compare_table *t, const compare_pair *p, int n)
     }
     puts("</table>");
     if (json_array_size(t->warnings)) puts("<h2>Not the same work</h2><ul>");
-    json_array_foreach(t->warnings, k, w) {
+    json_array_foreach(t->warnings, k, w)
+    {
         fputs("<li>", stdout);
         escaped(json_string_value(w));
         puts("</li>");

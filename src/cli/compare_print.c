@@ -33,11 +33,14 @@ static const char *cell(char out[32], double x, const char *fmt)
 static json_t *row_json(const compare_table *t, const compare_row *r)
 {
     if (!r) return json_null();
-    json_t *o = json_pack("{s:s,s:s,s:s,s:s,s:s,s:f}", "file", r->file, "engine", r->engine, "build", r->build, "backend", r->backend, "side",
-                          compare_side_name(r->side), "tok_s", r->ts);
-    static const char *const names[] = {"deviation", "threads", "n_gpu_layers", "n_ubatch", "flash_attn", "bytes_per_token", "gb_per_s", "percent_of_ceiling"};
-    double v[] = {r->deviation, r->threads, r->layers, r->ubatch, r->flash, r->bytes, compare_gbs(r), compare_percent(t, r)};
-    for (size_t i = 0; i < sizeof v / sizeof *v; i++) json_object_set_new(o, names[i], v[i] >= 0 ? json_real(v[i]) : json_null());
+    json_t *o = json_pack("{s:s,s:s,s:s,s:s,s:s,s:f}", "file", r->file, "engine", r->engine, "build", r->build,
+                          "backend", r->backend, "side", compare_side_name(r->side), "tok_s", r->ts);
+    static const char *const names[] = {"deviation",  "threads",         "n_gpu_layers", "n_ubatch",
+                                        "flash_attn", "bytes_per_token", "gb_per_s",     "percent_of_ceiling"};
+    double v[] = {r->deviation, r->threads, r->layers,      r->ubatch,
+                  r->flash,     r->bytes,   compare_gbs(r), compare_percent(t, r)};
+    for (size_t i = 0; i < sizeof v / sizeof *v; i++)
+        json_object_set_new(o, names[i], v[i] >= 0 ? json_real(v[i]) : json_null());
     json_object_set_new(o, "bytes_exact", json_boolean(r->exact));
     json_object_set_new(o, "type_k", json_string(r->type_k));
     json_object_set_new(o, "type_v", json_string(r->type_v));
@@ -50,8 +53,8 @@ json_t *compare_json(const compare_table *t, const compare_pair *p, int n)
     for (int i = 0; i < n; i++) {
         char why[320];
         compare_verdict(t, &p[i], why, sizeof why);
-        json_t *o = json_pack("{s:s,s:s,s:o,s:o,s:s}", "model", any(&p[i])->model, "test", p[i].test, "cpu", row_json(t, p[i].cpu), "gpu",
-                              row_json(t, p[i].gpu), "verdict", why);
+        json_t *o = json_pack("{s:s,s:s,s:o,s:o,s:s}", "model", any(&p[i])->model, "test", p[i].test, "cpu",
+                              row_json(t, p[i].cpu), "gpu", row_json(t, p[i].gpu), "verdict", why);
         json_object_set_new(o, "cpu_to_gpu", ratio_of(&p[i]) >= 0 ? json_real(ratio_of(&p[i])) : json_null());
         json_object_set_new(o, "n_depth", json_real(any(&p[i])->depth));
         json_array_append_new(list, o);
@@ -62,15 +65,17 @@ json_t *compare_json(const compare_table *t, const compare_pair *p, int n)
 
 static void print_csv(const compare_table *t, const compare_pair *p, int n)
 {
-    puts("model,test,cpu_tok_s,gpu_tok_s,cpu_to_gpu,cpu_gb_per_s,gpu_gb_per_s,cpu_percent_of_ceiling,gpu_percent_of_ceiling");
+    puts(
+        "model,test,cpu_tok_s,gpu_tok_s,cpu_to_gpu,cpu_gb_per_s,gpu_gb_per_s,cpu_percent_of_ceiling,gpu_percent_of_ceiling");
     for (int i = 0; i < n; i++) {
         const compare_row *c = p[i].cpu, *g = p[i].gpu;
         char x[7][32], model[COMPARE_TEXT];
         snprintf(model, sizeof model, "%s", any(&p[i])->model);
         for (char *q = model; *q; q++)
             if (*q == '"') *q = '\'';
-        printf("\"%s\",%s,%s,%s,%s,%s,%s,%s,%s\n", model, p[i].test, cell(x[0], c ? c->ts : -1, "2"), cell(x[1], g ? g->ts : -1, "2"),
-               cell(x[2], ratio_of(&p[i]), "2"), cell(x[3], c ? compare_gbs(c) : -1, "1"), cell(x[4], g ? compare_gbs(g) : -1, "1"),
+        printf("\"%s\",%s,%s,%s,%s,%s,%s,%s,%s\n", model, p[i].test, cell(x[0], c ? c->ts : -1, "2"),
+               cell(x[1], g ? g->ts : -1, "2"), cell(x[2], ratio_of(&p[i]), "2"),
+               cell(x[3], c ? compare_gbs(c) : -1, "1"), cell(x[4], g ? compare_gbs(g) : -1, "1"),
                cell(x[5], c ? compare_percent(t, c) : -1, "0"), cell(x[6], g ? compare_percent(t, g) : -1, "0"));
     }
 }
@@ -79,15 +84,16 @@ static void print_md(const compare_table *t, const compare_pair *p, int n)
 {
     size_t k;
     const json_t *w;
-    puts("| model | test | CPU tok/s | GPU tok/s | CPU:GPU | CPU GB/s | GPU GB/s | CPU % | GPU % | |\n|---|---|---:|---:|---:|---:|---:|---:|---:|---|");
+    puts(
+        "| model | test | CPU tok/s | GPU tok/s | CPU:GPU | CPU GB/s | GPU GB/s | CPU % | GPU % | |\n|---|---|---:|---:|---:|---:|---:|---:|---:|---|");
     for (int i = 0; i < n; i++) {
         const compare_row *c = p[i].cpu, *g = p[i].gpu;
         char x[7][32], why[320];
         compare_verdict(t, &p[i], why, sizeof why);
-        printf("| %s | %s | %s | %s | %s | %s | %s | %s | %s | %s |\n", any(&p[i])->model, p[i].test, cell(x[0], c ? c->ts : -1, "2"),
-               cell(x[1], g ? g->ts : -1, "2"), cell(x[2], ratio_of(&p[i]), "2"), cell(x[3], c ? compare_gbs(c) : -1, "1"),
-               cell(x[4], g ? compare_gbs(g) : -1, "1"), cell(x[5], c ? compare_percent(t, c) : -1, "0"),
-               cell(x[6], g ? compare_percent(t, g) : -1, "0"), why);
+        printf("| %s | %s | %s | %s | %s | %s | %s | %s | %s | %s |\n", any(&p[i])->model, p[i].test,
+               cell(x[0], c ? c->ts : -1, "2"), cell(x[1], g ? g->ts : -1, "2"), cell(x[2], ratio_of(&p[i]), "2"),
+               cell(x[3], c ? compare_gbs(c) : -1, "1"), cell(x[4], g ? compare_gbs(g) : -1, "1"),
+               cell(x[5], c ? compare_percent(t, c) : -1, "0"), cell(x[6], g ? compare_percent(t, g) : -1, "0"), why);
     }
     json_array_foreach(t->warnings, k, w) printf("%s- %s\n", k ? "" : "\n", json_string_value(w));
 }

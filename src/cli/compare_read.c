@@ -40,7 +40,8 @@ static bool mentions(const char *text, const char *word) { return strcasestr(tex
 static bool gpu_backend(const json_t *o, char *backend, size_t size)
 {
     static const char *const flags[] = {"cuda", "vulkan", "kompute", "metal", "sycl", "opencl", "hip", "gpu_blas"};
-    static const char *const names[] = {"cuda", "vulkan", "kompute", "metal", "mtl", "sycl", "opencl", "hip", "rocm", "musa", "cann", "webgpu"};
+    static const char *const names[] = {"cuda",   "vulkan", "kompute", "metal", "mtl",  "sycl",
+                                        "opencl", "hip",    "rocm",    "musa",  "cann", "webgpu"};
     text_of(o, "backends", backend, size);
     if (!*backend) text_of(o, "backend", backend, size);
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
@@ -92,7 +93,8 @@ static bool read_row(const json_t *o, const char *file, int no, compare_row *r)
     text_of(o, "devices", r->devices, sizeof r->devices);
     text_of(o, "model_type", r->model, sizeof r->model);
     text_of(o, "model_filename", r->path, sizeof r->path);
-    if (!r->model[0]) snprintf(r->model, sizeof r->model, "%.90s", strrchr(r->path, '/') ? strrchr(r->path, '/') + 1 : r->path);
+    if (!r->model[0])
+        snprintf(r->model, sizeof r->model, "%.90s", strrchr(r->path, '/') ? strrchr(r->path, '/') + 1 : r->path);
     text_of(o, "type_k", r->type_k, sizeof r->type_k);
     text_of(o, "type_v", r->type_v, sizeof r->type_v);
     r->size = number_of(o, "model_size");
@@ -130,7 +132,8 @@ static tawny_status add(compare_table *t, const json_t *o, const char *file, int
         json_array_append_new(t->warnings, json_string(text));
         return TAWNY_OK;
     }
-    if (t->n == COMPARE_MAX_ROWS) return err_set(err, TAWNY_E_LIMIT, "%.200s: more than %d results", file, COMPARE_MAX_ROWS);
+    if (t->n == COMPARE_MAX_ROWS)
+        return err_set(err, TAWNY_E_LIMIT, "%.200s: more than %d results", file, COMPARE_MAX_ROWS);
     if (t->n == t->cap) {
         int cap = t->cap ? 2 * t->cap : 32;
         compare_row *more = realloc(t->row, (size_t)cap * sizeof *more);
@@ -200,7 +203,8 @@ static tawny_status read_lines(char *p, const char *file, compare_table *t, tawn
         json_t *o = n && p[0] == '{' ? json_loadb(p, n, 0, NULL) : NULL;
         if (o) st = add(t, o, file, ++no, err);
         json_decref(o);
-        if (!o && n > 1 && p[0] == '{') return err_set(err, TAWNY_E_FORMAT, "%.200s: result %d is no JSON", file, no + 1);
+        if (!o && n > 1 && p[0] == '{')
+            return err_set(err, TAWNY_E_FORMAT, "%.200s: result %d is no JSON", file, no + 1);
         p += n;
         if (*p) p++;
     }
@@ -213,10 +217,12 @@ static tawny_status read_array(const char *text, size_t size, const char *file, 
     json_t *a = json_loadb(text, size, 0, &why);
     if (!json_is_array(a)) {
         json_decref(a);
-        return err_set(err, TAWNY_E_FORMAT, "%.200s: no JSON list of results: %.150s", file, a ? "something else" : why.text);
+        return err_set(err, TAWNY_E_FORMAT, "%.200s: no JSON list of results: %.150s", file,
+                       a ? "something else" : why.text);
     }
     tawny_status st = TAWNY_OK;
-    for (size_t i = 0; st == TAWNY_OK && i < json_array_size(a); i++) st = add(t, json_array_get(a, i), file, (int)i + 1, err);
+    for (size_t i = 0; st == TAWNY_OK && i < json_array_size(a); i++)
+        st = add(t, json_array_get(a, i), file, (int)i + 1, err);
     json_decref(a);
     return st;
 }
@@ -229,7 +235,8 @@ tawny_status compare_read(const char *path, compare_table *t, tawny_error *err)
     int before = t->n;
     tawny_status st = file_read(path, MAX_FILE, &b, err);
     if (st == TAWNY_OK && (!b.data || memchr(b.data, 0, b.size)))
-        st = err_set(err, TAWNY_E_FORMAT, "%.200s: no output of llama-bench: %s", path, b.size ? "it is binary" : "it is empty");
+        st = err_set(err, TAWNY_E_FORMAT, "%.200s: no output of llama-bench: %s", path,
+                     b.size ? "it is binary" : "it is empty");
     if (st == TAWNY_OK) {
         char *p = b.data + strspn(b.data, " \t\r\n");
         if (*p == '[')
@@ -239,7 +246,8 @@ tawny_status compare_read(const char *path, compare_table *t, tawny_error *err)
         else if (strstr(p, "avg_ts") && strchr(p, ','))
             st = read_csv(p, name, t, err);
         else
-            st = err_set(err, TAWNY_E_FORMAT, "%.200s: no output of llama-bench (-o json, jsonl or csv) or of tawny bench", path);
+            st = err_set(err, TAWNY_E_FORMAT,
+                         "%.200s: no output of llama-bench (-o json, jsonl or csv) or of tawny bench", path);
     }
     if (st == TAWNY_OK && t->n == before) st = err_set(err, TAWNY_E_FORMAT, "%.200s: no results in it", path);
     buf_free(&b);

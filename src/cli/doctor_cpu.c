@@ -13,13 +13,25 @@ typedef struct march {
 } march;
 
 static const march marches[] = {
-    {"AuthenticAMD", 23, 0x00, 0x2f, "Zen or Zen+"}, {"AuthenticAMD", 23, 0x30, 0xff, "Zen 2"}, {"AuthenticAMD", 25, 0x10, 0x1f, "Zen 4"},
-    {"AuthenticAMD", 25, 0x60, 0x7f, "Zen 4"},       {"AuthenticAMD", 25, 0xa0, 0xaf, "Zen 4"}, {"AuthenticAMD", 25, 0x00, 0xff, "Zen 3"},
-    {"AuthenticAMD", 26, 0x70, 0x77, "Zen 5 (Strix Halo)"}, {"AuthenticAMD", 26, 0x00, 0x7f, "Zen 5"},
-    {"GenuineIntel", 6, 0x55, 0x55, "Skylake-SP or Cascade Lake"}, {"GenuineIntel", 6, 0x6a, 0x6c, "Ice Lake-SP"},
-    {"GenuineIntel", 6, 0x7d, 0x7e, "Ice Lake"}, {"GenuineIntel", 6, 0x8c, 0x8d, "Tiger Lake"}, {"GenuineIntel", 6, 0x8f, 0x8f, "Sapphire Rapids"},
-    {"GenuineIntel", 6, 0x97, 0x9a, "Alder Lake"}, {"GenuineIntel", 6, 0xad, 0xae, "Granite Rapids"}, {"GenuineIntel", 6, 0xcf, 0xcf, "Emerald Rapids"},
-    {"GenuineIntel", 6, 0xb7, 0xbf, "Raptor Lake"}, {"GenuineIntel", 6, 0xc5, 0xc6, "Arrow Lake"}, {"GenuineIntel", 6, 0xaa, 0xac, "Meteor Lake"},
+    {"AuthenticAMD", 23, 0x00, 0x2f, "Zen or Zen+"},
+    {"AuthenticAMD", 23, 0x30, 0xff, "Zen 2"},
+    {"AuthenticAMD", 25, 0x10, 0x1f, "Zen 4"},
+    {"AuthenticAMD", 25, 0x60, 0x7f, "Zen 4"},
+    {"AuthenticAMD", 25, 0xa0, 0xaf, "Zen 4"},
+    {"AuthenticAMD", 25, 0x00, 0xff, "Zen 3"},
+    {"AuthenticAMD", 26, 0x70, 0x77, "Zen 5 (Strix Halo)"},
+    {"AuthenticAMD", 26, 0x00, 0x7f, "Zen 5"},
+    {"GenuineIntel", 6, 0x55, 0x55, "Skylake-SP or Cascade Lake"},
+    {"GenuineIntel", 6, 0x6a, 0x6c, "Ice Lake-SP"},
+    {"GenuineIntel", 6, 0x7d, 0x7e, "Ice Lake"},
+    {"GenuineIntel", 6, 0x8c, 0x8d, "Tiger Lake"},
+    {"GenuineIntel", 6, 0x8f, 0x8f, "Sapphire Rapids"},
+    {"GenuineIntel", 6, 0x97, 0x9a, "Alder Lake"},
+    {"GenuineIntel", 6, 0xad, 0xae, "Granite Rapids"},
+    {"GenuineIntel", 6, 0xcf, 0xcf, "Emerald Rapids"},
+    {"GenuineIntel", 6, 0xb7, 0xbf, "Raptor Lake"},
+    {"GenuineIntel", 6, 0xc5, 0xc6, "Arrow Lake"},
+    {"GenuineIntel", 6, 0xaa, 0xac, "Meteor Lake"},
 };
 
 static void show_model(const tree *t, findings *f)
@@ -32,7 +44,9 @@ static void show_model(const tree *t, findings *f)
     tree_value(t, "/proc/cpuinfo", "model", model, sizeof model);
     for (size_t i = sizeof marches / sizeof *marches; i-- > 0;) {
         const march *m = &marches[i];
-        if (strcmp(m->vendor, vendor) == 0 && m->family == atoi(family) && atoi(model) >= m->from && atoi(model) <= m->to) known = m->name;
+        if (strcmp(m->vendor, vendor) == 0 && m->family == atoi(family) && atoi(model) >= m->from &&
+            atoi(model) <= m->to)
+            known = m->name;
     }
     findings_fact_text(f, "cpu", "model", name);
     findings_fact_text(f, "cpu", "microarchitecture", known);
@@ -50,8 +64,9 @@ static bool has_flag(const char *flags, const char *name)
 
 static void show_flags(const tree *t, findings *f)
 {
-    static const char *const known[] = {"avx2", "fma", "f16c", "bmi2", "avx512f", "avx512bw", "avx512dq", "avx512vl", "avx512_vnni",
-                                        "avx512vbmi", "avx512_bf16", "avx_vnni", "amx_int8"};
+    static const char *const known[] = {"avx2",        "fma",      "f16c",     "bmi2",        "avx512f",
+                                        "avx512bw",    "avx512dq", "avx512vl", "avx512_vnni", "avx512vbmi",
+                                        "avx512_bf16", "avx_vnni", "amx_int8"};
     enum { AVX512 = 10 };
     char flags[8192] = "";
     int missing = 0;
@@ -67,7 +82,8 @@ static void show_flags(const tree *t, findings *f)
         findings_add(f, FINDING_SLOW, "no-avx2", "the CPU, or the hypervisor, offers no AVX2",
                      "tawny runs its scalar kernels: right, but many times slower", "");
     else if (missing && has_flag(flags, "avx512f"))
-        findings_add(f, FINDING_NOTE, "avx512-part", "AVX-512 is there, but not all of it that the fast kernels use (VNNI, VBMI)",
+        findings_add(f, FINDING_NOTE, "avx512-part",
+                     "AVX-512 is there, but not all of it that the fast kernels use (VNNI, VBMI)",
                      "the AVX2 kernels run instead", "");
 }
 
@@ -128,12 +144,15 @@ static void show_power(const topology *p, findings *f)
     if (p->governor[0]) findings_fact_text(f, "cpu", "governor", p->governor);
     if (p->epp[0]) findings_fact_text(f, "cpu", "energy preference", p->epp);
     if (strcmp(p->governor, "powersave") == 0 && !p->epp[0])
-        findings_add(f, FINDING_SLOW, "governor", "the governor is powersave without a driver that knows better (no EPP)",
+        findings_add(f, FINDING_SLOW, "governor",
+                     "the governor is powersave without a driver that knows better (no EPP)",
                      "cores stay at their lowest clock", "sudo cpupower frequency-set -g performance");
     if (p->epp_other)
-        findings_addf(f, FINDING_SLOW, "epp", "cores rise slowly to their clock, and the memory's fabric with them: decode is slower and uneven",
-                      "echo balance_performance | sudo tee /sys/devices/system/cpu/cpu*/cpufreq/energy_performance_preference",
-                      "the energy preference of %d CPUs is %s", p->epp_other, p->epp);
+        findings_addf(
+            f, FINDING_SLOW, "epp",
+            "cores rise slowly to their clock, and the memory's fabric with them: decode is slower and uneven",
+            "echo balance_performance | sudo tee /sys/devices/system/cpu/cpu*/cpufreq/energy_performance_preference",
+            "the energy preference of %d CPUs is %s", p->epp_other, p->epp);
 }
 
 void doctor_cpu(const tree *t, findings *f)
@@ -154,10 +173,13 @@ void doctor_cpu(const tree *t, findings *f)
     if (tree_line(t, "/sys/firmware/acpi/platform_profile", line, sizeof line)) {
         findings_fact_text(f, "cpu", "platform profile", line);
         if (strcmp(line, "low-power") == 0 || strcmp(line, "quiet") == 0)
-            findings_addf(f, FINDING_SLOW, "platform-profile", "the firmware holds the power limit low: prefill suffers most",
-                          "echo performance | sudo tee /sys/firmware/acpi/platform_profile", "the platform profile is %s", line);
+            findings_addf(f, FINDING_SLOW, "platform-profile",
+                          "the firmware holds the power limit low: prefill suffers most",
+                          "echo performance | sudo tee /sys/firmware/acpi/platform_profile",
+                          "the platform profile is %s", line);
     }
-    if (tree_line(t, "/proc/sys/kernel/osrelease", line, sizeof line)) findings_fact_text(f, "system", "kernel", line);
+    if (tree_line(t, "/proc/sys/kernel/osrelease", line, sizeof line))
+        findings_fact_text(f, "system", "kernel", line);
     if (!tree_exists(t, "/sys/devices/system/cpu"))
         findings_add(f, FINDING_NOTE, "no-sys", "/sys is not there: a container without it",
                      "caches, cores and CCDs are not known, so threads cannot be placed by them", "");

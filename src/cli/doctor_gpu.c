@@ -70,12 +70,17 @@ static void show_memory(gpus *g)
     findings_fact(g->f, "gpu", "GTT, GiB", json_real(g->gtt / GIB));
     if (g->first_amd != STRIX_HALO) return;
     if (g->gtt > 0 && g->vram + g->gtt < 0.75 * (all + g->vram))
-        findings_addf(g->f, FINDING_NOTE, "gtt-small", "models beyond it fail to load on the iGPU or are split with the CPU; the CPU can use all memory",
-                      "add ttm.pages_limit=N (GiB x 262144) to the kernel's command line", "the iGPU may use %.1f GiB of %.1f (carve-out and GTT)",
-                      (g->vram + g->gtt) / GIB, (all + g->vram) / GIB);
+        findings_addf(
+            g->f, FINDING_NOTE, "gtt-small",
+            "models beyond it fail to load on the iGPU or are split with the CPU; the CPU can use all memory",
+            "add ttm.pages_limit=N (GiB x 262144) to the kernel's command line",
+            "the iGPU may use %.1f GiB of %.1f (carve-out and GTT)", (g->vram + g->gtt) / GIB, (all + g->vram) / GIB);
     if (g->vram > 16 * GIB)
-        findings_addf(g->f, FINDING_NOTE, "carve-out", "memory that the BIOS gave the iGPU is lost to the CPU, mapped models included; GTT serves the iGPU as well",
-                      "set UMA frame buffer to its least (512 MB) in the BIOS", "the BIOS keeps %.0f GiB for the iGPU alone", g->vram / GIB);
+        findings_addf(
+            g->f, FINDING_NOTE, "carve-out",
+            "memory that the BIOS gave the iGPU is lost to the CPU, mapped models included; GTT serves the iGPU as well",
+            "set UMA frame buffer to its least (512 MB) in the BIOS", "the BIOS keeps %.0f GiB for the iGPU alone",
+            g->vram / GIB);
 }
 
 /* May this user open it? Group membership cannot be seen in a recorded tree: the mode alone counts there. */
@@ -86,10 +91,12 @@ static void show_nodes(gpus *g)
     findings_fact(g->f, "gpu", "render nodes", json_integer(g->render));
     if (!g->amd) return;
     if (kfd < 0)
-        findings_add(g->f, FINDING_NOTE, "no-kfd", "/dev/kfd is not there", "ROCm cannot see the GPU: the driver is without KFD, or the container without the device",
+        findings_add(g->f, FINDING_NOTE, "no-kfd", "/dev/kfd is not there",
+                     "ROCm cannot see the GPU: the driver is without KFD, or the container without the device",
                      "docker run --device /dev/kfd --device /dev/dri --group-add video --group-add render ...");
     else if ((kfd & 0006) != 0006)
-        findings_add(g->f, FINDING_NOTE, "kfd-group", "/dev/kfd is open to its group alone", "programs of users outside of it fall back to the CPU without a word",
+        findings_add(g->f, FINDING_NOTE, "kfd-group", "/dev/kfd is open to its group alone",
+                     "programs of users outside of it fall back to the CPU without a word",
                      "sudo usermod -aG render,video $USER (then log in again)");
 }
 
@@ -104,19 +111,21 @@ static void show_vulkan(gpus *g)
     tree_each(g->t, "/usr/share/vulkan/icd.d", see_icd, list);
     tree_each(g->t, "/etc/vulkan/icd.d", see_icd, list);
     if (g->amd && json_array_size(list) == 0)
-        findings_add(g->f, FINDING_NOTE, "no-vulkan", "no Vulkan driver is installed", "Vulkan is what works on this GPU where ROCm does not",
-                     "sudo apt install mesa-vulkan-drivers");
+        findings_add(g->f, FINDING_NOTE, "no-vulkan", "no Vulkan driver is installed",
+                     "Vulkan is what works on this GPU where ROCm does not", "sudo apt install mesa-vulkan-drivers");
     findings_fact(g->f, "gpu", "Vulkan drivers", list);
 }
 
 static void show_iommu(gpus *g)
 {
     char line[2048];
-    bool off = tree_line(g->t, "/proc/cmdline", line, sizeof line) && (strstr(line, "amd_iommu=off") || strstr(line, "iommu=off"));
+    bool off = tree_line(g->t, "/proc/cmdline", line, sizeof line) &&
+               (strstr(line, "amd_iommu=off") || strstr(line, "iommu=off"));
     bool on = !off && tree_exists(g->t, "/sys/class/iommu/ivhd0");
     findings_fact(g->f, "gpu", "IOMMU", json_boolean(on));
     if (on && g->first_amd == STRIX_HALO)
-        findings_add(g->f, FINDING_NOTE, "iommu", "the IOMMU is on", "it costs the iGPU some per cent of its reading; the CPU is not concerned",
+        findings_add(g->f, FINDING_NOTE, "iommu", "the IOMMU is on",
+                     "it costs the iGPU some per cent of its reading; the CPU is not concerned",
                      "amd_iommu=off on the kernel's command line, where nothing needs it (virtual machines do)");
 }
 
@@ -129,11 +138,13 @@ void doctor_gpu(const tree *t, findings *f)
     findings_fact(f, "gpu", "AMD", json_integer(g.amd));
     findings_fact(f, "gpu", "NVIDIA", json_integer(g.nvidia));
     if (g.intel) findings_fact(f, "gpu", "Intel", json_integer(g.intel));
-    if (tree_line(t, "/proc/driver/nvidia/version", line, sizeof line)) findings_fact_text(f, "gpu", "NVIDIA driver", line);
+    if (tree_line(t, "/proc/driver/nvidia/version", line, sizeof line))
+        findings_fact_text(f, "gpu", "NVIDIA driver", line);
     findings_fact(f, "gpu", "amdgpu driver", json_boolean(driver));
     if (!g.amd && !g.nvidia && !g.intel) return;
     if (g.amd) {
-        snprintf(line, sizeof line, "1002:%04x%s", g.first_amd, g.first_amd == STRIX_HALO ? " (Strix Halo: Radeon 8050S or 8060S)" : "");
+        snprintf(line, sizeof line, "1002:%04x%s", g.first_amd,
+                 g.first_amd == STRIX_HALO ? " (Strix Halo: Radeon 8050S or 8060S)" : "");
         findings_fact_text(f, "gpu", "device", line);
         show_memory(&g);
         tree_each(t, "/sys/class/kfd/kfd/topology/nodes", see_node, &g);
@@ -142,6 +153,6 @@ void doctor_gpu(const tree *t, findings *f)
     show_vulkan(&g);
     if (g.amd) show_iommu(&g);
     if (g.nvidia && !tree_exists(t, "/proc/driver/nvidia/version"))
-        findings_add(f, FINDING_NOTE, "no-nvidia", "an NVIDIA card is there, its driver is not", "CUDA builds fall back to the CPU without a word",
-                     "nvidia-smi");
+        findings_add(f, FINDING_NOTE, "no-nvidia", "an NVIDIA card is there, its driver is not",
+                     "CUDA builds fall back to the CPU without a word", "nvidia-smi");
 }

@@ -78,7 +78,8 @@ static void show_modules(const tree *t, findings *f)
     double peak = (double)m.speed * 1e6 * m.bits / 8 / 1e9;
     if (peak > 0) findings_fact(f, "memory", "GB/s by the modules", json_real(peak));
     if (m.bits == 64 && strncmp(m.type, "LP", 2) != 0)
-        findings_add(f, FINDING_SLOW, "one-channel", "all memory is on one channel", "decode reads memory and nothing else: a second module doubles it", "");
+        findings_add(f, FINDING_SLOW, "one-channel", "all memory is on one channel",
+                     "decode reads memory and nothing else: a second module doubles it", "");
 }
 
 double doctor_memory_peak(const findings *f)
@@ -104,14 +105,17 @@ static void show_pages(const tree *t, findings *f)
 
 static void show_swap(const tree *t, findings *f)
 {
-    double swap = kib_of(t, "SwapTotal"), free_swap = kib_of(t, "SwapFree"), available = kib_of(t, "MemAvailable"), all = kib_of(t, "MemTotal");
+    double swap = kib_of(t, "SwapTotal"), free_swap = kib_of(t, "SwapFree"), available = kib_of(t, "MemAvailable"),
+           all = kib_of(t, "MemTotal");
     if (swap > 0) findings_fact(f, "memory", "swap, GiB", json_real(swap / GIB));
     if (available >= 0 && all > 0 && available < all / 10)
-        findings_addf(f, FINDING_SLOW, "memory-full", "weights that do not stay in the page cache are read from the disk for every token",
-                      "ps aux --sort=-rss | head", "%.1f of %.1f GiB of memory are available", available / GIB, all / GIB);
+        findings_addf(f, FINDING_SLOW, "memory-full",
+                      "weights that do not stay in the page cache are read from the disk for every token",
+                      "ps aux --sort=-rss | head", "%.1f of %.1f GiB of memory are available", available / GIB,
+                      all / GIB);
     if (swap > 0 && free_swap >= 0 && swap - free_swap > 1 * GIB)
-        findings_addf(f, FINDING_NOTE, "swap-used", "memory was short lately: check that the model and its cache fit", "swapon --show",
-                      "%.1f GiB are swapped out", (swap - free_swap) / GIB);
+        findings_addf(f, FINDING_NOTE, "swap-used", "memory was short lately: check that the model and its cache fit",
+                      "swapon --show", "%.1f GiB are swapped out", (swap - free_swap) / GIB);
 }
 
 /* ---- limits ---- */
@@ -143,7 +147,8 @@ static double cpu_quota(const tree *t)
 {
     char line[64];
     double quota, period;
-    if (tree_line(t, "/sys/fs/cgroup/cpu.max", line, sizeof line) && sscanf(line, "%lf %lf", &quota, &period) == 2 && period > 0)
+    if (tree_line(t, "/sys/fs/cgroup/cpu.max", line, sizeof line) && sscanf(line, "%lf %lf", &quota, &period) == 2 &&
+        period > 0)
         return quota / period;
     quota = (double)tree_number(t, "/sys/fs/cgroup/cpu/cpu.cfs_quota_us", -1);
     period = (double)tree_number(t, "/sys/fs/cgroup/cpu/cpu.cfs_period_us", -1);
@@ -157,13 +162,17 @@ static void show_limits(const tree *t, findings *f, double all)
     if (container) findings_fact(f, "system", "container", json_true());
     if (limit >= 0 && (all <= 0 || limit < all)) {
         findings_fact(f, "memory", "cgroup limit, GiB", json_real(limit / GIB));
-        findings_addf(f, FINDING_NOTE, "cgroup-memory", "the mapped model counts against it: beyond it, weights are read from the disk again",
-                      "docker run --memory=... (or systemd's MemoryMax=)", "a cgroup allows %.2f GiB of memory", limit / GIB);
+        findings_addf(f, FINDING_NOTE, "cgroup-memory",
+                      "the mapped model counts against it: beyond it, weights are read from the disk again",
+                      "docker run --memory=... (or systemd's MemoryMax=)", "a cgroup allows %.2f GiB of memory",
+                      limit / GIB);
     }
     if (quota > 0) {
         findings_fact(f, "cpu", "cgroup quota, CPUs", json_real(quota));
-        findings_addf(f, FINDING_SLOW, "cgroup-cpu", "threads beyond it are stopped in the middle of a step, and all others wait for them",
-                      "start with -t no larger than the quota, or use cpusets (docker run --cpuset-cpus=...)", "a cgroup allows %.1f CPUs", quota);
+        findings_addf(f, FINDING_SLOW, "cgroup-cpu",
+                      "threads beyond it are stopped in the middle of a step, and all others wait for them",
+                      "start with -t no larger than the quota, or use cpusets (docker run --cpuset-cpus=...)",
+                      "a cgroup allows %.1f CPUs", quota);
     }
 }
 

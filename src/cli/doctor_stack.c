@@ -32,23 +32,27 @@ typedef struct stack {
 } stack;
 
 typedef struct known_bad {
-    const char *id, *gfx;                  /* gfx: a prefix of the target */
+    const char *id, *gfx;                   /* gfx: a prefix of the target */
     const char *kernel_from, *kernel_below; /* kernels in [from, below); NULL: any */
-    const char *rocm_below;                /* ROCm older than this; NULL: any */
-    const char *firmware;                  /* a part of the package's version; NULL: any */
+    const char *rocm_below;                 /* ROCm older than this; NULL: any */
+    const char *firmware;                   /* a part of the package's version; NULL: any */
     finding_level level;
     const char *what, *why, *fix;
 } known_bad;
 
 static const known_bad table[] = {
-    {"firmware-20251125", "gfx115", NULL, NULL, NULL, "20251125", FINDING_WRONG, "linux-firmware 20251125 is installed",
+    {"firmware-20251125", "gfx115", NULL, NULL, NULL, "20251125", FINDING_WRONG,
+     "linux-firmware 20251125 is installed",
      "it hangs the GPU or faults under any ROCm on gfx1151 (ROCm/legacy-rocm-build#5724, kyuz0/amd-strix-halo-toolboxes#37)",
      "install linux-firmware 20260110 or later"},
     {"kernel-old-gfx1151", "gfx115", NULL, "6.18.4", NULL, NULL, FINDING_WRONG, "the kernel is older than 6.18.4",
      "compute on gfx1151 was unstable until then (kyuz0/amd-strix-halo-toolboxes#69)", "use Linux 6.18.4 or later"},
-    {"rocm-old-kernel-new", "gfx115", "6.18.4", NULL, "7.2.0", NULL, FINDING_WRONG, "ROCm is older than 7.2 on Linux 6.18.4 or later",
-     "the kernel's fix of 6.18.4 made older ROCm incompatible (kyuz0/amd-strix-halo-toolboxes#45)", "update ROCm to 7.2 or later"},
-    {"hip-wrong-logits", "gfx115", NULL, NULL, NULL, NULL, FINDING_WRONG, "llama.cpp with HIP may compute wrong logits on this GPU",
+    {"rocm-old-kernel-new", "gfx115", "6.18.4", NULL, "7.2.0", NULL, FINDING_WRONG,
+     "ROCm is older than 7.2 on Linux 6.18.4 or later",
+     "the kernel's fix of 6.18.4 made older ROCm incompatible (kyuz0/amd-strix-halo-toolboxes#45)",
+     "update ROCm to 7.2 or later"},
+    {"hip-wrong-logits", "gfx115", NULL, NULL, NULL, NULL, FINDING_WRONG,
+     "llama.cpp with HIP may compute wrong logits on this GPU",
      "builds before September 2026 read weights in host memory wrongly: perplexity 1334 where CPU and Vulkan give 6.8, worst with prompts "
      "longer than the micro-batch (ggml-org/llama.cpp#28211)",
      "tawny verify -m MODEL --url http://127.0.0.1:8080"},
@@ -90,14 +94,17 @@ void doctor_stack(const tree *t, findings *f)
     const char *gfx = json_string_value(json_object_get(json_object_get(f->facts, "gpu"), "gfx target"));
     snprintf(s.gfx, sizeof s.gfx, "%s", gfx ? gfx : "");
     tree_line(t, "/proc/sys/kernel/osrelease", s.kernel, sizeof s.kernel);
-    if (!tree_line(t, "/opt/rocm/.info/version", s.rocm, sizeof s.rocm)) tree_line(t, "/usr/share/rocm/version", s.rocm, sizeof s.rocm);
+    if (!tree_line(t, "/opt/rocm/.info/version", s.rocm, sizeof s.rocm))
+        tree_line(t, "/usr/share/rocm/version", s.rocm, sizeof s.rocm);
     find_firmware(t, &s);
     if (s.rocm[0]) findings_fact_text(f, "gpu", "ROCm", s.rocm);
     if (s.firmware[0]) findings_fact_text(f, "gpu", "linux-firmware", s.firmware);
     for (size_t i = 0; i < sizeof table / sizeof *table; i++)
-        if (matches(&table[i], &s)) findings_add(f, table[i].level, table[i].id, table[i].what, table[i].why, table[i].fix);
+        if (matches(&table[i], &s))
+            findings_add(f, table[i].level, table[i].id, table[i].what, table[i].why, table[i].fix);
     if (gfx && !s.rocm[0])
-        findings_add(f, FINDING_NOTE, "no-rocm", "ROCm is not installed", "HIP builds of other engines cannot use the GPU; Vulkan builds can, and tawny needs neither",
+        findings_add(f, FINDING_NOTE, "no-rocm", "ROCm is not installed",
+                     "HIP builds of other engines cannot use the GPU; Vulkan builds can, and tawny needs neither",
                      "");
     bool gpu = json_integer_value(json_object_get(json_object_get(f->facts, "gpu"), "AMD")) > 0 ||
                json_integer_value(json_object_get(json_object_get(f->facts, "gpu"), "NVIDIA")) > 0;
@@ -125,7 +132,9 @@ typedef struct engine_place {
 static const engine_place places[] = {
     {"ollama", "/usr/local/bin/ollama", {"/usr/local/lib/ollama"}},
     {"ollama", "/usr/bin/ollama", {"/usr/lib/ollama"}},
-    {"llama.cpp", "/usr/bin/llama-server", {"/usr/lib/x86_64-linux-gnu/ggml/backends0", "/usr/lib/x86_64-linux-gnu", "/usr/lib64", "/usr/lib"}},
+    {"llama.cpp",
+     "/usr/bin/llama-server",
+     {"/usr/lib/x86_64-linux-gnu/ggml/backends0", "/usr/lib/x86_64-linux-gnu", "/usr/lib64", "/usr/lib"}},
     {"llama.cpp", "/usr/local/bin/llama-server", {"/usr/local/lib", "/usr/local/lib64"}},
 };
 
@@ -141,11 +150,14 @@ static void show_engines(const tree *t, findings *f, bool gpu)
         backends b = {0};
         bool own = strcmp(p->name, "ollama") == 0;
         if (!tree_exists(t, p->program)) continue;
-        for (int k = 0; k < 4 && p->libraries[k]; k++) tree_each(t, p->libraries[k], own ? see_library : see_ggml, &b);
+        for (int k = 0; k < 4 && p->libraries[k]; k++)
+            tree_each(t, p->libraries[k], own ? see_library : see_ggml, &b);
         findings_fact_text(f, "engines", p->name, b.gpu ? "with libraries for a GPU" : "no libraries for a GPU seen");
         if (gpu && !b.gpu)
-            findings_addf(f, FINDING_NOTE, own ? "ollama-cpu" : "llama-cpu", "it answers from the CPU and does not say so: its numbers are no numbers of the GPU",
-                          own ? "ollama ps (its PROCESSOR column), and install its ROCm package" : "llama-server --list-devices",
+            findings_addf(f, FINDING_NOTE, own ? "ollama-cpu" : "llama-cpu",
+                          "it answers from the CPU and does not say so: its numbers are no numbers of the GPU",
+                          own ? "ollama ps (its PROCESSOR column), and install its ROCm package"
+                              : "llama-server --list-devices",
                           "%s is here without libraries for a GPU", p->name);
     }
     const char *home = t->root[0] ? "/root" : getenv("HOME");
@@ -156,6 +168,6 @@ static void show_engines(const tree *t, findings *f, bool gpu)
     tree_each(t, path, see_library, &b);
     findings_fact_text(f, "engines", "LM Studio", b.gpu ? "with a runtime for a GPU" : "with CPU runtimes alone");
     if (gpu && !b.gpu)
-        findings_add(f, FINDING_NOTE, "lmstudio-cpu", "LM Studio has CPU runtimes alone", "it answers from the CPU and does not say so",
-                     "lms runtime ls; lms runtime get");
+        findings_add(f, FINDING_NOTE, "lmstudio-cpu", "LM Studio has CPU runtimes alone",
+                     "it answers from the CPU and does not say so", "lms runtime ls; lms runtime get");
 }

@@ -21,7 +21,8 @@ enum { PATH_SIZE = 4096, TRIES = 5 };
 tawny_status make_folders(const char *path, tawny_error *err)
 {
     char p[PATH_SIZE];
-    if (snprintf(p, sizeof p, "%s", path) >= (int)sizeof p) return err_set(err, TAWNY_E_ARG, "%.200s...: too long a path", path);
+    if (snprintf(p, sizeof p, "%s", path) >= (int)sizeof p)
+        return err_set(err, TAWNY_E_ARG, "%.200s...: too long a path", path);
     for (char *s = p + 1; (s = strchr(s, '/')); *s++ = '/') {
         *s = 0;
         if (mkdir(p, 0777) != 0 && errno != EEXIST) return err_errno(err, errno, "%s", p);
@@ -33,7 +34,7 @@ tawny_status make_folders(const char *path, tawny_error *err)
 typedef struct state {
     const download *d;
     int fd;
-    int64_t at, size;    /* bytes written; expected, -1 while it is not known */
+    int64_t at, size; /* bytes written; expected, -1 while it is not known */
     char sha[65];
     tawny_error *err;
     tawny_status failed; /* for good */
@@ -55,12 +56,13 @@ static void show(state *s, bool last)
     double t = now();
     if (!s->bar || (!last && t - s->shown < 0.2)) return;
     s->shown = t;
-    double part = s->size > 0 ? (double)s->at / (double)s->size : 0, rate = t > s->started ? (double)(s->at - s->started_at) / (t - s->started) : 0;
+    double part = s->size > 0 ? (double)s->at / (double)s->size : 0,
+           rate = t > s->started ? (double)(s->at - s->started_at) / (t - s->started) : 0;
     char bar[WIDTH + 1];
     for (int i = 0; i < WIDTH; i++) bar[i] = i < (int)(part * WIDTH) ? '#' : '.';
     bar[WIDTH] = 0;
-    fprintf(stderr, "\r%.40s [%s] %3.0f%%  %.1f of %.1f MB, %.1f MB/s ", s->d->label, bar, 100 * part, (double)s->at / 1e6, (double)s->size / 1e6,
-            rate / 1e6);
+    fprintf(stderr, "\r%.40s [%s] %3.0f%%  %.1f of %.1f MB, %.1f MB/s ", s->d->label, bar, 100 * part,
+            (double)s->at / 1e6, (double)s->size / 1e6, rate / 1e6);
     if (last) fputc('\n', stderr);
 }
 
@@ -80,8 +82,8 @@ static bool agree(state *s, const net_answer *a)
     }
     if (s->size < 0) s->size = a->linked_size >= 0 ? a->linked_size : length;
     if (length >= 0 && s->size >= 0 && length != s->size)
-        return fail(s, err_set(s->err, TAWNY_E_IO, "%.200s: the server offers %lld bytes, the file has %lld", s->d->url, (long long)length,
-                               (long long)s->size));
+        return fail(s, err_set(s->err, TAWNY_E_IO, "%.200s: the server offers %lld bytes, the file has %lld",
+                               s->d->url, (long long)length, (long long)s->size));
     if (!s->sha[0] && a->linked_sha[0]) memcpy(s->sha, a->linked_sha, sizeof s->sha);
     return true;
 }
@@ -95,7 +97,8 @@ static bool take(void *user, const net_answer *a, const void *data, size_t n)
         if (!agree(s, a)) return false;
     }
     if (s->size >= 0 && s->at + (int64_t)n > s->size)
-        return fail(s, err_set(s->err, TAWNY_E_IO, "%.200s: more came than the file's %lld bytes", s->d->url, (long long)s->size));
+        return fail(s, err_set(s->err, TAWNY_E_IO, "%.200s: more came than the file's %lld bytes", s->d->url,
+                               (long long)s->size));
     for (const char *p = data; n;) {
         ssize_t k = pwrite(s->fd, p, n, s->at);
         if (k < 0 && errno == EINTR) continue;
@@ -131,12 +134,14 @@ static tawny_status transfer(state *s)
             return err_set(s->err, TAWNY_E_IO, "%.200s: the server answers %ld%s", d->url, a.code,
                            a.code == 401 || a.code == 403 ? " (HF_TOKEN may give access)" : "");
         } else if (st == TAWNY_OK && a.code / 100 == 2) {
-            err_set(s->err, TAWNY_E_IO, "%.200s: ended after %lld of %lld bytes", d->url, (long long)s->at, (long long)s->size);
+            err_set(s->err, TAWNY_E_IO, "%.200s: ended after %lld of %lld bytes", d->url, (long long)s->at,
+                    (long long)s->size);
         } else if (st == TAWNY_OK) {
             err_set(s->err, TAWNY_E_IO, "%.200s: the server answers %ld", d->url, a.code);
         }
         if (s->at > before) tries = -1;
-        if (tries + 1 < TRIES && tries >= 0) nanosleep(&(struct timespec){.tv_nsec = 250000000L << (tries < 2 ? tries : 1)}, NULL);
+        if (tries + 1 < TRIES && tries >= 0)
+            nanosleep(&(struct timespec){.tv_nsec = 250000000L << (tries < 2 ? tries : 1)}, NULL);
     }
     return s->err->code ? s->err->code : TAWNY_E_IO;
 }
@@ -148,7 +153,8 @@ static tawny_status check(state *s)
     tawny_status st = sha256_fd(s->fd, sha, s->err);
     if (st != TAWNY_OK) return st;
     if (strcmp(sha, s->sha) == 0) return TAWNY_OK;
-    return err_set(s->err, TAWNY_E_FORMAT, "%.150s: SHA-256 %s came, %s is right; what came was removed", s->d->url, sha, s->sha);
+    return err_set(s->err, TAWNY_E_FORMAT, "%.150s: SHA-256 %s came, %s is right; what came was removed", s->d->url,
+                   sha, s->sha);
 }
 
 static tawny_status open_incomplete(const char *path, int *fd, tawny_error *err)
@@ -223,7 +229,13 @@ tawny_status download_header(const char *url, const char *token, int *fd, tawny_
         gguf *g;
         net_answer a;
         h.most = want;
-        net_request r = {.url = url, .token = token, .from = h.at, .count = want - h.at, .take = take_head, .user = &h, .total_seconds = 300};
+        net_request r = {.url = url,
+                         .token = token,
+                         .from = h.at,
+                         .count = want - h.at,
+                         .take = take_head,
+                         .user = &h,
+                         .total_seconds = 300};
         int64_t before = h.at;
         if ((st = net_get(&r, &a, err)) != TAWNY_OK) break;
         if (before > 0 && a.code == 200 && !a.resumed) { /* no ranges here: all of it, from the start */

@@ -4,7 +4,8 @@
 #include <stdio.h>
 #include <string.h>
 
-void findings_add(findings *f, finding_level level, const char *id, const char *what, const char *why, const char *fix)
+void findings_add(findings *f, finding_level level, const char *id, const char *what, const char *why,
+                  const char *fix)
 {
     if (f->n == FINDINGS_MAX) return;
     finding *x = &f->list[f->n++];
@@ -15,7 +16,8 @@ void findings_add(findings *f, finding_level level, const char *id, const char *
     snprintf(x->fix, sizeof x->fix, "%s", fix);
 }
 
-void findings_addf(findings *f, finding_level level, const char *id, const char *why, const char *fix, const char *what, ...)
+void findings_addf(findings *f, finding_level level, const char *id, const char *why, const char *fix,
+                   const char *what, ...)
 {
     char text[240];
     va_list ap;
@@ -45,7 +47,8 @@ static json_t *clean(const char *text)
 {
     char out[400];
     size_t n = 0;
-    for (; *text && n < sizeof out - 1; text++) out[n++] = (unsigned char)*text >= 32 && (unsigned char)*text < 127 ? *text : '?';
+    for (; *text && n < sizeof out - 1; text++)
+        out[n++] = (unsigned char)*text >= 32 && (unsigned char)*text < 127 ? *text : '?';
     out[n] = 0;
     return json_string(out);
 }
@@ -66,7 +69,8 @@ static void print_value(const json_t *v)
     case JSON_TRUE: printf("yes"); break;
     case JSON_FALSE: printf("no"); break;
     case JSON_ARRAY:
-        json_array_foreach(v, i, x) {
+        json_array_foreach(v, i, x)
+        {
             if (i) printf(", ");
             print_value(x);
         }
@@ -81,9 +85,11 @@ void findings_print(const findings *f)
     static const char *const marks[] = {"-", "!", "!!"};
     const char *section, *name;
     json_t *facts, *v;
-    json_object_foreach(f->facts, section, facts) {
+    json_object_foreach(f->facts, section, facts)
+    {
         printf("%s\n", section);
-        json_object_foreach(facts, name, v) {
+        json_object_foreach(facts, name, v)
+        {
             printf("  %-24s ", name);
             print_value(v);
             putchar('\n');
@@ -105,8 +111,8 @@ json_t *findings_json(const findings *f)
     json_t *list = json_array();
     for (int i = 0; i < f->n; i++) {
         const finding *x = &f->list[i];
-        json_array_append_new(list, json_pack("{s:s,s:s,s:o,s:o,s:o}", "id", x->id, "level", levels[x->level], "what", clean(x->what), "why",
-                                              clean(x->why), "fix", clean(x->fix)));
+        json_array_append_new(list, json_pack("{s:s,s:s,s:o,s:o,s:o}", "id", x->id, "level", levels[x->level], "what",
+                                              clean(x->what), "why", clean(x->why), "fix", clean(x->fix)));
     }
     return json_pack("{s:O?,s:o}", "facts", f->facts, "findings", list);
 }

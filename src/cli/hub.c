@@ -20,13 +20,13 @@
 enum { NAME = 512, SHA = 65, MAX_ANSWER = 32 << 20, MAX_FILES = 65536 };
 
 typedef struct repo {
-    char id[256];        /* USER/REPO */
-    char quant[64];      /* "" for the usual choice */
-    char dir[HUB_PATH];  /* .../models--USER--REPO */
+    char id[256];       /* USER/REPO */
+    char quant[64];     /* "" for the usual choice */
+    char dir[HUB_PATH]; /* .../models--USER--REPO */
     char commit[NAME];
     char endpoint[NAME];
     char token_text[NAME];
-    const char *token;   /* NULL: none */
+    const char *token; /* NULL: none */
 } repo;
 
 /* What the hub says of a file. */
@@ -99,17 +99,22 @@ static void find_token(repo *r)
 
 static tawny_status parse(const char *spec, repo *r, tawny_error *err)
 {
-    const char *id = spec + 3, *slash = strchr(id, '/'), *colon = strrchr(id, ':'), *end = colon ? colon : id + strlen(id);
+    const char *id = spec + 3, *slash = strchr(id, '/'), *colon = strrchr(id, ':'),
+               *end = colon ? colon : id + strlen(id);
     char cache[HUB_PATH];
     *r = (repo){0};
-    if (!slash || slash > end || !is_id_part(id, (size_t)(slash - id)) || !is_id_part(slash + 1, (size_t)(end - slash - 1)) ||
-        (colon && !is_id_part(colon + 1, strlen(colon + 1))))
+    if (!slash || slash > end || !is_id_part(id, (size_t)(slash - id)) ||
+        !is_id_part(slash + 1, (size_t)(end - slash - 1)) || (colon && !is_id_part(colon + 1, strlen(colon + 1))))
         return err_set(err, TAWNY_E_ARG, "%.100s: a model of the hub is hf:USER/REPO or hf:USER/REPO:QUANT", spec);
-    bool ok = format(r->id, sizeof r->id, "%.*s", (int)(end - id), id) && (!colon || format(r->quant, sizeof r->quant, "%s", colon + 1));
+    bool ok = format(r->id, sizeof r->id, "%.*s", (int)(end - id), id) &&
+              (!colon || format(r->quant, sizeof r->quant, "%s", colon + 1));
     if (!hub_cache(cache, sizeof cache))
-        return err_set(err, TAWNY_E_ARG, "neither HF_HUB_CACHE, HF_HOME, XDG_CACHE_HOME nor HOME says where models are kept");
-    ok = ok && format(r->dir, sizeof r->dir, "%s/models--%.*s--%.*s", cache, (int)(slash - id), id, (int)(end - slash - 1), slash + 1);
-    ok = ok && format(r->endpoint, sizeof r->endpoint, "%s", env("HF_ENDPOINT") ? env("HF_ENDPOINT") : "https://huggingface.co");
+        return err_set(err, TAWNY_E_ARG,
+                       "neither HF_HUB_CACHE, HF_HOME, XDG_CACHE_HOME nor HOME says where models are kept");
+    ok = ok && format(r->dir, sizeof r->dir, "%s/models--%.*s--%.*s", cache, (int)(slash - id), id,
+                      (int)(end - slash - 1), slash + 1);
+    ok = ok && format(r->endpoint, sizeof r->endpoint, "%s",
+                      env("HF_ENDPOINT") ? env("HF_ENDPOINT") : "https://huggingface.co");
     if (!ok) return err_set(err, TAWNY_E_ARG, "%.100s: too long a name", spec);
     for (size_t n = strlen(r->endpoint); n && r->endpoint[n - 1] == '/';) r->endpoint[--n] = 0;
     find_token(r);
@@ -145,7 +150,9 @@ static void list_snapshot(const char *dir, const char *under, int depth, names *
     for (struct dirent *e; (e = readdir(d));) {
         char path[HUB_PATH], name[NAME];
         if (e->d_name[0] == '.') continue;
-        if (!format(path, sizeof path, "%s/%s", dir, e->d_name) || !format(name, sizeof name, "%s%s", under, e->d_name)) continue;
+        if (!format(path, sizeof path, "%s/%s", dir, e->d_name) ||
+            !format(name, sizeof name, "%s%s", under, e->d_name))
+            continue;
         if (access(path, R_OK) != 0) continue; /* a link to a blob that is gone */
         size_t n = strlen(name);
         if (n > 5 && strcasecmp(name + n - 5, ".gguf") == 0)
@@ -162,7 +169,9 @@ static bool read_commit(repo *r)
     buf b = {0};
     bool ok = format(path, sizeof path, "%s/refs/main", r->dir) && access(path, R_OK) == 0 &&
               file_read(path, sizeof r->commit - 1, &b, NULL) == TAWNY_OK && b.data;
-    if (ok) ok = format(r->commit, sizeof r->commit, "%.*s", (int)strcspn(b.data, "\r\n"), b.data) && is_id_part(r->commit, strlen(r->commit));
+    if (ok)
+        ok = format(r->commit, sizeof r->commit, "%.*s", (int)strcspn(b.data, "\r\n"), b.data) &&
+             is_id_part(r->commit, strlen(r->commit));
     buf_free(&b);
     return ok;
 }
@@ -176,7 +185,9 @@ static bool all_members(const repo *r, const char *name)
 {
     for (int i = 0; i < hub_split_count(name); i++) {
         char member[NAME], path[HUB_PATH];
-        if (!hub_split_member(name, i, member, sizeof member) || !snapshot_path(r, member, path) || access(path, R_OK) != 0) return false;
+        if (!hub_split_member(name, i, member, sizeof member) || !snapshot_path(r, member, path) ||
+            access(path, R_OK) != 0)
+            return false;
     }
     return true;
 }
@@ -198,7 +209,8 @@ static bool find_cached(repo *r, char path[HUB_PATH])
 
 static tawny_status answer_error(const repo *r, const char *what, tawny_error *err)
 {
-    return err_set(err, TAWNY_E_FORMAT, "%.200s: the answer about %.200s is not as the hub's: %s", r->endpoint, r->id, what);
+    return err_set(err, TAWNY_E_FORMAT, "%.200s: the answer about %.200s is not as the hub's: %s", r->endpoint, r->id,
+                   what);
 }
 
 static bool copy_text(const json_t *j, const char *key, char *out, size_t size)
@@ -233,7 +245,8 @@ static tawny_status choose(const repo *r, const json_t *siblings, hub_file **fil
             known++;
         }
     if (st == TAWNY_OK && (chosen = hub_choose(list, known, r->quant)) < 0)
-        st = err_set(err, TAWNY_E_FORMAT, "hf:%s: no GGUF file%s%s there", r->id, r->quant[0] ? " of type " : "", r->quant);
+        st = err_set(err, TAWNY_E_FORMAT, "hf:%s: no GGUF file%s%s there", r->id, r->quant[0] ? " of type " : "",
+                     r->quant);
     int members = st == TAWNY_OK ? hub_split_count(list[chosen]) : 0;
     *files = members ? calloc((size_t)members, sizeof **files) : NULL;
     *n_files = members;
@@ -243,7 +256,8 @@ static tawny_status choose(const repo *r, const json_t *siblings, hub_file **fil
         if (!*files || !hub_split_member(list[chosen], i, name, sizeof name)) st = err_nomem(err);
         for (int k = 0; st == TAWNY_OK && k < known; k++)
             if (strcmp(list[k], name) == 0) at = k;
-        if (st == TAWNY_OK && at < 0) st = err_set(err, TAWNY_E_FORMAT, "hf:%s: %.200s of the set is not there", r->id, name);
+        if (st == TAWNY_OK && at < 0)
+            st = err_set(err, TAWNY_E_FORMAT, "hf:%s: %.200s of the set is not there", r->id, name);
         if (st == TAWNY_OK) (*files)[i] = all[at];
     }
     free(list);
@@ -260,9 +274,11 @@ static tawny_status ask(repo *r, hub_file **files, int *n, tawny_error *err)
     tawny_status st = net_get_text(url, r->token, MAX_ANSWER, &b, err);
     json_t *j = st == TAWNY_OK ? json_loadb(b.data ? b.data : "", b.size, 0, NULL) : NULL;
     if (st == TAWNY_OK && !json_is_object(j)) st = answer_error(r, "no JSON object", err);
-    if (st == TAWNY_OK && (!copy_text(j, "sha", r->commit, sizeof r->commit) || !is_id_part(r->commit, strlen(r->commit))))
+    if (st == TAWNY_OK &&
+        (!copy_text(j, "sha", r->commit, sizeof r->commit) || !is_id_part(r->commit, strlen(r->commit))))
         st = answer_error(r, "sha is no commit", err);
-    if (st == TAWNY_OK && !json_is_array(json_object_get(j, "siblings"))) st = answer_error(r, "siblings is no list", err);
+    if (st == TAWNY_OK && !json_is_array(json_object_get(j, "siblings")))
+        st = answer_error(r, "siblings is no list", err);
     if (st == TAWNY_OK) st = choose(r, json_object_get(j, "siblings"), files, n, err);
     json_decref(j);
     buf_free(&b);
@@ -288,7 +304,8 @@ static bool find_in_ollama(const hub_file *f, char path[HUB_PATH])
 {
     char home[HUB_PATH] = "";
     if (env("HOME")) format(home, sizeof home, "%s/.ollama/models", env("HOME"));
-    const char *dirs[] = {env("OLLAMA_MODELS"), home, "/usr/share/ollama/.ollama/models", "/var/lib/ollama/.ollama/models", "/var/lib/ollama"};
+    const char *dirs[] = {env("OLLAMA_MODELS"), home, "/usr/share/ollama/.ollama/models",
+                          "/var/lib/ollama/.ollama/models", "/var/lib/ollama"};
     for (size_t i = 0; f->sha[0] && i < sizeof dirs / sizeof *dirs; i++) {
         if (!dirs[i] || !*dirs[i] || !format(path, HUB_PATH, "%s/blobs/sha256-%s", dirs[i], f->sha)) continue;
         int fd = open(path, O_RDONLY | O_CLOEXEC);
@@ -305,7 +322,8 @@ static tawny_status link_name(const char *path, const char *target, tawny_error 
     char temp[HUB_PATH];
     tawny_status st = make_folders(path, err);
     if (st != TAWNY_OK) return st;
-    if (!format(temp, sizeof temp, "%s.%d.link", path, (int)getpid())) return err_set(err, TAWNY_E_ARG, "%.200s...: too long a path", path);
+    if (!format(temp, sizeof temp, "%s.%d.link", path, (int)getpid()))
+        return err_set(err, TAWNY_E_ARG, "%.200s...: too long a path", path);
     unlink(temp);
     if (symlink(target, temp) != 0 || rename(temp, path) != 0) {
         st = err_errno(err, errno, "%s", path);
@@ -322,14 +340,22 @@ static tawny_status fetch(const repo *r, const hub_file *f, const hub_options *o
     if (access(path, R_OK) == 0) return TAWNY_OK;
     if (find_in_ollama(f, target)) return link_name(path, target, err);
     if (!f->sha[0]) return err_set(err, TAWNY_E_FORMAT, "hf:%s: the hub gives no SHA-256 for %.200s", r->id, f->name);
-    if (!format(blob, sizeof blob, "%s/blobs/%s", r->dir, f->sha)) return err_set(err, TAWNY_E_ARG, "%.200s: too long a path", f->name);
+    if (!format(blob, sizeof blob, "%s/blobs/%s", r->dir, f->sha))
+        return err_set(err, TAWNY_E_ARG, "%.200s: too long a path", f->name);
     resolve_url(r, f, url, sizeof url);
     const char *base = strrchr(f->name, '/');
-    st = download_file(&(download){.url = url, .token = r->token, .path = blob, .label = base ? base + 1 : f->name, .size = f->size,
-                                   .sha256 = f->sha, .quiet = o->quiet}, err);
+    st = download_file(&(download){.url = url,
+                                   .token = r->token,
+                                   .path = blob,
+                                   .label = base ? base + 1 : f->name,
+                                   .size = f->size,
+                                   .sha256 = f->sha,
+                                   .quiet = o->quiet},
+                       err);
     if (st != TAWNY_OK) return st;
     size_t at = 0;
-    for (const char *p = f->name; (p = strchr(p, '/')); p++) at += (size_t)snprintf(target + at, sizeof target - at, "../");
+    for (const char *p = f->name; (p = strchr(p, '/')); p++)
+        at += (size_t)snprintf(target + at, sizeof target - at, "../");
     if (at >= sizeof target / 2 || !format(target + at, sizeof target - at, "../../blobs/%s", f->sha))
         return err_set(err, TAWNY_E_ARG, "%.200s: too long a path", f->name);
     return link_name(path, target, err);
@@ -338,12 +364,16 @@ static tawny_status fetch(const repo *r, const hub_file *f, const hub_options *o
 static tawny_status write_commit(const repo *r, tawny_error *err)
 {
     char path[HUB_PATH];
-    if (!format(path, sizeof path, "%s/refs/main", r->dir)) return err_set(err, TAWNY_E_ARG, "%.200s...: too long a path", r->dir);
+    if (!format(path, sizeof path, "%s/refs/main", r->dir))
+        return err_set(err, TAWNY_E_ARG, "%.200s...: too long a path", r->dir);
     tawny_status st = make_folders(path, err);
     return st == TAWNY_OK ? file_write(path, r->commit, strlen(r->commit), err) : st;
 }
 
-static bool offline(const hub_options *o) { return o->offline || (env("HF_HUB_OFFLINE") && strcmp(env("HF_HUB_OFFLINE"), "0") != 0); }
+static bool offline(const hub_options *o)
+{
+    return o->offline || (env("HF_HUB_OFFLINE") && strcmp(env("HF_HUB_OFFLINE"), "0") != 0);
+}
 
 static tawny_status get_repo(const char *spec, const hub_options *o, char path[HUB_PATH], tawny_error *err)
 {
@@ -356,12 +386,14 @@ static tawny_status get_repo(const char *spec, const hub_options *o, char path[H
     if (cached && !o->refresh) return TAWNY_OK;
     if (offline(o)) {
         if (cached) return TAWNY_OK;
-        return err_set(err, TAWNY_E_IO, "%.200s is not in the cache (%.200s), and the network is not to be used", spec, r.dir);
+        return err_set(err, TAWNY_E_IO, "%.200s is not in the cache (%.200s), and the network is not to be used",
+                       spec, r.dir);
     }
     st = ask(&r, &files, &n, err);
     for (int i = 0; st == TAWNY_OK && i < n; i++) st = fetch(&r, &files[i], o, err);
     if (st == TAWNY_OK) st = write_commit(&r, err);
-    if (st == TAWNY_OK && !snapshot_path(&r, files[0].name, path)) st = err_set(err, TAWNY_E_ARG, "%.200s: too long a path", files[0].name);
+    if (st == TAWNY_OK && !snapshot_path(&r, files[0].name, path))
+        st = err_set(err, TAWNY_E_ARG, "%.200s: too long a path", files[0].name);
     free(files);
     return st;
 }
@@ -389,14 +421,16 @@ static tawny_status get_url(const char *url, const hub_options *o, char path[HUB
         return err_set(err, TAWNY_E_ARG, "neither XDG_CACHE_HOME nor HOME says where models are kept");
     size_t stem = strcspn(url, "?#") - strlen(name);
     for (int i = 0; st == TAWNY_OK && i < hub_split_count(name); i++) {
-        if (!hub_split_member(name, i, member, sizeof member) || !format(to, sizeof to, "%s/tawny/models/%s", cache, member) ||
+        if (!hub_split_member(name, i, member, sizeof member) ||
+            !format(to, sizeof to, "%s/tawny/models/%s", cache, member) ||
             !format(from, sizeof from, "%.*s%s%s", (int)stem, url, member, url + strcspn(url, "?#")))
             return err_set(err, TAWNY_E_ARG, "%.200s: too long a path", url);
         if (access(to, R_OK) == 0) continue;
         if (offline(o)) return err_set(err, TAWNY_E_IO, "%.200s is not there, and the network is not to be used", to);
         st = download_file(&(download){.url = from, .path = to, .label = member, .size = -1, .quiet = o->quiet}, err);
         gguf *g = NULL;
-        if (st == TAWNY_OK && (st = gguf_open(to, GGUF_NO_SPLITS, &g, err)) != TAWNY_OK) unlink(to); /* no model came, but a page */
+        if (st == TAWNY_OK && (st = gguf_open(to, GGUF_NO_SPLITS, &g, err)) != TAWNY_OK)
+            unlink(to); /* no model came, but a page */
         gguf_close(g);
     }
     return st;
@@ -426,10 +460,13 @@ tawny_status hub_header(const char *spec, const hub_options *o, int *fd, tawny_e
     tawny_status st = parse(spec, &r, err);
     if (st != TAWNY_OK) return st;
     if (find_cached(&r, path)) return open_cached(path, fd, err);
-    if (offline(o)) return err_set(err, TAWNY_E_IO, "%.200s is not in the cache (%.200s), and the network is not to be used", spec, r.dir);
+    if (offline(o))
+        return err_set(err, TAWNY_E_IO, "%.200s is not in the cache (%.200s), and the network is not to be used",
+                       spec, r.dir);
     st = ask(&r, &files, &n, err);
     if (st == TAWNY_OK && n > 1)
-        st = err_set(err, TAWNY_E_UNSUPPORTED, "%.200s is a set of %d files, whose headers do not tell the whole from one of them", spec, n);
+        st = err_set(err, TAWNY_E_UNSUPPORTED,
+                     "%.200s is a set of %d files, whose headers do not tell the whole from one of them", spec, n);
     if (st == TAWNY_OK) {
         resolve_url(&r, &files[0], url, sizeof url);
         st = download_header(url, r.token, fd, err);

@@ -16,8 +16,8 @@ static bool ends_with(const char *s, const char *end)
 static bool split_of(const char *name, int *no, int *count)
 {
     size_t n = strlen(name);
-    return n > SUFFIX && sscanf(name + n - SUFFIX, "-%5d-of-%5d.gguf", no, count) == 2 && *no >= 1 && *count >= 1 && *count <= 1024 &&
-           ends_with(name, ".gguf");
+    return n > SUFFIX && sscanf(name + n - SUFFIX, "-%5d-of-%5d.gguf", no, count) == 2 && *no >= 1 && *count >= 1 &&
+           *count <= 1024 && ends_with(name, ".gguf");
 }
 
 static bool is_model(const char *name)
@@ -73,7 +73,8 @@ bool hub_split_member(const char *name, int i, char *out, size_t size)
 {
     int count = hub_split_count(name);
     if (count == 1) return snprintf(out, size, "%s", name) < (int)size;
-    return snprintf(out, size, "%.*s-%05d-of-%05d.gguf", (int)(strlen(name) - SUFFIX), name, i + 1, count) < (int)size;
+    return snprintf(out, size, "%.*s-%05d-of-%05d.gguf", (int)(strlen(name) - SUFFIX), name, i + 1, count) <
+           (int)size;
 }
 
 bool hub_safe_name(const char *name)

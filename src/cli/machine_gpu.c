@@ -41,8 +41,10 @@ tawny_status machine_gpu(const char *path, machine *out, tawny_error *err)
     tawny_status st = file_read(path, MOST, &b, err);
     json_t *j = st == TAWNY_OK ? json_loadb(b.data ? b.data : "", b.size, 0, NULL) : NULL;
     const json_t *read = json_object_get(j, "read");
-    const char *type = json_string_value(json_object_get(j, "type")), *name = json_string_value(json_object_get(j, "device"));
-    double low = json_number_value(json_object_get(read, "min")), high = json_number_value(json_object_get(read, "max"));
+    const char *type = json_string_value(json_object_get(j, "type")),
+               *name = json_string_value(json_object_get(j, "device"));
+    double low = json_number_value(json_object_get(read, "min")),
+           high = json_number_value(json_object_get(read, "max"));
     if (st == TAWNY_OK && !j) st = wrong(path, "not JSON", err);
     if (st == TAWNY_OK && (!type || !name)) st = wrong(path, "'device' or 'type' is missing", err);
     if (st == TAWNY_OK && !(low > 0 && high >= low)) st = wrong(path, "'read' is missing or no bandwidth", err);
@@ -52,7 +54,17 @@ tawny_status machine_gpu(const char *path, machine *out, tawny_error *err)
         double gib = (m.own + (integrated ? m.gtt : 0)) / GIB;
         snprintf(label, sizeof label, "%.60s, measured", name);
         /* Decode reaches 85 to 100 per cent of what a plain stream does; the arithmetic was not measured. */
-        *out = (machine){"gpu", label, integrated ? MACHINE_IGPU : MACHINE_GPU, gib, gib, 0, 0.85 * low, high, 0, 0, "measured by gpu-bandwidth"};
+        *out = (machine){"gpu",
+                         label,
+                         integrated ? MACHINE_IGPU : MACHINE_GPU,
+                         gib,
+                         gib,
+                         0,
+                         0.85 * low,
+                         high,
+                         0,
+                         0,
+                         "measured by gpu-bandwidth"};
     }
     json_decref(j);
     buf_free(&b);

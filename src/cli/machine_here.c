@@ -24,7 +24,8 @@ static double number_in(const char *path)
 static double memory_bytes(void)
 {
     double all = (double)sysconf(_SC_PHYS_PAGES) * (double)sysconf(_SC_PAGESIZE);
-    double given[] = {number_in("/sys/fs/cgroup/memory.max"), number_in("/sys/fs/cgroup/memory/memory.limit_in_bytes")};
+    double given[] = {number_in("/sys/fs/cgroup/memory.max"),
+                      number_in("/sys/fs/cgroup/memory/memory.limit_in_bytes")};
     for (int i = 0; i < 2; i++)
         if (given[i] > 0 && given[i] < all) all = given[i];
     return all;
@@ -48,10 +49,20 @@ tawny_status machine_here(int threads, machine *out, tawny_error *err)
         }
         limits_range r = limits_range_of(read, SAMPLES), o = limits_range_of(ops, SAMPLES);
         double gib = memory_bytes() / (double)(1 << 30) - 0.5; /* what runs beside it */
-        snprintf(label, sizeof label, "This machine (%.1f GB/s read, %d threads)", r.median, threads > 0 ? threads : cores);
+        snprintf(label, sizeof label, "This machine (%.1f GB/s read, %d threads)", r.median,
+                 threads > 0 ? threads : cores);
         /* Decode reached 85 to 97 per cent of the reads measured beside it, prefill 50 to 72 of the arithmetic. */
-        *out = (machine){"this", label, MACHINE_CPU, gib, gib, 0, 0.85 * r.median, 0.97 * r.median, 0.5 * o.median / 1e3,
-                         0.72 * o.median / 1e3, "measured now"};
+        *out = (machine){"this",
+                         label,
+                         MACHINE_CPU,
+                         gib,
+                         gib,
+                         0,
+                         0.85 * r.median,
+                         0.97 * r.median,
+                         0.5 * o.median / 1e3,
+                         0.72 * o.median / 1e3,
+                         "measured now"};
     }
     limits_free(l);
     return st;

@@ -42,11 +42,17 @@ tawny_status plan_need_of(tawny_model *m, const tawny_engine_params *p, plan_nee
     if (st != TAWNY_OK) return st;
     uint64_t n = p->n_sessions ? (uint64_t)p->n_sessions : 1;
     *out = (plan_need){
-        .weights = tawny_model_bytes(m), .weights_per_token = tawny_model_bytes_per_token(m),
+        .weights = tawny_model_bytes(m),
+        .weights_per_token = tawny_model_bytes_per_token(m),
         .kv = n * (e.seq_pages * e.kv.page_bytes + e.kv.state_floats * sizeof(float)),
-        .kv_read = engine_kv_bytes_read(m, &e.kv, e.n_ctx), .buffers = e.buffers + e.scratch / 2,
-        .process = process_bytes(m), .ops_per_token = ops_per_token(m), .moe = m->m.hp.n_expert > 0,
-        .n_ctx = e.n_ctx, .n_seq = (int32_t)n, .act_bits = e.act_bits,
+        .kv_read = engine_kv_bytes_read(m, &e.kv, e.n_ctx),
+        .buffers = e.buffers + e.scratch / 2,
+        .process = process_bytes(m),
+        .ops_per_token = ops_per_token(m),
+        .moe = m->m.hp.n_expert > 0,
+        .n_ctx = e.n_ctx,
+        .n_seq = (int32_t)n,
+        .act_bits = e.act_bits,
     };
     return TAWNY_OK;
 }
@@ -80,13 +86,16 @@ static range over(double bytes, const machine *where)
     return (range){where->read_low * 1e9 / bytes, where->read_high * 1e9 / bytes};
 }
 
-tawny_status plan_on(tawny_model *m, const tawny_engine_params *p, const plan_need *need, const machine *where, plan_result *out,
-                     tawny_error *err)
+tawny_status plan_on(tawny_model *m, const tawny_engine_params *p, const plan_need *need, const machine *where,
+                     plan_result *out, tawny_error *err)
 {
     double empty = (double)need->weights_per_token, full = empty + (double)need->kv_read;
     *out = (plan_result){
-        .fit = fits(need, where->memory) ? PLAN_FITS : fits(need, where->memory_most) ? PLAN_FITS_MOST : PLAN_TOO_BIG,
-        .decode_empty = over(empty, where), .decode_full = over(full, where),
+        .fit = fits(need, where->memory)        ? PLAN_FITS
+               : fits(need, where->memory_most) ? PLAN_FITS_MOST
+                                                : PLAN_TOO_BIG,
+        .decode_empty = over(empty, where),
+        .decode_full = over(full, where),
         .prefill = {where->tops_low * 1e12 / need->ops_per_token, where->tops_high * 1e12 / need->ops_per_token},
         .bound = where->peak * 1e9 / empty,
     };

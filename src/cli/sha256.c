@@ -37,7 +37,8 @@ tawny_status sha256_fd(int fd, char hex[65], tawny_error *err)
 tawny_status sha256_fd(int fd, char hex[65], tawny_error *err)
 {
     (void)fd, (void)hex;
-    return err_set(err, TAWNY_E_UNSUPPORTED, "this tawny was built without libcrypto and cannot check what it fetches");
+    return err_set(err, TAWNY_E_UNSUPPORTED,
+                   "this tawny was built without libcrypto and cannot check what it fetches");
 }
 
 #endif

@@ -10,7 +10,10 @@
 
 enum { PATH_SIZE = 1024, MOST = 4096 };
 
-static bool full(const tree *t, const char *path, char out[PATH_SIZE]) { return snprintf(out, PATH_SIZE, "%s%s", t->root, path) < PATH_SIZE; }
+static bool full(const tree *t, const char *path, char out[PATH_SIZE])
+{
+    return snprintf(out, PATH_SIZE, "%s%s", t->root, path) < PATH_SIZE;
+}
 
 long tree_read(const tree *t, const char *path, char *data, size_t size)
 {

@@ -54,10 +54,10 @@ static int fail(const char *fmt, ...)
     return 1;
 }
 
-#define TRY(call)                                                                    \
-    do {                                                                             \
-        VkResult try_result = (call);                                                \
-        if (try_result != VK_SUCCESS) return fail("%s: error %d", #call, try_result); \
+#define TRY(call)                                                                                                    \
+    do {                                                                                                             \
+        VkResult try_result = (call);                                                                                \
+        if (try_result != VK_SUCCESS) return fail("%s: error %d", #call, try_result);                                \
     } while (0)
 
 static double now(void)
@@ -77,10 +77,15 @@ static int open_device(gpu *g)
     vkGetPhysicalDeviceQueueFamilyProperties(g->physical, &n, families);
     for (g->family = 0; g->family < n && !(families[g->family].queueFlags & VK_QUEUE_COMPUTE_BIT);) g->family++;
     if (g->family == n) return fail("%s: no queue for compute", g->properties.deviceName);
-    VkDeviceQueueCreateInfo queue = {.sType = VK_STRUCTURE_TYPE_DEVICE_QUEUE_CREATE_INFO, .queueFamilyIndex = g->family, .queueCount = 1,
+    VkDeviceQueueCreateInfo queue = {.sType = VK_STRUCTURE_TYPE_DEVICE_QUEUE_CREATE_INFO,
+                                     .queueFamilyIndex = g->family,
+                                     .queueCount = 1,
                                      .pQueuePriorities = &priority};
-    TRY(vkCreateDevice(g->physical, &(VkDeviceCreateInfo){.sType = VK_STRUCTURE_TYPE_DEVICE_CREATE_INFO, .queueCreateInfoCount = 1,
-                                                          .pQueueCreateInfos = &queue}, NULL, &g->device));
+    TRY(vkCreateDevice(g->physical,
+                       &(VkDeviceCreateInfo){.sType = VK_STRUCTURE_TYPE_DEVICE_CREATE_INFO,
+                                             .queueCreateInfoCount = 1,
+                                             .pQueueCreateInfos = &queue},
+                       NULL, &g->device));
     vkGetDeviceQueue(g->device, g->family, 0, &g->queue);
     return 0;
 }
@@ -102,13 +107,19 @@ static int make_buffers(gpu *g)
 {
     for (int i = 0; i < 2; i++) {
         VkMemoryRequirements need;
-        TRY(vkCreateBuffer(g->device, &(VkBufferCreateInfo){.sType = VK_STRUCTURE_TYPE_BUFFER_CREATE_INFO, .size = g->bytes,
-                                                            .usage = VK_BUFFER_USAGE_STORAGE_BUFFER_BIT | VK_BUFFER_USAGE_TRANSFER_DST_BIT},
-                           NULL, &g->buffer[i]));
+        TRY(vkCreateBuffer(
+            g->device,
+            &(VkBufferCreateInfo){.sType = VK_STRUCTURE_TYPE_BUFFER_CREATE_INFO,
+                                  .size = g->bytes,
+                                  .usage = VK_BUFFER_USAGE_STORAGE_BUFFER_BIT | VK_BUFFER_USAGE_TRANSFER_DST_BIT},
+            NULL, &g->buffer[i]));
         vkGetBufferMemoryRequirements(g->device, g->buffer[i], &need);
         if (!find_memory(g, need.memoryTypeBits)) return fail("%s: no memory for buffers", g->properties.deviceName);
-        TRY(vkAllocateMemory(g->device, &(VkMemoryAllocateInfo){.sType = VK_STRUCTURE_TYPE_MEMORY_ALLOCATE_INFO, .allocationSize = need.size,
-                                                                .memoryTypeIndex = g->memory_type}, NULL, &g->memory[i]));
+        TRY(vkAllocateMemory(g->device,
+                             &(VkMemoryAllocateInfo){.sType = VK_STRUCTURE_TYPE_MEMORY_ALLOCATE_INFO,
+                                                     .allocationSize = need.size,
+                                                     .memoryTypeIndex = g->memory_type},
+                             NULL, &g->memory[i]));
         TRY(vkBindBufferMemory(g->device, g->buffer[i], g->memory[i], 0));
     }
     return 0;
@@ -116,21 +127,43 @@ static int make_buffers(gpu *g)
 
 static int bind_buffers(gpu *g)
 {
-    VkDescriptorSetLayoutBinding bindings[2] = {
-        {.binding = 0, .descriptorType = VK_DESCRIPTOR_TYPE_STORAGE_BUFFER, .descriptorCount = 1, .stageFlags = VK_SHADER_STAGE_COMPUTE_BIT},
-        {.binding = 1, .descriptorType = VK_DESCRIPTOR_TYPE_STORAGE_BUFFER, .descriptorCount = 1, .stageFlags = VK_SHADER_STAGE_COMPUTE_BIT}};
+    VkDescriptorSetLayoutBinding bindings[2] = {{.binding = 0,
+                                                 .descriptorType = VK_DESCRIPTOR_TYPE_STORAGE_BUFFER,
+                                                 .descriptorCount = 1,
+                                                 .stageFlags = VK_SHADER_STAGE_COMPUTE_BIT},
+                                                {.binding = 1,
+                                                 .descriptorType = VK_DESCRIPTOR_TYPE_STORAGE_BUFFER,
+                                                 .descriptorCount = 1,
+                                                 .stageFlags = VK_SHADER_STAGE_COMPUTE_BIT}};
     VkDescriptorPoolSize size = {VK_DESCRIPTOR_TYPE_STORAGE_BUFFER, 2};
-    TRY(vkCreateDescriptorSetLayout(g->device, &(VkDescriptorSetLayoutCreateInfo){.sType = VK_STRUCTURE_TYPE_DESCRIPTOR_SET_LAYOUT_CREATE_INFO,
-                                    .bindingCount = 2, .pBindings = bindings}, NULL, &g->set_layout));
-    TRY(vkCreateDescriptorPool(g->device, &(VkDescriptorPoolCreateInfo){.sType = VK_STRUCTURE_TYPE_DESCRIPTOR_POOL_CREATE_INFO, .maxSets = 1,
-                               .poolSizeCount = 1, .pPoolSizes = &size}, NULL, &g->descriptors));
-    TRY(vkAllocateDescriptorSets(g->device, &(VkDescriptorSetAllocateInfo){.sType = VK_STRUCTURE_TYPE_DESCRIPTOR_SET_ALLOCATE_INFO,
-                                 .descriptorPool = g->descriptors, .descriptorSetCount = 1, .pSetLayouts = &g->set_layout}, &g->set));
+    TRY(vkCreateDescriptorSetLayout(
+        g->device,
+        &(VkDescriptorSetLayoutCreateInfo){
+            .sType = VK_STRUCTURE_TYPE_DESCRIPTOR_SET_LAYOUT_CREATE_INFO, .bindingCount = 2, .pBindings = bindings},
+        NULL, &g->set_layout));
+    TRY(vkCreateDescriptorPool(g->device,
+                               &(VkDescriptorPoolCreateInfo){.sType = VK_STRUCTURE_TYPE_DESCRIPTOR_POOL_CREATE_INFO,
+                                                             .maxSets = 1,
+                                                             .poolSizeCount = 1,
+                                                             .pPoolSizes = &size},
+                               NULL, &g->descriptors));
+    TRY(vkAllocateDescriptorSets(
+        g->device,
+        &(VkDescriptorSetAllocateInfo){.sType = VK_STRUCTURE_TYPE_DESCRIPTOR_SET_ALLOCATE_INFO,
+                                       .descriptorPool = g->descriptors,
+                                       .descriptorSetCount = 1,
+                                       .pSetLayouts = &g->set_layout},
+        &g->set));
     for (uint32_t i = 0; i < 2; i++) {
         VkDescriptorBufferInfo info = {g->buffer[i], 0, g->bytes};
-        vkUpdateDescriptorSets(g->device, 1, &(VkWriteDescriptorSet){.sType = VK_STRUCTURE_TYPE_WRITE_DESCRIPTOR_SET, .dstSet = g->set,
-                               .dstBinding = i, .descriptorCount = 1, .descriptorType = VK_DESCRIPTOR_TYPE_STORAGE_BUFFER,
-                               .pBufferInfo = &info}, 0, NULL);
+        vkUpdateDescriptorSets(g->device, 1,
+                               &(VkWriteDescriptorSet){.sType = VK_STRUCTURE_TYPE_WRITE_DESCRIPTOR_SET,
+                                                       .dstSet = g->set,
+                                                       .dstBinding = i,
+                                                       .descriptorCount = 1,
+                                                       .descriptorType = VK_DESCRIPTOR_TYPE_STORAGE_BUFFER,
+                                                       .pBufferInfo = &info},
+                               0, NULL);
     }
     return 0;
 }
@@ -138,21 +171,37 @@ static int bind_buffers(gpu *g)
 static int make_pipelines(gpu *g)
 {
     VkPushConstantRange push = {VK_SHADER_STAGE_COMPUTE_BIT, 0, sizeof(uint32_t)};
-    TRY(vkCreatePipelineLayout(g->device, &(VkPipelineLayoutCreateInfo){.sType = VK_STRUCTURE_TYPE_PIPELINE_LAYOUT_CREATE_INFO, .setLayoutCount = 1,
-                               .pSetLayouts = &g->set_layout, .pushConstantRangeCount = 1, .pPushConstantRanges = &push}, NULL, &g->layout));
-    TRY(vkCreateShaderModule(g->device, &(VkShaderModuleCreateInfo){.sType = VK_STRUCTURE_TYPE_SHADER_MODULE_CREATE_INFO,
-                             .codeSize = sizeof stream_spirv, .pCode = stream_spirv}, NULL, &g->shader));
+    TRY(vkCreatePipelineLayout(g->device,
+                               &(VkPipelineLayoutCreateInfo){.sType = VK_STRUCTURE_TYPE_PIPELINE_LAYOUT_CREATE_INFO,
+                                                             .setLayoutCount = 1,
+                                                             .pSetLayouts = &g->set_layout,
+                                                             .pushConstantRangeCount = 1,
+                                                             .pPushConstantRanges = &push},
+                               NULL, &g->layout));
+    TRY(vkCreateShaderModule(g->device,
+                             &(VkShaderModuleCreateInfo){.sType = VK_STRUCTURE_TYPE_SHADER_MODULE_CREATE_INFO,
+                                                         .codeSize = sizeof stream_spirv,
+                                                         .pCode = stream_spirv},
+                             NULL, &g->shader));
     for (int32_t mode = 0; mode < MODES; mode++) {
         VkSpecializationMapEntry entry = {0, 0, sizeof mode};
         VkSpecializationInfo special = {1, &entry, sizeof mode, &mode};
-        VkComputePipelineCreateInfo info = {.sType = VK_STRUCTURE_TYPE_COMPUTE_PIPELINE_CREATE_INFO, .layout = g->layout,
-                                            .stage = {.sType = VK_STRUCTURE_TYPE_PIPELINE_SHADER_STAGE_CREATE_INFO, .stage = VK_SHADER_STAGE_COMPUTE_BIT,
-                                                      .module = g->shader, .pName = "main", .pSpecializationInfo = &special}};
+        VkComputePipelineCreateInfo info = {.sType = VK_STRUCTURE_TYPE_COMPUTE_PIPELINE_CREATE_INFO,
+                                            .layout = g->layout,
+                                            .stage = {.sType = VK_STRUCTURE_TYPE_PIPELINE_SHADER_STAGE_CREATE_INFO,
+                                                      .stage = VK_SHADER_STAGE_COMPUTE_BIT,
+                                                      .module = g->shader,
+                                                      .pName = "main",
+                                                      .pSpecializationInfo = &special}};
         TRY(vkCreateComputePipelines(g->device, VK_NULL_HANDLE, 1, &info, NULL, &g->pipeline[mode]));
     }
-    TRY(vkCreateCommandPool(g->device, &(VkCommandPoolCreateInfo){.sType = VK_STRUCTURE_TYPE_COMMAND_POOL_CREATE_INFO,
-                            .flags = VK_COMMAND_POOL_CREATE_RESET_COMMAND_BUFFER_BIT, .queueFamilyIndex = g->family}, NULL, &g->commands));
-    TRY(vkCreateFence(g->device, &(VkFenceCreateInfo){.sType = VK_STRUCTURE_TYPE_FENCE_CREATE_INFO}, NULL, &g->fence));
+    TRY(vkCreateCommandPool(g->device,
+                            &(VkCommandPoolCreateInfo){.sType = VK_STRUCTURE_TYPE_COMMAND_POOL_CREATE_INFO,
+                                                       .flags = VK_COMMAND_POOL_CREATE_RESET_COMMAND_BUFFER_BIT,
+                                                       .queueFamilyIndex = g->family},
+                            NULL, &g->commands));
+    TRY(vkCreateFence(g->device, &(VkFenceCreateInfo){.sType = VK_STRUCTURE_TYPE_FENCE_CREATE_INFO}, NULL,
+                      &g->fence));
     return 0;
 }
 
@@ -180,14 +229,22 @@ static int run(gpu *g, int mode, int times, double *seconds)
 {
     VkCommandBuffer c;
     uint32_t n = (uint32_t)(g->bytes / ELEMENT), groups = n / GROUP / 16;
-    VkMemoryBarrier barrier = {.sType = VK_STRUCTURE_TYPE_MEMORY_BARRIER, .srcAccessMask = VK_ACCESS_SHADER_WRITE_BIT,
+    VkMemoryBarrier barrier = {.sType = VK_STRUCTURE_TYPE_MEMORY_BARRIER,
+                               .srcAccessMask = VK_ACCESS_SHADER_WRITE_BIT,
                                .dstAccessMask = VK_ACCESS_SHADER_READ_BIT | VK_ACCESS_SHADER_WRITE_BIT};
     if (groups < 1) groups = 1;
-    if (groups > g->properties.limits.maxComputeWorkGroupCount[0]) groups = g->properties.limits.maxComputeWorkGroupCount[0];
-    TRY(vkAllocateCommandBuffers(g->device, &(VkCommandBufferAllocateInfo){.sType = VK_STRUCTURE_TYPE_COMMAND_BUFFER_ALLOCATE_INFO,
-                                 .commandPool = g->commands, .level = VK_COMMAND_BUFFER_LEVEL_PRIMARY, .commandBufferCount = 1}, &c));
+    if (groups > g->properties.limits.maxComputeWorkGroupCount[0])
+        groups = g->properties.limits.maxComputeWorkGroupCount[0];
+    TRY(vkAllocateCommandBuffers(
+        g->device,
+        &(VkCommandBufferAllocateInfo){.sType = VK_STRUCTURE_TYPE_COMMAND_BUFFER_ALLOCATE_INFO,
+                                       .commandPool = g->commands,
+                                       .level = VK_COMMAND_BUFFER_LEVEL_PRIMARY,
+                                       .commandBufferCount = 1},
+        &c));
     TRY(vkBeginCommandBuffer(c, &(VkCommandBufferBeginInfo){.sType = VK_STRUCTURE_TYPE_COMMAND_BUFFER_BEGIN_INFO}));
-    for (int i = 0; mode < 0 && i < 2; i++) vkCmdFillBuffer(c, g->buffer[i], 0, g->bytes, 0x01020304u * (uint32_t)(i + 1));
+    for (int i = 0; mode < 0 && i < 2; i++)
+        vkCmdFillBuffer(c, g->buffer[i], 0, g->bytes, 0x01020304u * (uint32_t)(i + 1));
     if (mode >= 0) {
         vkCmdBindPipeline(c, VK_PIPELINE_BIND_POINT_COMPUTE, g->pipeline[mode]);
         vkCmdBindDescriptorSets(c, VK_PIPELINE_BIND_POINT_COMPUTE, g->layout, 0, 1, &g->set, 0, NULL);
@@ -195,11 +252,15 @@ static int run(gpu *g, int mode, int times, double *seconds)
     }
     for (int i = 0; mode >= 0 && i < times; i++) {
         vkCmdDispatch(c, groups, 1, 1);
-        vkCmdPipelineBarrier(c, VK_PIPELINE_STAGE_COMPUTE_SHADER_BIT, VK_PIPELINE_STAGE_COMPUTE_SHADER_BIT, 0, 1, &barrier, 0, NULL, 0, NULL);
+        vkCmdPipelineBarrier(c, VK_PIPELINE_STAGE_COMPUTE_SHADER_BIT, VK_PIPELINE_STAGE_COMPUTE_SHADER_BIT, 0, 1,
+                             &barrier, 0, NULL, 0, NULL);
     }
     TRY(vkEndCommandBuffer(c));
     double start = now();
-    TRY(vkQueueSubmit(g->queue, 1, &(VkSubmitInfo){.sType = VK_STRUCTURE_TYPE_SUBMIT_INFO, .commandBufferCount = 1, .pCommandBuffers = &c}, g->fence));
+    TRY(vkQueueSubmit(
+        g->queue, 1,
+        &(VkSubmitInfo){.sType = VK_STRUCTURE_TYPE_SUBMIT_INFO, .commandBufferCount = 1, .pCommandBuffers = &c},
+        g->fence));
     TRY(vkWaitForFences(g->device, 1, &g->fence, VK_TRUE, 60ull * 1000000000));
     *seconds = now() - start;
     TRY(vkResetFences(g->device, 1, &g->fence));
@@ -254,15 +315,18 @@ static int report(gpu *g, const options *o)
     if (o->json) {
         printf("{\"device\": \"");
         print_name(g->properties.deviceName);
-        printf("\", \"type\": \"%s\", \"vendor_id\": %u, \"device_id\": %u, \"bytes\": %llu", type_name(g->properties.deviceType),
-               g->properties.vendorID, g->properties.deviceID, (unsigned long long)g->bytes);
+        printf("\", \"type\": \"%s\", \"vendor_id\": %u, \"device_id\": %u, \"bytes\": %llu",
+               type_name(g->properties.deviceType), g->properties.vendorID, g->properties.deviceID,
+               (unsigned long long)g->bytes);
     } else {
         print_name(g->properties.deviceName);
-        printf(" (%s), buffers of %llu MiB; GB/s: least, median, most\n", type_name(g->properties.deviceType), (unsigned long long)(g->bytes >> 20));
+        printf(" (%s), buffers of %llu MiB; GB/s: least, median, most\n", type_name(g->properties.deviceType),
+               (unsigned long long)(g->bytes >> 20));
     }
     for (int mode = 0; mode < MODES; mode++) {
         const double *x = v[mode];
-        const char *form = o->json ? ", \"%s\": {\"min\": %.3f, \"median\": %.3f, \"max\": %.3f}" : "%-6s %9.1f %9.1f %9.1f\n";
+        const char *form =
+            o->json ? ", \"%s\": {\"min\": %.3f, \"median\": %.3f, \"max\": %.3f}" : "%-6s %9.1f %9.1f %9.1f\n";
         printf(form, mode_names[mode], x[0], x[o->repeat / 2], x[o->repeat - 1]);
     }
     if (o->json) puts("}");
@@ -289,12 +353,18 @@ static int parse(int argc, char **argv, options *o)
 {
     for (int i = 1; i < argc; i++) {
         const char *next = i + 1 < argc ? argv[i + 1] : NULL;
-        if (!strcmp(argv[i], "--list")) o->list = true;
-        else if (!strcmp(argv[i], "--json")) o->json = true;
-        else if (!strcmp(argv[i], "--device") && number(next, 0, MAX_DEVICES - 1, &o->device)) i++;
-        else if (!strcmp(argv[i], "--size") && number(next, 1, 65536, &o->size)) i++;
-        else if (!strcmp(argv[i], "--repeat") && number(next, 1, MAX_REPEAT, &o->repeat)) i++;
-        else return usage();
+        if (!strcmp(argv[i], "--list"))
+            o->list = true;
+        else if (!strcmp(argv[i], "--json"))
+            o->json = true;
+        else if (!strcmp(argv[i], "--device") && number(next, 0, MAX_DEVICES - 1, &o->device))
+            i++;
+        else if (!strcmp(argv[i], "--size") && number(next, 1, 65536, &o->size))
+            i++;
+        else if (!strcmp(argv[i], "--repeat") && number(next, 1, MAX_REPEAT, &o->repeat))
+            i++;
+        else
+            return usage();
     }
     return 0;
 }
@@ -312,7 +382,8 @@ static int choose(VkPhysicalDevice *devices, uint32_t n, const options *o, gpu *
             printf(" (%s)\n", type_name(p.deviceType));
         }
         vkGetPhysicalDeviceProperties(devices[which], &g->properties);
-        if (g->properties.deviceType == VK_PHYSICAL_DEVICE_TYPE_CPU && p.deviceType != VK_PHYSICAL_DEVICE_TYPE_CPU) which = i;
+        if (g->properties.deviceType == VK_PHYSICAL_DEVICE_TYPE_CPU && p.deviceType != VK_PHYSICAL_DEVICE_TYPE_CPU)
+            which = i;
     }
     if (o->device >= 0) which = (uint32_t)o->device;
     g->physical = devices[which];
@@ -330,7 +401,9 @@ int main(int argc, char **argv)
     uint32_t n = MAX_DEVICES;
     gpu g = {0};
     VkApplicationInfo app = {.sType = VK_STRUCTURE_TYPE_APPLICATION_INFO, .apiVersion = VK_API_VERSION_1_0};
-    if (vkCreateInstance(&(VkInstanceCreateInfo){.sType = VK_STRUCTURE_TYPE_INSTANCE_CREATE_INFO, .pApplicationInfo = &app}, NULL, &instance) != VK_SUCCESS)
+    if (vkCreateInstance(
+            &(VkInstanceCreateInfo){.sType = VK_STRUCTURE_TYPE_INSTANCE_CREATE_INFO, .pApplicationInfo = &app}, NULL,
+            &instance) != VK_SUCCESS)
         return fail("no Vulkan here: is a driver installed? (mesa-vulkan-drivers)");
     VkResult r = vkEnumeratePhysicalDevices(instance, &n, devices);
     if ((r != VK_SUCCESS && r != VK_INCOMPLETE) || n == 0) {
@@ -340,7 +413,8 @@ int main(int argc, char **argv)
     code = choose(devices, n, &o, &g);
     if (!code && !o.list) {
         g.bytes = (uint64_t)o.size << 20;
-        if (g.bytes > g.properties.limits.maxStorageBufferRange) g.bytes = g.properties.limits.maxStorageBufferRange / 4096 * 4096;
+        if (g.bytes > g.properties.limits.maxStorageBufferRange)
+            g.bytes = g.properties.limits.maxStorageBufferRange / 4096 * 4096;
         code = open_device(&g) || make_buffers(&g) || bind_buffers(&g) || make_pipelines(&g) || report(&g, &o);
     }
     close_device(&g);
