@@ -75,6 +75,7 @@ typedef struct weights {
     gguf_writer *w;
     float *at, *end;
     uint64_t random;
+    const char *damaged; /* the tensor that is; NULL: none */
 } weights;
 
 static void add_tensor(weights *ws, const char *name, uint64_t n0, uint64_t n1)
@@ -85,6 +86,7 @@ static void add_tensor(weights *ws, const char *name, uint64_t n0, uint64_t n1)
         ws->random = ws->random * 6364136223846793005u + 1442695040888963407u; /* Knuth's MMIX */
         double u = (double)(ws->random >> 11) * 0x1p-53;
         ws->at[i] = n1 ? (float)(0.6 * u - 0.3) : (float)(0.5 + u);
+        if (ws->damaged && strcmp(name, ws->damaged) == 0) ws->at[i] = -ws->at[i];
     }
     gguf_writer_tensor(ws->w, name, 0, n1 ? 2 : 1, ne, ws->at);
     ws->at += n;
@@ -112,7 +114,9 @@ static void add_tensors(weights *ws)
     }
 }
 
-tawny_status tiny_model_write(const char *path, tawny_error *err)
+tawny_status tiny_model_write(const char *path, tawny_error *err) { return tiny_model_write_damaged(path, NULL, err); }
+
+tawny_status tiny_model_write_damaged(const char *path, const char *tensor, tawny_error *err)
 {
     enum { ENOUGH = 1 << 18 };
     gguf_writer *w = gguf_writer_new();
@@ -120,7 +124,7 @@ tawny_status tiny_model_write(const char *path, tawny_error *err)
     if (!w || !memory) abort();
     add_header(w);
     add_vocabulary(w);
-    add_tensors(&(weights){.w = w, .at = memory, .end = memory + ENOUGH, .random = 1});
+    add_tensors(&(weights){.w = w, .at = memory, .end = memory + ENOUGH, .random = 1, .damaged = tensor});
     tawny_status st = gguf_writer_write(w, path, err);
     gguf_writer_free(w);
     free(memory);

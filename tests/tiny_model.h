@@ -7,5 +7,7 @@
 enum { TINY_CTX = 256 };
 
 tawny_status tiny_model_write(const char *path, tawny_error *err);
+/* The same with one tensor's weights negated. */
+tawny_status tiny_model_write_damaged(const char *path, const char *tensor, tawny_error *err);
 
 #endif

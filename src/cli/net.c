@@ -19,6 +19,13 @@ tawny_status net_get_text(const char *url, const char *token, size_t max, buf *b
     return err_set(err, TAWNY_E_UNSUPPORTED, "%.200s: this tawny was built without libcurl", url);
 }
 
+tawny_status net_ask(const char *url, const char *token, const char *post, size_t max, int seconds, buf *body, long *code,
+                     tawny_error *err)
+{
+    (void)post, (void)seconds, (void)code;
+    return net_get_text(url, token, max, body, err);
+}
+
 #else
 
 #include <curl/curl.h>
@@ -92,7 +99,7 @@ static size_t on_body(char *data, size_t size, size_t n, void *user)
     transfer *t = user;
     n *= size;
     curl_easy_getinfo(t->curl, CURLINFO_RESPONSE_CODE, &t->answer->code);
-    if (t->answer->code / 100 != 2) return n; /* pages of error are not looked at */
+    if (t->answer->code / 100 != 2 && !t->r->any_code) return n; /* pages of error are not looked at */
     if (t->r->take && !t->r->take(t->r->user, t->answer, data, n)) {
         t->refused = true;
         return 0;
@@ -129,8 +136,16 @@ static void set_up(transfer *t, struct curl_slist **headers)
     }
     if (r->token && *r->token && snprintf(line, sizeof line, "Authorization: Bearer %s", r->token) < (int)sizeof line) {
         *headers = curl_slist_append(NULL, line); /* libcurl drops it where a redirect leads to another host */
-        curl_easy_setopt(c, CURLOPT_HTTPHEADER, *headers);
     }
+    if (r->post) {
+        struct curl_slist *more = curl_slist_append(*headers, "Content-Type: application/json");
+        if (more) *headers = more;
+        more = curl_slist_append(*headers, "Expect:"); /* no waiting for a 100 */
+        if (more) *headers = more;
+        curl_easy_setopt(c, CURLOPT_POSTFIELDS, r->post);
+        curl_easy_setopt(c, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)strlen(r->post));
+    }
+    if (*headers) curl_easy_setopt(c, CURLOPT_HTTPHEADER, *headers);
 }
 
 tawny_status net_get(const net_request *r, net_answer *out, tawny_error *err)
@@ -156,6 +171,20 @@ static bool take_text(void *user, const net_answer *a, const void *data, size_t 
 {
     (void)a;
     return buf_add(user, data, n);
+}
+
+tawny_status net_ask(const char *url, const char *token, const char *post, size_t max, int seconds, buf *body, long *code,
+                     tawny_error *err)
+{
+    net_answer a;
+    buf_clear(body);
+    body->max = max;
+    net_request r = {.url = url, .token = token, .post = post, .any_code = true, .take = take_text, .user = body,
+                     .stall_seconds = seconds, .total_seconds = seconds};
+    tawny_status st = net_get(&r, &a, err);
+    *code = a.code;
+    if (st == TAWNY_OK && !buf_ok(body)) return err_set(err, TAWNY_E_LIMIT, "%.200s: the answer is longer than %zu bytes", url, max);
+    return st;
 }
 
 tawny_status net_get_text(const char *url, const char *token, size_t max, buf *body, tawny_error *err)

@@ -21,6 +21,8 @@ typedef struct net_request {
     const char *url, *token; /* token: for "Authorization: Bearer", sent to the URL's own host alone; NULL: none */
     int64_t from;            /* Range: bytes=from- where it is not 0 */
     int64_t count;           /* with from: Range: bytes=from-(from + count - 1) where it is not 0 */
+    const char *post;        /* JSON to send by POST; NULL: GET */
+    bool any_code;           /* the bodies of errors are taken too */
     bool head;               /* headers alone, redirects not followed: what the first answer says */
     net_take take;
     void *user;
@@ -33,6 +35,11 @@ tawny_status net_get(const net_request *r, net_answer *out, tawny_error *err);
 
 /* A small answer as a whole, at most max bytes; codes other than 200 are errors. */
 tawny_status net_get_text(const char *url, const char *token, size_t max, buf *body, tawny_error *err);
+
+/* A question in JSON (post NULL: GET) to a server of models, and its answer of any code, of at most max bytes, within so many
+ * seconds in all. TAWNY_E_LIMIT where it is longer. */
+tawny_status net_ask(const char *url, const char *token, const char *post, size_t max, int seconds, buf *body, long *code,
+                     tawny_error *err);
 
 bool net_is_url(const char *s); /* begins http:// or https:// */
 

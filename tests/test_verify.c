@@ -1,0 +1,216 @@
+/* tawny verify against servers that are right and servers that are wrong on purpose. With TAWNY_LLAMA_SERVER=http://127.0.0.1:PORT, a
+ * llama-server that runs the default model, those tests are made through it as well. */
+#include <check.h>
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "fake_server.h"
+#include "program.h"
+#include "tiny_model.h"
+
+static char dir[64], model[96], damaged[96], out[1 << 16];
+
+static void setup(void)
+{
+    tawny_error err;
+    strcpy(dir, "/tmp/tawny-verify-XXXXXX");
+    ck_assert_ptr_nonnull(mkdtemp(dir));
+    snprintf(model, sizeof model, "%s/model", dir);
+    snprintf(damaged, sizeof damaged, "%s/damaged", dir);
+    ck_assert_msg(tiny_model_write(model, &err) == TAWNY_OK, "%s", err.message);
+    ck_assert_msg(tiny_model_write_damaged(damaged, "blk.1.ffn_down.weight", &err) == TAWNY_OK, "%s", err.message);
+    unsetenv("http_proxy");
+}
+
+static void teardown(void)
+{
+    char line[128];
+    snprintf(line, sizeof line, "rm -rf %s", dir);
+    ck_assert_int_eq(system(line), 0);
+}
+
+#ifdef HAVE_LIBCURL
+
+/* Runs verify against s with more arguments; the exit code, output in out. */
+static int verify(fake_server *s, const char *more)
+{
+    char line[512];
+    fake_server_start(s);
+    snprintf(line, sizeof line, "$t verify -t 1 --no-pin -m %s --url http://127.0.0.1:%d --server-ubatch 64 %s 2>&1", model, s->port, more);
+    int code = program_sh(line, out, sizeof out);
+    fake_server_stop(s);
+    return code;
+}
+
+static json_t *verify_json(fake_server *s, int expected)
+{
+    int code = verify(s, "--json");
+    ck_assert_msg(code == expected, "%d: %s", code, out);
+    json_t *j = json_loads(out, 0, NULL);
+    ck_assert_msg(j, "%s", out);
+    return j;
+}
+
+static const char *text_of(const json_t *j, const char *key)
+{
+    const char *s = json_string_value(json_object_get(j, key));
+    return s ? s : "";
+}
+
+START_TEST(right_servers_of_every_shape)
+{
+    for (int shape = FAKE_LLAMA; shape <= FAKE_OLLAMA; shape++) {
+        fake_server s = {.model = model, .shape = (fake_shape)shape};
+        json_t *j = verify_json(&s, 0);
+        ck_assert_str_eq(text_of(j, "verdict"), "sound");
+        ck_assert_uint_gt(json_array_size(json_object_get(j, "depths")), 6);
+        json_decref(j);
+    }
+}
+END_TEST
+
+START_TEST(no_false_alarm)
+{
+    fake_server s = {.model = model};
+    for (int i = 0; i < 50; i++) {
+        char more[64];
+        snprintf(more, sizeof more, "--seed %d --depth 130", 100 + i);
+        ck_assert_msg(verify(&s, more) == 0, "%s", out);
+    }
+}
+END_TEST
+
+START_TEST(wrong_from_a_depth_on)
+{
+    static const struct {
+        fake_fault fault;
+        fake_shape shape;
+        int from;
+    } wrong[] = {{FAKE_NOISE, FAKE_LLAMA, 100}, {FAKE_NOISE, FAKE_VLLM, 129}, {FAKE_NOISE, FAKE_OPENAI, 150}, {FAKE_REPEAT, FAKE_LLAMA, 129},
+                 {FAKE_NAN, FAKE_LLAMA, 65}, {FAKE_NAN, FAKE_OPENAI, 192}, {FAKE_BAD_TOKEN, FAKE_LLAMA, 200}, {FAKE_NOISE, FAKE_LLAMA, 30}};
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        fake_server s = {.model = model, .shape = wrong[i].shape, .fault = wrong[i].fault, .from = wrong[i].from};
+        json_t *j = verify_json(&s, 1);
+        ck_assert_msg(strcmp(text_of(j, "verdict"), "broken") == 0, "%zu: %s", i, out);
+        ck_assert_msg(json_integer_value(json_object_get(j, "from_depth")) == wrong[i].from, "%zu: %s", i, out);
+        json_decref(j);
+    }
+}
+END_TEST
+
+START_TEST(wrong_throughout)
+{
+    fake_server layer = {.model = damaged}, constant = {.model = model, .fault = FAKE_CONSTANT};
+    json_t *j = verify_json(&layer, 1);
+    ck_assert_str_eq(text_of(j, "verdict"), "broken");
+    ck_assert_int_le(json_integer_value(json_object_get(j, "from_depth")), 3);
+    json_decref(j);
+    j = verify_json(&constant, 1);
+    ck_assert_str_eq(text_of(j, "verdict"), "broken");
+    ck_assert(json_is_true(json_object_get(j, "constant")));
+    json_decref(j);
+}
+END_TEST
+
+START_TEST(texts_are_told_from_arithmetic)
+{
+    fake_server tokenizer = {.model = model, .fault = FAKE_TOKENIZER}, template = {.model = model, .fault = FAKE_TEMPLATE};
+    json_t *j = verify_json(&tokenizer, 1);
+    ck_assert_str_eq(text_of(j, "verdict"), "suspicious");
+    ck_assert_str_eq(text_of(j, "arithmetic"), "sound");
+    ck_assert_ptr_nonnull(strstr(text_of(j, "words"), "tokenizer"));
+    json_decref(j);
+    j = verify_json(&template, 1);
+    ck_assert_str_eq(text_of(j, "verdict"), "suspicious");
+    ck_assert_str_eq(text_of(j, "arithmetic"), "sound");
+    ck_assert_ptr_nonnull(strstr(text_of(j, "words"), "template"));
+    json_decref(j);
+}
+END_TEST
+
+START_TEST(no_answers)
+{
+    static const fake_fault faults[] = {FAKE_HANG, FAKE_STREAM, FAKE_HTML, FAKE_HUGE, FAKE_CUT, FAKE_DROP, FAKE_ERROR, FAKE_GARBAGE, FAKE_NO_LOGPROBS};
+    for (size_t i = 0; i < sizeof faults / sizeof *faults; i++) {
+        for (int shape = FAKE_LLAMA; shape <= FAKE_OPENAI; shape += FAKE_OPENAI) {
+            fake_server s = {.model = model, .fault = faults[i], .shape = (fake_shape)shape};
+            int code = verify(&s, "--timeout 1 --json");
+            ck_assert_msg(code == 3, "%d: %d %s", (int)faults[i], code, out);
+            ck_assert_msg(strncmp(out, "tawny: ", 7) == 0 && strchr(out, '\n') == out + strlen(out) - 1, "%s", out);
+        }
+    }
+    fake_server late = {.model = model, .fault = FAKE_ERROR, .from = 128}; /* sound as far as it went */
+    ck_assert_msg(verify(&late, "--timeout 1") == 3, "%s", out);
+    ck_assert_msg(strstr(out, "unknown: sound up to 127 tokens"), "%s", out);
+    fake_server small = {.model = model, .n_ctx = 140};
+    ck_assert_msg(verify(&small, "") == 0, "%s", out);
+    ck_assert_msg(strstr(out, "sound up to 131 tokens"), "%s", out);
+    ck_assert_int_eq(program_sh("$t verify --url http://127.0.0.1:1 2>&1", out, sizeof out) & ~2, 1);
+    ck_assert_int_eq(program_sh("$t verify --predict 0 2>&1", out, sizeof out), 2);
+}
+END_TEST
+
+START_TEST(junit)
+{
+    char more[128], text[384];
+    fake_server s = {.model = model, .fault = FAKE_NOISE, .from = 129};
+    snprintf(more, sizeof more, "--junit %s/junit.xml", dir);
+    ck_assert_msg(verify(&s, more) == 1, "%s", out);
+    ck_assert_msg(strstr(out, "broken from prompts of 129 tokens on") && strstr(out, "sound up to 128"), "%s", out);
+    snprintf(text, sizeof text, "grep -c '<failure message=.*depth\\|name=.depth.*<failure' %s/junit.xml | grep -vx 0 && tail -n 1 %s/junit.xml", dir, dir);
+    ck_assert_msg(program_sh(text, out, sizeof out) == 0 && strstr(out, "</testsuites>"), "%s", out);
+}
+END_TEST
+
+/* A real llama-server, and the same behind a proxy that spoils its answers. */
+START_TEST(llama_server)
+{
+    const char *url = getenv("TAWNY_LLAMA_SERVER"), *port = url ? strrchr(url, ':') : NULL;
+    char line[256];
+    if (!port) {
+        printf("skipped: verify against llama-server, TAWNY_LLAMA_SERVER is not set\n");
+        return;
+    }
+    snprintf(line, sizeof line, "$t verify --depth 514 --url %s 2>&1", url);
+    ck_assert_msg(program_sh(line, out, sizeof out) == 0, "%s", out);
+    static const fake_fault faults[] = {FAKE_NOISE, FAKE_REPEAT};
+    for (size_t i = 0; i < sizeof faults / sizeof *faults; i++) {
+        fake_server s = {.backend = atoi(port + 1), .fault = faults[i], .from = 300};
+        fake_server_start(&s);
+        snprintf(line, sizeof line, "$t verify --depth 514 --json --url http://127.0.0.1:%d 2>&1", s.port);
+        ck_assert_msg(program_sh(line, out, sizeof out) == 1, "%s", out);
+        fake_server_stop(&s);
+        json_t *j = json_loads(out, 0, NULL);
+        ck_assert_msg(j && json_integer_value(json_object_get(j, "from_depth")) == 300, "%s", out);
+        json_decref(j);
+    }
+}
+END_TEST
+
+#endif
+
+Suite *suite_verify(void);
+Suite *suite_verify(void)
+{
+    Suite *s = suite_create("verify");
+    TCase *t = tcase_create("verify");
+    tcase_add_checked_fixture(t, setup, teardown);
+    tcase_set_timeout(t, 600);
+#ifdef HAVE_LIBCURL
+    tcase_add_test(t, right_servers_of_every_shape);
+    tcase_add_test(t, no_false_alarm);
+    tcase_add_test(t, wrong_from_a_depth_on);
+    tcase_add_test(t, wrong_throughout);
+    tcase_add_test(t, texts_are_told_from_arithmetic);
+    tcase_add_test(t, no_answers);
+    tcase_add_test(t, junit);
+    tcase_add_test(t, llama_server);
+#else
+    printf("skipped: verify against servers, built without libcurl\n");
+#endif
+    suite_add_tcase(s, t);
+    return s;
+}
