@@ -62,7 +62,7 @@ FORCE:
 # ---- the targets ----
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
-.PHONY: FORCE all help deps demo check suite replay install gpu-bandwidth bench mca fuzz supported vmath-sweep asan ubsan tsan lint clean
+.PHONY: FORCE all help deps demo check suite replay install gpu-bandwidth bench mca fuzz supported clients schemathesis vmath-sweep asan ubsan tsan lint clean
 all: $(B)/tawny $(B)/tawny.1 ## build the program, build/tawny (the default)
 
 demo: deps ## install what is missing, build, fetch a small model (94 MiB) and let it answer
@@ -113,6 +113,13 @@ supported: $(B)/tests/check ## write the table of supported architectures anew (
 	TAWNY_TABLE=models/SUPPORTED.md $(B)/tests/check models
 
 gpu-bandwidth: $(B)/tools/gpu-bandwidth ## the GPU's side: build/tools/gpu-bandwidth (needs Vulkan's headers and glslang)
+
+clients: all ## the official clients of OpenAI, Anthropic and Ollama against the server and the small model (PyPI)
+	@tools/get-model >/dev/null
+	tools/clients
+
+schemathesis: all $(B)/tests/mkmodel ## thousands of requests made of /openapi.json (PyPI)
+	tools/schemathesis
 
 vmath-sweep: $(B)/tests/check ## the errors of the vector functions over all floats (an hour)
 	TAWNY_SWEEP=1 $(B)/tests/check vmath
@@ -180,7 +187,7 @@ $(B)/tests/check: $(call obj,$(TEST_SRC)) $(filter-out %/main.o,$(call obj,$(CLI
 	$(LD) $(CLI_LIBS) $(shell pkg-config --libs check) -o $@
 $(B)/tests/kernels: $(call obj,$(wildcard tests/kernels*.c)) $(B)/libtawny.a
 	$(LD) -o $@
-$(B)/tests/mkmodel: $(B)/tests/mkmodel.o $(B)/libtawny.a
+$(B)/tests/mkmodel: $(B)/tests/mkmodel.o $(B)/tests/tiny_model.o $(B)/libtawny.a
 	$(LD) -o $@
 $(call exe,$(FUZZ_SRC)): $(B)/tests/fuzz/%: $(B)/tests/fuzz/%.o $(B)/tests/fuzz/replay.o $(B)/libtawny.a
 	$(LD) -o $@

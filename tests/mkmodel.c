@@ -2,6 +2,8 @@
  *
  *     build/tests/mkmodel FORMAT IN.gguf OUT.gguf [PART=FORMAT ...]
  *
+ *     build/tests/mkmodel tiny OUT.gguf       the model of tests/tiny_model.h
+ *
  * F32 decodes everything: the model that the file stands for, to judge a quantized one by. Another FORMAT
  * encodes matrices (Q8_0 where a row is not whole blocks of FORMAT); vectors, norms, routers become F32. PART=FORMAT:
  * tensors whose name contains PART get this format instead ("F32" keeps them out). Metadata is copied. */
@@ -12,6 +14,7 @@
 #include "base/file.h"
 #include "gguf/gguf.h"
 #include "quant/quant.h"
+#include "tiny_model.h"
 
 typedef struct job {
     const gguf_tensor *t;
@@ -96,6 +99,7 @@ int main(int argc, char **argv)
     tawny_error err;
     gguf *g = NULL;
     int wanted = argc > 1 ? quant_from_name(argv[1]) : -1, rc = 1;
+    if (argc == 3 && strcmp(argv[1], "tiny") == 0) return tiny_model_write(argv[2], &err) == TAWNY_OK ? 0 : fail(err.message);
     if (argc < 4) return fail("FORMAT IN.gguf OUT.gguf [PART=FORMAT ...]");
     if (wanted < 0 || !quant_table[wanted].encode) return fail("the format is unknown, or it has no encoder");
     if (gguf_open(argv[2], 0, &g, &err) != TAWNY_OK) return fail(err.message);

@@ -13,7 +13,7 @@ static const param most_table[] = {
     {"stop_sequences", PARAM_JSON, B(c.stop), 0, 0, JSON_T_ARRAY, false, "texts that end the answer"},
     {"metadata", PARAM_JSON, B(metadata), 0, 0, JSON_T_OBJECT, false, "nothing is made of it"},
     {"output_format", PARAM_JSON, B(format), 0, 0, JSON_T_OBJECT, false, "json_schema with a schema that the text must match"},
-    {"output_config", PARAM_JSON, B(output), 0, 0, JSON_T_OBJECT, false, "the same as its format"},
+    {"output_config", PARAM_JSON, B(output), 0, 0, JSON_T_OBJECT, false, "the same as its format, and the effort of reasoning"},
     PARAM_END,
 };
 static const param chat_table[] = {
@@ -69,7 +69,9 @@ static json_t *usage(const exchange *x, int output)
 
 static const char *stop_reason(const choice *c)
 {
-    if (c->state == TASK_LENGTH) return "max_tokens";
+    const task *j = c->task; /* it has ended */
+    if (c->state == TASK_LENGTH)
+        return j->p.max_tokens >= 0 && (int)j->n_tokens >= j->p.max_tokens ? "max_tokens" : "model_context_window_exceeded";
     if (json_array_size(c->calls)) return "tool_use";
     return c->state == TASK_STOP_WORD ? "stop_sequence" : "end_turn";
 }
@@ -195,8 +197,10 @@ static bool read_format(exchange *x, anthropic_body *b)
 /* The tokens of the conversation, and of what the answer begins with. */
 static bool make_prompt(exchange *x, const anthropic_chat *c, completion *to, tok_vec *prompt, exchange_chat *chat)
 {
+    const char *effort = json_string_value(json_object_get(json_object_get(x->json, "output_config"), "effort"));
+    if (effort && strcmp(effort, "max") == 0) effort = "xhigh";
     const prompt_request r = {.messages = c->messages, .tools = json_array_size(c->tools) ? c->tools : NULL, .tool_choice = c->tool_choice,
-                   .one_call = c->one_call, .variables = c->variables};
+                   .one_call = c->one_call, .effort = effort, .variables = c->variables};
     if (!prompt_make(x, &r, to, prompt, chat)) return false;
     return !c->prefill || completion_mixed(x, c->prefill, "messages", 0, prompt);
 }

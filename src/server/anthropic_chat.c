@@ -185,7 +185,7 @@ static bool read_choice(exchange *x, const json_t *from, anthropic_chat *c)
 static bool read_thinking(exchange *x, const json_t *from, json_t *variables)
 {
     if (!from) return true;
-    bool on = is_type(from, "enabled") || is_type(from, "adaptive");
+    bool on = is_type(from, "enabled") || is_type(from, "adaptive") || is_type(from, "between_tools");
     if (!on && !is_type(from, "disabled")) return refuse(x, "thinking", "'thinking' must have the type enabled, adaptive or disabled");
     json_object_set_new(variables, "enable_thinking", json_boolean(on));
     json_object_set_new(variables, "thinking", json_boolean(on));

@@ -101,16 +101,27 @@ static bool path_is(const char *pattern, const char *path)
     return strcmp(pattern, path) == 0;
 }
 
-static const route *find_route(const char *method, const char *path, bool *other_method)
+/* *other: one that takes another method. */
+static const route *find_route(const char *method, const char *path, const route **other)
 {
     const char *wanted = strcmp(method, "HEAD") == 0 ? "GET" : method;
-    *other_method = false;
+    *other = NULL;
     for (const route *r = server_routes; r->path; r++) {
         if (!path_is(r->path, path)) continue;
         if (strcmp(r->method, wanted) == 0) return r;
-        *other_method = true;
+        *other = r;
     }
     return NULL;
+}
+
+/* The methods that a path takes, for the Allow header. */
+static void methods_of(const char *path, char *out, size_t size)
+{
+    size_t n = 0;
+    *out = 0;
+    for (const route *r = server_routes; r->path && n < size; r++)
+        if (path_is(r->path, path) && !strstr(out, r->method))
+            n += (size_t)snprintf(out + n, size - n, "%s%s%s", n ? ", " : "", r->method, strcmp(r->method, "GET") == 0 ? ", HEAD" : "");
 }
 
 const char *http_rest(const exchange *x) { return x->path + strlen(x->route->path) - 1; }
@@ -124,7 +135,8 @@ static void common_headers(struct MHD_Response *r)
     MHD_add_response_header(r, "Cache-Control", "no-store");
 }
 
-static enum MHD_Result send_buffer(struct MHD_Connection *c, int status, const char *type, const char *text, size_t n, int retry_after)
+static enum MHD_Result send_buffer(struct MHD_Connection *c, int status, const char *type, const char *text, size_t n, int retry_after,
+                                   const char *allow)
 {
     union { /* MHD takes a void *, and copies */
         const char *in;
@@ -137,6 +149,7 @@ static enum MHD_Result send_buffer(struct MHD_Connection *c, int status, const c
     MHD_add_response_header(r, "Content-Type", type);
     snprintf(seconds, sizeof seconds, "%d", retry_after);
     if (retry_after) MHD_add_response_header(r, "Retry-After", seconds);
+    if (allow) MHD_add_response_header(r, "Allow", allow);
     if (status == 401) MHD_add_response_header(r, "WWW-Authenticate", "Bearer");
     enum MHD_Result ok = MHD_queue_response(c, (unsigned)status, r);
     MHD_destroy_response(r);
@@ -145,7 +158,7 @@ static enum MHD_Result send_buffer(struct MHD_Connection *c, int status, const c
 
 static enum MHD_Result send_reply(exchange *x)
 {
-    return send_buffer(x->connection, x->status, x->reply_type, x->reply.data, x->reply.size, x->retry_after);
+    return send_buffer(x->connection, x->status, x->reply_type, x->reply.data, x->reply.size, x->retry_after, NULL);
 }
 
 /* The exchange waits: no thread does. Under its lock, since whoever wakes it looks at `suspended`. */
@@ -210,8 +223,10 @@ static enum MHD_Result proceed(exchange *x)
 static enum MHD_Result refuse(request *q, struct MHD_Connection *c, const route *r, int status, const char *type, const char *message, int retry)
 {
     json_t *body = (r ? r : server_routes)->door->error(status, type, message, NULL);
-    char *text = body ? json_dumps(body, JSON_COMPACT) : NULL;
-    enum MHD_Result ok = send_buffer(c, status, "application/json; charset=utf-8", text ? text : "", text ? strlen(text) : 0, retry);
+    char *text = body ? json_dumps(body, JSON_COMPACT) : NULL, allow[64];
+    methods_of(q->path, allow, sizeof allow);
+    enum MHD_Result ok = send_buffer(c, status, "application/json; charset=utf-8", text ? text : "", text ? strlen(text) : 0, retry,
+                                     status == 405 ? allow : NULL);
     q->refused = true;
     json_decref(body);
     free(text);
@@ -221,13 +236,12 @@ static enum MHD_Result refuse(request *q, struct MHD_Connection *c, const route 
 static enum MHD_Result first_look(http *h, request *q, struct MHD_Connection *c, const char *method)
 {
     server *sv = h->sv;
-    bool other;
-    const route *r = find_route(method, q->path, &other);
+    const route *other, *r = find_route(method, q->path, &other);
     const char *length = MHD_lookup_connection_value(c, MHD_HEADER_KIND, "Content-Length");
     if (!known_host(sv, MHD_lookup_connection_value(c, MHD_HEADER_KIND, "Host")))
         return refuse(q, c, r, 403, NULL, "the Host header names another host; --allowed-host lets it in", 0);
     if (foreign(c)) return refuse(q, c, r, 403, NULL, "requests from pages of other sites are refused", 0);
-    if (!r) return refuse(q, c, NULL, other ? 405 : 404, NULL, other ? "this path takes another method" : "there is no such path", 0);
+    if (!r) return refuse(q, c, other, other ? 405 : 404, NULL, other ? "this path takes another method" : "there is no such path", 0);
     if (!(r->flags & ROUTE_PUBLIC) && !has_key(sv, c)) return refuse(q, c, r, 401, "authentication_error", "Invalid API Key", 0);
     if (!atomic_load(&sv->ready)) return refuse(q, c, r, 503, "unavailable_error", "Loading model", 1);
     if (atomic_load(&sv->draining) && !(r->flags & ROUTE_DRAINING))

@@ -11,10 +11,11 @@ typedef struct ollama_body {
     completion c; /* first: tables of completions read into it */
     const json_t *messages, *tools, *format, *options, *keep_alive, *think, *images, *context;
     const char *model, *prompt, *suffix, *system, *template;
-    bool raw;
+    bool raw, logprobs;
+    int top_logprobs;
 } ollama_body;
 
-enum { MOST_PROMPT = 1 << 30 };
+enum { MOST_PROMPT = 1 << 30, MOST_TOP = 20 };
 
 #define B(field) offsetof(ollama_body, field)
 #define C(field) offsetof(completion, field)
@@ -24,6 +25,8 @@ static const param common_table[] = {
     {"format", PARAM_JSON, B(format), 0, 0, JSON_T_STRING | JSON_T_OBJECT, false, "json, or a schema that the answer must match"},
     {"options", PARAM_JSON, B(options), 0, 0, JSON_T_OBJECT, false, "of sampling: temperature, seed, num_predict, stop, ..."},
     {"think", PARAM_JSON, B(think), 0, 0, JSON_T_BOOL | JSON_T_STRING, false, "whether the model thinks first, or how much: low, medium, high"},
+    {"logprobs", PARAM_BOOL, B(logprobs), 0, 0, 0, false, "log probabilities of the tokens"},
+    {"top_logprobs", PARAM_INT, B(top_logprobs), 0, MOST_TOP, 0, false, "and of so many alternatives"},
     {"keep_alive", PARAM_JSON, B(keep_alive), 0, 0, JSON_T_STRING | JSON_T_NUMBER, false, "nothing is made of it: the model stays"},
     PARAM_END,
 };
@@ -73,6 +76,14 @@ static json_t *base(const exchange *x, bool done)
     return json_pack("{s:s,s:o,s:b}", "model", server_model_name(x->sv), "created_at", ollama_time(0), "done", done);
 }
 
+/* Those that no line carried yet. */
+static void set_logprobs(json_t *o, choice *c)
+{
+    if (!json_array_size(c->tokens)) return;
+    json_object_set_new(o, "logprobs", c->tokens);
+    c->tokens = json_array();
+}
+
 /* {"message": {...}}, or {"response", "thinking"}. Takes text and thinking, which may be NULL, and calls. */
 static void set_content(const exchange *x, json_t *o, json_t *text, json_t *thinking, json_t *calls)
 {
@@ -85,8 +96,9 @@ static void set_content(const exchange *x, json_t *o, json_t *text, json_t *thin
     else json_decref(to);
 }
 
-static void set_end(json_t *o, const choice *c)
+static void set_end(json_t *o, choice *c)
 {
+    set_logprobs(o, c);
     const task *j = c->task; /* it has ended */
     double first = j->times.first ? j->times.first : j->times.ended;
     json_object_set_new(o, "done_reason", json_string(c->state == TASK_LENGTH ? "length" : "stop"));
@@ -101,7 +113,7 @@ static void set_end(json_t *o, const choice *c)
 static void answer_text(exchange *x, choice *c, answer_kind kind, const char *text, size_t n)
 {
     json_t *o = base(x, false), *s = json_stringn(text, n);
-    (void)c;
+    set_logprobs(o, c);
     set_content(x, o, kind == ANSWER_TEXT ? s : NULL, kind == ANSWER_REASONING ? s : NULL, NULL);
     put_line(x, o);
 }
@@ -134,7 +146,7 @@ static void answer_fail(exchange *x, const char *message) { put_line(x, ollama_e
 
 static json_t *answer_whole(exchange *x)
 {
-    const choice *c = &x->choices[0];
+    choice *c = &x->choices[0];
     json_t *o = base(x, true), *calls = NULL;
     for (size_t i = 0; i < json_array_size(c->calls); i++) {
         const json_t *call = json_array_get(c->calls, i);
@@ -199,7 +211,9 @@ static bool read_common(exchange *x, ollama_body *b, ollama_answer *own)
 {
     completion_defaults(x->sv, &b->c);
     b->c.stream = true;
-    return exchange_params(x, common_table, b) && read_format(x, b, own) && read_options(x, b) && read_think(x, b->think, own->variables);
+    if (!exchange_params(x, common_table, b)) return false;
+    b->c.n_top = b->logprobs ? b->top_logprobs : -1;
+    return read_format(x, b, own) && read_options(x, b) && read_think(x, b->think, own->variables);
 }
 
 static ollama_answer *new_answer(exchange *x, bool chat)
