@@ -11,20 +11,17 @@ enum { MAX_FILE = 4 << 20 };
 static tawny_status parse(constraint *c, const constraint_opts *o, const gbnf_tokens *tokens, tawny_error *err)
 {
     const char *given = o->grammar ? o->grammar : o->schema, *file = o->file ? o->file : o->schema_file;
-    buf text = {0}, grammar = {0}, loose = {0};
+    buf text = {0}, grammar = {0};
     tawny_status st = given ? TAWNY_OK : file_read(file, MAX_FILE, &text, err);
     if (given && !buf_str(&text, given)) st = err_nomem(err);
     buf *in = &text;
     if (st == TAWNY_OK && (o->schema || o->schema_file)) {
-        st = schema_to_gbnf(text.data ? text.data : "", text.size, &grammar, &loose, err);
-        for (char *line = loose.data, *end; st == TAWNY_OK && line && (end = strchr(line, '\n')); line = end + 1)
-            fprintf(stderr, "schema: not enforced: %.*s\n", (int)(end - line), line);
+        st = schema_rules(text.data ? text.data : "", text.size, "root", 0, &grammar, err);
         in = &grammar;
     }
     if (st == TAWNY_OK) st = gbnf_parse(in->data ? in->data : "", in->size, tokens, &c->grammar, err);
     buf_free(&text);
     buf_free(&grammar);
-    buf_free(&loose);
     return st;
 }
 

@@ -49,6 +49,7 @@ struct gbnf {
     uint32_t root;
     uint8_t byte_class[256]; /* bytes that no edge tells apart */
     int n_class;
+    bool barren; /* no text matches */
     bool failed; /* building: out of memory or beyond the limits */
 };
 

@@ -95,22 +95,25 @@ void gbnf_add_range(gbnf *g, uint32_t from, uint32_t lo, uint32_t hi, uint32_t t
     }
 }
 
-/* Which rules can be empty, in linear time, from the ends backwards: a node is empty if it is an end, or an edge
- * leads to an empty node and is itself empty or calls a nullable rule. */
+/* From the ends backwards, in linear time: which rules can be empty, and which can end at all. A node is good if it is
+ * an end, or an edge leads to a good node and is itself empty (or takes something, where the question is the end), or
+ * calls a rule whose start is good. */
 typedef struct backwards {
     gbnf *g;
+    bool ends;                     /* the question */
+    bool *good_rule;               /* [n_rule] */
     uint32_t *from;                /* [n_edge] the node an edge leaves */
     uint32_t *into, *into_next;    /* [n_node], [n_edge] edges by the node they lead to */
     uint32_t *caller, *caller_next; /* [n_rule], [n_edge] edges by the rule they call */
     uint32_t *rule_of;             /* [n_node] 1 + the rule that starts here */
     uint32_t *stack, n_stack;
-    bool *empty; /* [n_node] */
+    bool *good; /* [n_node] */
 } backwards;
 
-static void mark_empty(backwards *b, uint32_t node)
+static void mark(backwards *b, uint32_t node)
 {
-    if (b->empty[node]) return;
-    b->empty[node] = true;
+    if (b->good[node]) return;
+    b->good[node] = true;
     b->stack[b->n_stack++] = node;
 }
 
@@ -127,7 +130,7 @@ static void index_edges(backwards *b)
             b->caller_next[e] = b->caller[rule];
             b->caller[rule] = e;
         }
-        if (g->node[u].final) mark_empty(b, u);
+        if (g->node[u].final) mark(b, u);
     }
     for (uint32_t r = 0; r < g->n_rule; r++) b->rule_of[g->rule[r].start] = r + 1;
 }
@@ -138,24 +141,25 @@ static void propagate(backwards *b)
     while (b->n_stack) {
         uint32_t node = b->stack[--b->n_stack];
         for (uint32_t e = b->into[node]; e; e = b->into_next[e]) {
-            bool call = g->edge[e].kind == GBNF_CALL && g->rule[g->edge[e].value].nullable;
-            if (g->edge[e].kind == GBNF_EMPTY || call) mark_empty(b, b->from[e]);
+            gbnf_kind kind = g->edge[e].kind;
+            bool passes = kind == GBNF_CALL ? b->good_rule[g->edge[e].value] : b->ends || kind == GBNF_EMPTY;
+            if (passes) mark(b, b->from[e]);
         }
         if (!b->rule_of[node]) continue;
         uint32_t r = b->rule_of[node] - 1;
-        g->rule[r].nullable = true;
+        b->good_rule[r] = true;
         for (uint32_t e = b->caller[r]; e; e = b->caller_next[e])
-            if (b->empty[g->edge[e].to]) mark_empty(b, b->from[e]);
+            if (b->good[g->edge[e].to]) mark(b, b->from[e]);
     }
 }
 
-static void find_nullable(gbnf *g)
+/* good and good_rule are set. */
+static void look_back(gbnf *g, bool ends, bool *good, bool *good_rule)
 {
     uint32_t n = g->n_node + 1, m = g->n_edge + 1, k = g->n_rule + 1;
     uint32_t *all = calloc(3u * (size_t)m + 3u * (size_t)n + k, sizeof *all);
-    bool *empty = calloc(n, sizeof *empty);
-    if (all && empty) {
-        backwards b = {.g = g, .from = all, .empty = empty};
+    if (all) {
+        backwards b = {.g = g, .ends = ends, .from = all, .good = good, .good_rule = good_rule};
         b.into_next = b.from + m;
         b.caller_next = b.into_next + m;
         b.into = b.caller_next + m;
@@ -168,7 +172,39 @@ static void find_nullable(gbnf *g)
         g->failed = true;
     }
     free(all);
-    free(empty);
+}
+
+/* Edges from which no end can be reached are taken out: a matcher would allow tokens that lead nowhere. */
+static void cut_dead(gbnf *g, const bool *good, const bool *good_rule)
+{
+    for (uint32_t u = 0; u < g->n_node; u++) {
+        uint32_t *at = &g->node[u].first;
+        g->node[u].keep = false;
+        while (*at) {
+            const gbnf_edge *e = &g->edge[*at];
+            bool stays = good[e->to] && (e->kind != GBNF_CALL || good_rule[e->value]);
+            g->node[u].keep |= stays && e->kind != GBNF_EMPTY;
+            if (stays) at = &g->edge[*at].next;
+            else *at = e->next;
+        }
+    }
+}
+
+static void find_ends(gbnf *g)
+{
+    bool *good = calloc(2u * ((size_t)g->n_node + 1), sizeof *good);
+    bool *rule = calloc(2u * ((size_t)g->n_rule + 1), sizeof *rule);
+    if (good && rule) {
+        look_back(g, true, good, rule);
+        if (!g->failed) cut_dead(g, good, rule);
+        g->barren = !rule[g->root];
+        look_back(g, false, good + g->n_node + 1, rule + g->n_rule + 1);
+        for (uint32_t r = 0; r < g->n_rule; r++) g->rule[r].nullable = rule[g->n_rule + 1 + r];
+    } else {
+        g->failed = true;
+    }
+    free(good);
+    free(rule);
 }
 
 /* Nothing but the end can follow: only empty edges, and all ways along them end. */
@@ -185,7 +221,7 @@ static bool only_end(const gbnf *g, uint32_t node)
 
 void gbnf_finish(gbnf *g)
 {
-    if (!g->failed) find_nullable(g);
+    if (!g->failed) find_ends(g);
     if (g->failed) return;
     bool cut[257] = {0};
     for (uint32_t e = 1; e < g->n_edge; e++) {

@@ -465,6 +465,7 @@ tawny_status gbnf_parse(const char *text, size_t n, const gbnf_tokens *tokens, g
     while (more(&q)) read_rule(&q);
     if (!q.st && !g->failed) check_rules(&q);
     if (!q.st && !g->failed) gbnf_finish(g);
+    if (!q.st && g->barren) q.st = err_set(err, TAWNY_E_FORMAT, "grammar: no text matches it");
     if (!q.st && g->failed) q.st = err_set(err, TAWNY_E_LIMIT, "grammar: too large, or out of memory");
     free(q.table);
     for (uint32_t r = 0; r < g->n_rule; r++) g->rule[r].name = NULL; /* the text is the caller's */

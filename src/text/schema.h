@@ -1,20 +1,36 @@
-/* JSON Schema to GBNF: the grammar of the JSON texts that a schema allows.
+/* JSON Schema (2020-12, 2019-09, draft 7 and 6) to GBNF: the grammar of the JSON texts that a schema allows.
  *
- * Objects have their properties in the order of the schema, and others only where additionalProperties asks
- * for them (as in llama.cpp: a model would not stop inventing them). White space is at most a blank, or a
- * newline and an indentation. */
+ * Every text that the grammar allows is valid. What cannot be enforced is refused: TAWNY_E_UNSUPPORTED, or
+ * TAWNY_E_LIMIT where it would be too large, with the JSON pointer of the keyword; TAWNY_E_FORMAT where the schema is
+ * malformed or nothing satisfies it. `$schema` names the dialect; without it 2020-12 holds, and lists in `items`,
+ * `additionalItems` and `dependencies` are understood as before it.
+ *
+ * For every valid value there is a text, but for what is left out on purpose:
+ *   order       properties come in the order of the schema, then required ones that it does not describe, then
+ *               others; of equal names, the last counts
+ *   white space at most a blank, or a newline with up to 20 blanks or tabs, and none around the whole; up to 24 of
+ *               any in a value that the schema leaves free
+ *   numbers     a whole number has neither fraction nor exponent (1.0 is written 1); a fraction has at most 17
+ *               digits, 15 with the whole part beside an exclusive bound; beside bounds and multipleOf there is no
+ *               exponent. Hence no value between 0 and 1e-17 there
+ *   strings     a character has its shortest writing where there is a pattern, a format or an enum
+ *   formats     are enforced: date, time, date-time, duration (RFC 3339; a leap second only at offsets of half hours),
+ *               uuid, ipv4, ipv6, uri, uri-reference, json-pointer, relative-json-pointer. Others
+ *               that the specification names are refused; what it does not name says nothing, as there */
 #ifndef TEXT_SCHEMA_H
 #define TEXT_SCHEMA_H
 
 #include "../base/buf.h"
 #include "../base/error.h"
 
-/* Appends the grammar of n bytes of schema to out; rules are named root, r1, r2, ... Known are: type, enum, const,
- * $ref within the schema, anyOf, oneOf (as anyOf), allOf of objects, properties, required,
- * additionalProperties, items, prefixItems, minItems, maxItems, minLength, maxLength, pattern, format (date,
- * time, date-time, uuid), and minimum, maximum and their exclusive forms for integers. Other words that
- * restrict are not enforced: their places, like "/properties/x/multipleOf", are appended to loose (which may be
- * NULL), a line each. TAWNY_E_FORMAT where the schema is malformed. */
+enum { SCHEMA_MAX_PREFIX = 32 };
+enum { SCHEMA_CLOSED = 1 }; /* where properties are described, no others (without additionalProperties) */
+
+/* Appends to out the rules of n bytes of schema: `prefix`, which matches a value, and others whose names begin with
+ * "prefix-". A larger grammar may hold several, under different prefixes. */
+tawny_status schema_rules(const char *schema, size_t n, const char *prefix, unsigned flags, buf *out, tawny_error *err);
+
+/* The same as a whole grammar: the prefix is root. loose stays as it is. */
 tawny_status schema_to_gbnf(const char *schema, size_t n, buf *out, buf *loose, tawny_error *err);
 
 #endif
