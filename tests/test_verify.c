@@ -32,6 +32,131 @@ static void teardown(void)
     ck_assert_int_eq(system(line), 0);
 }
 
+static const char *text_of(const json_t *j, const char *key)
+{
+    const char *s = json_string_value(json_object_get(j, key));
+    return s ? s : "";
+}
+
+/* ---- intermediate results ---- */
+
+static int activations(const char *name, const char *more)
+{
+    char line[512];
+    snprintf(line, sizeof line, "$t verify -t 1 --no-pin -m %s --activations %s/%s %s 2>&1", model, dir, name, more);
+    return program_sh(line, out, sizeof out);
+}
+
+static void probe(const char *of, const char *name)
+{
+    char line[512];
+    snprintf(line, sizeof line, "$t logits -t 1 --no-pin -m %s --act-bits 16 --tokens 65,66,67,68,69,70,71,72 --probe %s/%s 2>&1", of, dir, name);
+    ck_assert_msg(program_sh(line, out, sizeof out) == 0, "%s", out);
+}
+
+START_TEST(layers_that_diverge)
+{
+    probe(model, "right");
+    probe(damaged, "wrong");
+    ck_assert_msg(activations("right", "") == 0 && strstr(out, "sound"), "%s", out);
+    ck_assert_msg(activations("right", "--tokens 65,66,67,68,69,70,71,73") == 1 && strstr(out, "diverges is embd"), "%s", out);
+    ck_assert_msg(activations("wrong", "") == 1 && strstr(out, "diverges is ffn_out of layer 1,"), "%s", out);
+    ck_assert_int_eq(activations("wrong", "--json"), 1);
+    json_t *j = json_loads(out, 0, NULL);
+    ck_assert_msg(j, "%s", out);
+    ck_assert_str_eq(text_of(json_object_get(j, "first"), "name"), "ffn_out");
+    ck_assert_int_eq(json_integer_value(json_object_get(json_object_get(j, "first"), "layer")), 1);
+    json_decref(j);
+}
+END_TEST
+
+/* The first and last three of each axis, as llama-eval-callback prints them. */
+static void print_axis(FILE *f, const json_t *values, long long n0, long long n1)
+{
+    fprintf(f, "    [\n        [\n");
+    for (long long i = 0; i < n1; i++) {
+        if (i == 3 && n1 > 6) {
+            fprintf(f, "            ..., \n");
+            i = n1 - 3;
+        }
+        fprintf(f, "            [");
+        for (long long k = 0; k < n0; k++) {
+            if (k == 3 && n0 > 6) {
+                fprintf(f, "   ..., ");
+                k = n0 - 3;
+            }
+            fprintf(f, "%12.4f%s", json_number_value(json_array_get(values, (size_t)(i * n0 + k))), k < n0 - 1 ? ", " : "");
+        }
+        fprintf(f, "  ],\n");
+    }
+    fprintf(f, "        ],\n    ]\n    sum = 1.0\n");
+}
+
+static void as_text(const char *from, const char *to)
+{
+    char path[128];
+    char *line = NULL;
+    size_t cap = 0;
+    snprintf(path, sizeof path, "%s/%s", dir, from);
+    FILE *in = fopen(path, "r");
+    snprintf(path, sizeof path, "%s/%s", dir, to);
+    FILE *f = fopen(path, "w");
+    fprintf(f, "0.00.1 I number of input tokens = 8\n");
+    for (int i = 65; i < 73; i++) fprintf(f, "0.00.1 I   %d\n", i);
+    while (getline(&line, &cap, in) > 0) {
+        json_t *j = json_loads(line, 0, NULL), *shape = json_object_get(j, "shape");
+        int layer = (int)json_integer_value(json_object_get(j, "layer"));
+        long long n1 = json_integer_value(json_array_get(shape, 0)), n0 = json_integer_value(json_array_get(shape, 1));
+        if (*text_of(j, "name")) {
+            fprintf(f, "common_debug_cb_eval: %20s", text_of(j, "name"));
+            if (layer >= 0) fprintf(f, "-%d", layer);
+            fprintf(f, " = (f32)    MUL_MAT(w{%lld, 7, 1, 1}, x{1, 1, 1, 1}}) = {%lld, %lld, 1, 1}\n", n0, n0, n1);
+            print_axis(f, json_object_get(j, "values"), n0, n1);
+        }
+        json_decref(j);
+    }
+    free(line);
+    fclose(in);
+    fclose(f);
+}
+
+START_TEST(text_of_llama_eval_callback)
+{
+    probe(model, "right");
+    probe(damaged, "wrong");
+    as_text("right", "right.txt");
+    as_text("wrong", "wrong.txt");
+    ck_assert_msg(activations("right.txt", "") == 0, "%s", out);
+    ck_assert_msg(activations("wrong.txt", "") == 1 && strstr(out, "diverges is ffn_out of layer 1,"), "%s", out);
+}
+END_TEST
+
+START_TEST(activations_that_are_none)
+{
+    static const char *const bad[] = {
+        "", "nothing of the kind\n", "{\"tokens\": [65]}\n", "{\"tokens\": [-1]}\n", "{\"name\": \"embd\"\n",
+        "{\"name\": \"embd\", \"shape\": [2, 3], \"values\": [1]}\n", "{\"name\": \"embd\", \"shape\": [1e9, 99999999], \"values\": [1]}\n",
+        "{\"tokens\": [65]}\n{\"name\": \"embd\", \"shape\": [1, 3], \"values\": [1, 2, 3]}\n",
+        "{\"tokens\": [99999]}\n{\"name\": \"embd\", \"shape\": [1, 64], \"values\": []}\n",
+        "common_debug_cb_eval: embd = (f32) X(a{1, 1, 1, 1}, }) = {64, 1, 1, 1}\n[[[1,2,[\n",
+        "common_debug_cb_eval: embd = (f32) X(a{1, 1, 1, 1}, }) = {64, 1, 1, 1}\n]]]]\n",
+        "common_debug_cb_eval: embd = (f32) X(a{1, 1, 1, 1}, }) = {2, 1, 1, 1}\n[[[1,2,3,4]\n",
+        "number of input tokens = 99999999999\n",
+    };
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        char path[128];
+        snprintf(path, sizeof path, "%s/bad", dir);
+        FILE *f = fopen(path, "w");
+        fputs(bad[i], f);
+        fclose(f);
+        int code = activations("bad", "");
+        ck_assert_msg((code == 2 || code == 3) && strncmp(out, "tawny: ", 7) == 0 && strchr(out, '\n') == out + strlen(out) - 1, "%s: %d %s",
+                      bad[i], code, out);
+    }
+    ck_assert_int_eq(activations("missing", ""), 3);
+}
+END_TEST
+
 #ifdef HAVE_LIBCURL
 
 /* Runs verify against s with more arguments; the exit code, output in out. */
@@ -52,12 +177,6 @@ static json_t *verify_json(fake_server *s, int expected)
     json_t *j = json_loads(out, 0, NULL);
     ck_assert_msg(j, "%s", out);
     return j;
-}
-
-static const char *text_of(const json_t *j, const char *key)
-{
-    const char *s = json_string_value(json_object_get(j, key));
-    return s ? s : "";
 }
 
 START_TEST(right_servers_of_every_shape)
@@ -199,6 +318,9 @@ Suite *suite_verify(void)
     TCase *t = tcase_create("verify");
     tcase_add_checked_fixture(t, setup, teardown);
     tcase_set_timeout(t, 600);
+    tcase_add_test(t, layers_that_diverge);
+    tcase_add_test(t, text_of_llama_eval_callback);
+    tcase_add_test(t, activations_that_are_none);
 #ifdef HAVE_LIBCURL
     tcase_add_test(t, right_servers_of_every_shape);
     tcase_add_test(t, no_false_alarm);

@@ -4,42 +4,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "../base/file.h"
 #include "engine_opts.h"
+#include "ids.h"
 #include "probe.h"
-
-enum { MAX_TOKENS = 1 << 20 };
-
-/* "1,2,3" or "@FILE" with numbers apart by commas or white space. */
-static int parse_tokens(const char *spec, tawny_token **out, int32_t *n)
-{
-    buf text = {0};
-    tawny_error err;
-    if (spec[0] == '@') {
-        if (file_read(spec + 1, 16 << 20, &text, &err) != TAWNY_OK) return cli_fail_err(&err);
-    } else if (!buf_str(&text, spec)) {
-        return cli_fail(1, "out of memory");
-    }
-    tawny_token *ids = malloc(MAX_TOKENS * sizeof *ids);
-    int code = ids ? -1 : cli_fail(1, "out of memory");
-    *n = 0;
-    for (const char *p = text.data ? text.data : ""; code < 0 && *(p += strspn(p, ", \t\r\n")); (*n)++) {
-        char *end;
-        errno = 0;
-        long v = strtol(p, &end, 10);
-        if (end == p || errno || v < 0 || v > INT32_MAX || (*end && !strchr(", \t\r\n", *end)))
-            code = cli_fail(2, "logits: --tokens: not a token id: '%.20s'", p);
-        else if (*n == MAX_TOKENS)
-            code = cli_fail(2, "logits: --tokens: more than %d", MAX_TOKENS);
-        else
-            ids[*n] = (tawny_token)v;
-        p = end;
-    }
-    if (code < 0 && *n == 0) code = cli_fail(2, "logits: --tokens: no tokens in it");
-    buf_free(&text);
-    *out = ids;
-    return code;
-}
 
 /* The file that check_logits.py and other readers know: n, dim, the tokens, then the rows. */
 static bool write_header(FILE *f, const tawny_token *tokens, int32_t n, int32_t dim)
@@ -96,7 +63,7 @@ int cmd_logits(int argc, char **argv)
     FILE *f = NULL;
     tawny_error err = {0};
     char hex[33];
-    code = parse_tokens(spec, &tokens, &n);
+    code = ids_parse("logits", spec, &tokens, &n);
     if (code >= 0) goto done;
     code = 1;
     if (chunk > n) chunk = n;

@@ -6,6 +6,7 @@
 #include "engine_opts.h"
 #include "net.h"
 #include "verify.h"
+#include "verify_activations.h"
 
 enum { NOT_JUDGED = 3 };
 
@@ -14,7 +15,7 @@ static const char *const usual[] = {"http://127.0.0.1:8080", "http://127.0.0.1:9
 typedef struct options {
     engine_opts engine;
     verify_options v;
-    const char *url, *key, *junit;
+    const char *url, *key, *junit, *activations, *tokens;
     bool json;
 } options;
 
@@ -110,8 +111,12 @@ int cmd_verify(int argc, char **argv)
         {"-f --file", CLI_STR, &o.v.file, "FILE", "a text to take prompts from (default: sentences made by --seed)", 0, 0},
         {"--seed", CLI_INT, &o.v.seed, "N", "of the text (default: 1)", 0, 0},
         {"--timeout", CLI_INT, &o.v.timeout, "SECONDS", "for one answer of the server (default: 300)", 1, 86400},
+        {NULL, CLI_HEADING, NULL, NULL, "Against intermediate results of another program:", 0, 0},
+        {"--activations", CLI_STR, &o.activations, "FILE", "of `tawny logits --probe`, or what llama-eval-callback printed", 0, 0},
+        {"--tokens", CLI_STR, &o.tokens, "IDS", "1,2,3 or @FILE, where the file does not tell them", 0, 0},
+        {NULL, CLI_HEADING, NULL, NULL, "Results (exit code 0: sound, 1: suspicious or broken, 2: usage, 3: it could not be judged):", 0, 0},
         {"--json", CLI_FLAG, &o.json, NULL, "the result as JSON", 0, 0},
-        {"--junit", CLI_STR, &o.junit, "FILE", "the result as JUnit XML as well", 0, 0},
+        {"--junit", CLI_STR, &o.junit, "FILE", "the result as JUnit XML as well, for a server", 0, 0},
         {0},
     };
     int code = cli_parse("verify", argc, argv, opts, NULL);
@@ -119,6 +124,8 @@ int cmd_verify(int argc, char **argv)
     char path[4096];
     code = engine_opts_resolve(&o.engine, "verify", path, sizeof path);
     if (code >= 0) return code;
+    if (o.activations && (o.url || o.junit)) return cli_fail(2, "verify: --activations stands without --url and --junit");
+    if (o.activations) return verify_activations(&o.engine, o.activations, o.tokens, o.json);
     o.v.model = o.engine.model;
     code = against_server(&w, &o);
     remote_close(&w.r);
