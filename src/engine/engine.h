@@ -2,12 +2,15 @@
 #ifndef ENGINE_ENGINE_H
 #define ENGINE_ENGINE_H
 
+#include <stdatomic.h>
+
 #include "../../models/run.h"
 #include "kv.h"
 
 struct tawny_model {
     model m;
     char hash[33]; /* "" until asked for */
+    _Atomic bool hash_stopped;
     uint64_t bytes_per_token;
     tawny_load load;    /* as it was done; why, where that was to be found out */
     char load_why[160];
@@ -50,6 +53,9 @@ struct tawny_session {
 
 /* Texts that share a batch of embeddings; the longest text that is seen whole unless more is asked for. */
 enum { ENGINE_TEXTS = 64, ENGINE_WHOLE_TEXT = 32768 };
+
+/* A hash that is being computed in another thread, or will be, fails: before the model is closed. */
+void tawny_model_hash_stop(tawny_model *m);
 
 /* Runs the batch; logits (or embeddings) of batch->out are in e->shared.logits (or .embd) afterwards. The spans' pages
  * must be prepared. */

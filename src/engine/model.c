@@ -1,4 +1,5 @@
 /* Models as the public interface has them: opening, describing, hashing. */
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -115,38 +116,52 @@ static void hash_kv(hash_state *h, const gguf_kv *kv)
         hash_add(h, &kv->v.u, sizeof kv->v.u);
 }
 
-tawny_status tawny_model_hash(tawny_model *t, char hex[33], tawny_error *err)
+/* A tensor at a time: an end in between is soon seen. */
+static bool hash_tensors(const tawny_model *t, hash_state *h, const gguf_tensor **list, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        if (atomic_load(&t->hash_stopped)) return false;
+        hash_add(h, list[i]->name, strlen(list[i]->name));
+        hash_add(h, &list[i]->type, sizeof list[i]->type);
+        hash_add(h, list[i]->ne, sizeof list[i]->ne);
+        hash_add(h, list[i]->data, list[i]->bytes);
+    }
+    return true;
+}
+
+static tawny_status compute_hash(tawny_model *t, tawny_error *err)
 {
     const gguf *g = t->m.file;
     size_t n_kv = gguf_kv_count(g), n_t = gguf_tensor_count(g), n = 0;
-    if (!t->hash[0]) {
-        const gguf_kv **kv = malloc((n_kv + 1) * sizeof *kv);
-        const gguf_tensor **tensors = malloc((n_t + 1) * sizeof *tensors);
-        hash_state *h = hash_new();
-        if (kv && tensors && h) {
-            for (size_t i = 0; i < n_kv; i++)
-                if (is_own(&t->m, gguf_kv_at(g, i))) kv[n++] = gguf_kv_at(g, i);
-            qsort(kv, n, sizeof *kv, by_key);
-            for (size_t i = 0; i < n; i++) hash_kv(h, kv[i]);
-            for (size_t i = 0; i < n_t; i++) tensors[i] = gguf_tensor_at(g, i);
-            qsort(tensors, n_t, sizeof *tensors, by_name);
-            for (size_t i = 0; i < n_t; i++) {
-                hash_add(h, tensors[i]->name, strlen(tensors[i]->name));
-                hash_add(h, &tensors[i]->type, sizeof tensors[i]->type);
-                hash_add(h, tensors[i]->ne, sizeof tensors[i]->ne);
-                hash_add(h, tensors[i]->data, tensors[i]->bytes);
-            }
-            hash_hex(hash_value(h), t->hash);
-        }
-        free(kv);
-        free(tensors);
-        hash_free(h);
-        if (!t->hash[0]) return err_nomem(err);
-        if (gguf_damaged(g)) {
-            t->hash[0] = 0;
-            return err_set(err, TAWNY_E_DAMAGED, "%s: the file changed while it was read", gguf_path(g));
-        }
+    const gguf_kv **kv = malloc((n_kv + 1) * sizeof *kv);
+    const gguf_tensor **tensors = malloc((n_t + 1) * sizeof *tensors);
+    hash_state *h = hash_new();
+    tawny_status st = kv && tensors && h ? TAWNY_OK : err_nomem(err);
+    if (st == TAWNY_OK) {
+        for (size_t i = 0; i < n_kv; i++)
+            if (is_own(&t->m, gguf_kv_at(g, i))) kv[n++] = gguf_kv_at(g, i);
+        qsort(kv, n, sizeof *kv, by_key);
+        for (size_t i = 0; i < n; i++) hash_kv(h, kv[i]);
+        for (size_t i = 0; i < n_t; i++) tensors[i] = gguf_tensor_at(g, i);
+        qsort(tensors, n_t, sizeof *tensors, by_name);
+        if (!hash_tensors(t, h, tensors, n_t)) st = err_set(err, TAWNY_E_LIMIT, "%s: the hash was stopped", gguf_path(g));
     }
-    memcpy(hex, t->hash, sizeof t->hash);
-    return TAWNY_OK;
+    if (st == TAWNY_OK && gguf_damaged(g)) st = err_set(err, TAWNY_E_DAMAGED, "%s: the file changed while it was read", gguf_path(g));
+    if (st == TAWNY_OK) hash_hex(hash_value(h), t->hash);
+    free(kv);
+    free(tensors);
+    hash_free(h);
+    return st;
+}
+
+void tawny_model_hash_stop(tawny_model *t) { atomic_store(&t->hash_stopped, true); }
+
+tawny_status tawny_model_hash(tawny_model *t, char hex[33], tawny_error *err)
+{
+    static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* whoever comes second waits for the first's result */
+    pthread_mutex_lock(&lock);
+    tawny_status st = t->hash[0] ? TAWNY_OK : compute_hash(t, err);
+    if (st == TAWNY_OK) memcpy(hex, t->hash, sizeof t->hash);
+    pthread_mutex_unlock(&lock);
+    return st;
 }

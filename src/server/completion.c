@@ -319,6 +319,17 @@ bool completion_tasks(exchange *x, const completion *c, const tok_vec *prompt, b
     return ok;
 }
 
+bool completion_refuses(exchange *x, const completion_refusal *list)
+{
+    for (; list->name; list++) {
+        const json_t *v = json_object_get(x->json, list->name);
+        bool empty = !v || json_is_null(v) || json_is_false(v) || (json_is_string(v) && json_string_length(v) == 0) ||
+                     (json_is_array(v) && json_array_size(v) == 0) || (json_is_object(v) && json_object_size(v) == 0);
+        if (!empty) return !bad(x, list->name, list->why);
+    }
+    return false;
+}
+
 const char *completion_reason(const choice *c)
 {
     if (c->state == TASK_LENGTH) return "length";
@@ -331,7 +342,7 @@ completion_usage completion_usage_of(const exchange *x)
     for (int i = 0; i < x->n_choices; i++) {
         task *j = x->choices[i].task;
         pthread_mutex_lock(&j->lock);
-        if (i == 0) u.prompt = j->n_prompt, u.cached = j->n_cached;
+        if (i == 0 || (x->per_prompt && i % x->per_prompt == 0)) u.prompt += j->n_prompt, u.cached += j->n_cached;
         u.answer += (int)j->n_tokens;
         size_t thought = x->choices[i].parser ? answer_thought(x->choices[i].parser) : 0;
         for (size_t t = 0; t < j->n_tokens && j->tokens[t].text_end <= thought; t++) u.reasoning++;

@@ -40,6 +40,12 @@ bool completion_prompt(exchange *x, const json_t *from, tok_vec *out);
 /* The same under another field's name, with flags of tok_encode: TOK_ADD_SPECIAL counts for a text at the beginning. */
 bool completion_mixed(exchange *x, const json_t *from, const char *field, unsigned flags, tok_vec *out);
 
+/* Fields that mean something this server cannot do: where one is there and not empty, true after a reply. Ended by NULL. */
+typedef struct completion_refusal {
+    const char *name, *why;
+} completion_refusal;
+bool completion_refuses(exchange *x, const completion_refusal *list);
+
 /* Why a choice ended, in OpenAI's words: "stop", "length", "tool_calls". */
 const char *completion_reason(const choice *c);
 

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "http.h"
 #include "json_limits.h"
@@ -21,6 +22,8 @@ exchange *exchange_new(server *sv, struct MHD_Connection *c, const route *r)
     x->door = r->door;
     x->body.max = sv->config.max_body;
     x->sent = task_now();
+    x->created = (int64_t)time(NULL);
+    server_fingerprint(sv, x->fingerprint);
     pthread_mutex_init(&x->lock, NULL);
     return x;
 }
@@ -272,6 +275,13 @@ static json_t *token_json(const server *sv, tawny_token id, float logprob)
     return json_pack("{s:i,s:o,s:f,s:o}", "id", (int)id, "token", text, "logprob", (double)(logprob < -9999 ? -9999 : logprob), "bytes", bytes);
 }
 
+static size_t characters(const char *p, size_t n)
+{
+    size_t k = 0;
+    for (size_t i = 0; i < n; i++) k += ((unsigned char)p[i] & 0xc0) != 0x80;
+    return k;
+}
+
 static void copy_tokens(const server *sv, choice *c, task *j, json_t *to)
 {
     for (; c->token_at < j->n_tokens; c->token_at++) {
@@ -283,6 +293,9 @@ static void copy_tokens(const server *sv, choice *c, task *j, json_t *to)
             json_array_append_new(top, token_json(sv, alternative->token, alternative->logprob));
         }
         json_object_set_new(o, "top_logprobs", top);
+        size_t from = c->token_at ? j->tokens[c->token_at - 1].text_end : 0, to_end = t->text_end < j->text.size ? t->text_end : j->text.size;
+        json_object_set_new(o, "offset", json_integer((json_int_t)c->offset));
+        if (to_end > from) c->offset += characters(j->text.data + from, to_end - from);
         json_array_append_new(to, o);
     }
 }

@@ -16,9 +16,10 @@ typedef struct choice {
     task *task;
     answer *parser;        /* tells reasoning, text and calls apart; NULL: all is text */
     size_t text_at, token_at; /* so much of the task's was seen */
+    size_t offset;            /* characters of the text before that token */
     buf text, reasoning;   /* all so far */
     json_t *calls;         /* [{"name", "arguments" (text)}] */
-    json_t *tokens;        /* of answers with log probabilities: those that no delta carried yet, or all (not streamed) */
+    json_t *tokens;        /* [{"id", "token", "logprob", "bytes", "top_logprobs", "offset"}] of answers with log probabilities: those that no delta carried yet, or all (not streamed) */
     task_state state;
 } choice;
 
@@ -67,9 +68,11 @@ struct exchange {
     json_t *json;                  /* the body, where the route has tables: an object */
     json_t *kept;                  /* by exchange_keep; NULL: nothing */
     char id[64];
+    char fingerprint[64];          /* of the server, when the request came */
+    int64_t created;               /* the same moment, seconds since 1970 */
     bool handled, stream, started, ended;
     choice *choices;
-    int n_choices;
+    int n_choices, per_prompt;     /* per_prompt: choices that share a prompt, one after the other; 0: all do */
     buf out;                       /* of a stream, not sent yet */
     double sent;                   /* ms, when something was appended to out */
     int status;                    /* of an answer that is ready, 0: none */

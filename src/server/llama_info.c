@@ -107,7 +107,7 @@ void llama_props(exchange *x)
                           llama_settings(x, &c, false), "n_ctx", (int)tawny_engine_n_ctx(sched_engine(sv->sched)), "total_slots",
                           sched_n_slots(sv->sched), "model_alias", server_model_name(sv), "model_path", sv->path, "modalities", "vision", 0, "audio",
                           0, "chat_template", template_json(sv), "chat_template_caps", caps, "bos_token", token_text(sv, TOK_BOS), "eos_token",
-                          token_text(sv, TOK_EOS), "build_info", sv->fingerprint, "endpoint_slots", 1, "endpoint_props", 0, "endpoint_metrics", 1,
+                          token_text(sv, TOK_EOS), "build_info", x->fingerprint, "endpoint_slots", 1, "endpoint_props", 0, "endpoint_metrics", 1,
                           "is_sleeping", 0);
     reply_json(x, 200, o);
 }

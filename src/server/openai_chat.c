@@ -44,29 +44,34 @@ typedef struct chat_answer {
 
 /* ---- the answer ---- */
 
-static json_t *base(const exchange *x, const char *object)
+/* {"content": [...], "refusal": null}, or null where there is none (or, in a stream, nothing new). */
+static json_t *logprobs_of(choice *c)
 {
-    return json_pack("{s:s,s:s,s:I,s:s,s:s}", "id", x->id, "object", object, "created", (json_int_t)(x->sv->created), "model",
-                     server_model_name(x->sv), "system_fingerprint", x->sv->fingerprint);
+    json_t *list = openai_tokens(c);
+    if (list && (!c->x->stream || json_array_size(list))) return json_pack("{s:o,s:n}", "content", list, "refusal");
+    json_decref(list);
+    return json_null();
 }
 
 static void chunk(exchange *x, const choice *c, json_t *delta, json_t *logprobs, const char *reason)
 {
-    json_t *o = base(x, "chat.completion.chunk");
+    const chat_answer *a = x->own;
+    json_t *o = openai_base(x, "chat.completion.chunk");
     json_object_set_new(o, "choices", json_pack("[{s:i,s:o,s:o,s:s?}]", "index", c->index, "delta", delta, "logprobs", logprobs, "finish_reason", reason));
+    if (a->usage) json_object_set_new(o, "usage", json_null());
     put_event(x, NULL, o);
 }
 
 static void chat_start(exchange *x)
 {
     for (int i = 0; i < x->n_choices; i++)
-        chunk(x, &x->choices[i], json_pack("{s:s,s:s}", "role", "assistant", "content", ""), json_null(), NULL);
+        chunk(x, &x->choices[i], json_pack("{s:s,s:s,s:n}", "role", "assistant", "content", "", "refusal"), json_null(), NULL);
 }
 
 static void chat_text(exchange *x, choice *c, answer_kind kind, const char *text, size_t n)
 {
     const char *key = kind == ANSWER_REASONING ? "reasoning_content" : "content";
-    chunk(x, c, json_pack("{s:o}", key, json_stringn(text, n)), openai_logprobs(c), NULL);
+    chunk(x, c, json_pack("{s:o}", key, json_stringn(text, n)), logprobs_of(c), NULL);
 }
 
 /* "call_" and as many letters as make it unlike all others of this server. */
@@ -77,49 +82,35 @@ static json_t *call_json(const exchange *x, const choice *c, int no, const char 
     return json_pack("{s:s,s:s,s:{s:s,s:s}}", "id", id, "type", "function", "function", "name", name, "arguments", arguments);
 }
 
+/* The name first, then the arguments. */
 static void chat_call(exchange *x, choice *c, int no, const char *name, const char *arguments)
 {
-    json_t *call = call_json(x, c, no, name, arguments);
+    json_t *call = call_json(x, c, no, name, "");
     json_object_set_new(call, "index", json_integer(no));
-    chunk(x, c, json_pack("{s:[o]}", "tool_calls", call), json_null(), NULL);
+    chunk(x, c, json_pack("{s:[o]}", "tool_calls", call), logprobs_of(c), NULL);
+    chunk(x, c, json_pack("{s:[{s:i,s:{s:s}}]}", "tool_calls", "index", no, "function", "arguments", arguments), json_null(), NULL);
 }
 
-static void chat_finish(exchange *x, choice *c)
-{
-    json_t *rest = openai_logprobs(c);
-    if (json_array_size(json_object_get(rest, "content")) == 0) {
-        json_decref(rest);
-        rest = json_null();
-    }
-    chunk(x, c, json_object(), rest, completion_reason(c));
-}
+static void chat_finish(exchange *x, choice *c) { chunk(x, c, json_object(), logprobs_of(c), completion_reason(c)); }
 
 static void chat_end(exchange *x)
 {
     const chat_answer *a = x->own;
     if (a->usage) {
-        json_t *o = base(x, "chat.completion.chunk");
+        json_t *o = openai_base(x, "chat.completion.chunk");
         json_object_set_new(o, "choices", json_array());
         json_object_set_new(o, "usage", openai_usage(x));
-        json_object_set_new(o, "timings", completion_timings(&x->choices[0]));
-        if (x->choices[0].task->fingerprint[0]) json_object_set_new(o, "fingerprint", json_string(x->choices[0].task->fingerprint));
+        openai_extras(x, o);
         put_event(x, NULL, o);
     }
-    buf_str(&x->out, "data: [DONE]\n\n");
+    openai_end(x);
 }
-
-static void chat_fail(exchange *x, const char *message)
-{
-    put_event(x, NULL, openai_error(500, NULL, message, NULL));
-}
-
-static void chat_ping(exchange *x) { buf_str(&x->out, ": still reading\n\n"); }
 
 static json_t *message_of(const exchange *x, const choice *c)
 {
     size_t calls = json_array_size(c->calls);
-    json_t *m = json_pack("{s:s,s:o}", "role", "assistant", "content",
-                          c->text.size || !calls ? json_stringn(c->text.data ? c->text.data : "", c->text.size) : json_null());
+    json_t *m = json_pack("{s:s,s:o,s:n}", "role", "assistant", "content",
+                          c->text.size || !calls ? json_stringn(c->text.data ? c->text.data : "", c->text.size) : json_null(), "refusal");
     if (c->reasoning.size) json_object_set_new(m, "reasoning_content", json_stringn(c->reasoning.data, c->reasoning.size));
     if (!calls) return m;
     json_t *list = json_array();
@@ -134,25 +125,42 @@ static json_t *message_of(const exchange *x, const choice *c)
 
 static json_t *chat_whole(exchange *x)
 {
-    json_t *o = base(x, "chat.completion"), *list = json_array();
+    json_t *o = openai_base(x, "chat.completion"), *list = json_array();
     for (int i = 0; i < x->n_choices; i++) {
         choice *c = &x->choices[i];
-        json_array_append_new(list, json_pack("{s:i,s:o,s:o,s:s}", "index", i, "message", message_of(x, c), "logprobs", openai_logprobs(c),
+        json_array_append_new(list, json_pack("{s:i,s:o,s:o,s:s}", "index", i, "message", message_of(x, c), "logprobs", logprobs_of(c),
                                               "finish_reason", completion_reason(c)));
     }
     json_object_set_new(o, "choices", list);
     json_object_set_new(o, "usage", openai_usage(x));
-    json_object_set_new(o, "timings", completion_timings(&x->choices[0]));
-    if (x->choices[0].task->fingerprint[0]) json_object_set_new(o, "fingerprint", json_string(x->choices[0].task->fingerprint));
+    openai_extras(x, o);
     return o;
 }
 
 static const door chat_door = {
     .stream_type = "text/event-stream", .start = chat_start, .text = chat_text, .call = chat_call, .finish = chat_finish, .end = chat_end,
-    .fail = chat_fail, .ping = chat_ping, .whole = chat_whole, .error = openai_error,
+    .fail = openai_fail, .ping = openai_ping, .whole = chat_whole, .error = openai_error,
 };
 
 /* ---- the request ---- */
+
+static const completion_refusal refused[] = {
+    {"functions", "is not supported: 'tools' has taken its place"}, {"function_call", "is not supported: 'tool_choice' has taken its place"},
+    {"audio", "is not supported: this server gives texts alone"}, {"web_search_options", "is not supported: this server reaches nothing"},
+    {NULL, NULL},
+};
+
+static bool text_alone(exchange *x, const json_t *modalities)
+{
+    for (size_t i = 0; i < json_array_size(modalities); i++) {
+        const char *m = json_string_value(json_array_get(modalities, i));
+        if (!m || strcmp(m, "text") != 0) {
+            reply_error(x, 400, NULL, "'modalities' must be text alone", "modalities");
+            return false;
+        }
+    }
+    return true;
+}
 
 static bool refuse(exchange *x, const char *field, const char *message)
 {
@@ -160,47 +168,21 @@ static bool refuse(exchange *x, const char *field, const char *message)
     return false;
 }
 
-/* The object that every JSON value of type object matches. */
-static const json_t *any_object(void)
-{
-    static json_t *schema;
-    static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-    pthread_mutex_lock(&lock);
-    if (!schema) schema = json_pack("{s:s,s:b}", "type", "object", "additionalProperties", 1);
-    pthread_mutex_unlock(&lock);
-    return schema;
-}
-
-/* {"type": "json_schema", "json_schema": {"schema": S}}, or with "schema" beside the type. */
-static bool read_format(exchange *x, chat_body *b)
-{
-    const json_t *f = b->response_format;
-    const char *type = json_string_value(json_object_get(f, "type"));
-    if (!f) return true;
-    if (!type) return refuse(x, "response_format", "'response_format.type' is required");
-    if (strcmp(type, "text") == 0) return true;
-    const json_t *inner = json_object_get(f, "json_schema"), *schema = json_object_get(inner ? inner : f, "schema");
-    if (strcmp(type, "json_object") == 0)
-        b->c.json_schema = schema ? schema : any_object();
-    else if (strcmp(type, "json_schema") == 0)
-        b->c.json_schema = schema;
-    else
-        return refuse(x, "response_format", "'response_format.type' must be text, json_object or json_schema");
-    if (!json_is_object(b->c.json_schema) && !json_is_boolean(b->c.json_schema))
-        return refuse(x, "response_format", "'response_format.json_schema.schema' must be a schema");
-    return true;
-}
-
 static bool read_body(exchange *x, chat_body *b)
 {
     completion_defaults(x->sv, &b->c);
     b->max_completion_tokens = -2;
+    if (completion_refuses(x, refused) || !text_alone(x, json_object_get(x->json, "modalities"))) return false;
     if (!exchange_params(x, completion_sampling, &b->c) || !exchange_params(x, chat_table, b)) return false;
     if (b->max_completion_tokens != -2) b->c.max_tokens = b->max_completion_tokens;
     if (json_object_get(x->json, "top_logprobs") && !json_is_null(json_object_get(x->json, "top_logprobs")) && !b->logprobs)
         return refuse(x, "top_logprobs", "'top_logprobs' wants 'logprobs'");
     b->c.n_top = b->logprobs ? b->top_logprobs : -1;
-    return read_format(x, b);
+    b->c.schema_field = "response_format";
+    const json_t *schema;
+    if (!openai_format(x, b->response_format, "response_format", &schema)) return false;
+    if (schema) b->c.json_schema = schema;
+    return true;
 }
 
 void openai_chat(exchange *x)
@@ -213,6 +195,7 @@ void openai_chat(exchange *x)
     x->door = &chat_door;
     x->own = own;
     x->free_own = free;
+    if (!own) reply_error(x, 500, NULL, "out of memory", NULL);
     if (!own || !read_body(x, &b)) return;
     prompt_request r = {.messages = b.messages, .tools = b.tools, .tool_choice = b.tool_choice, .one_call = !b.parallel_tool_calls,
                         .effort = b.effort, .variables = b.template_kwargs};

@@ -25,6 +25,19 @@ const char *server_id(server *s, const char *prefix, char out[64])
     return out;
 }
 
+void server_fingerprint(const server *s, char out[64])
+{
+    bool hashed = atomic_load(&s->hashed);
+    snprintf(out, 64, "tawny-%s-c%d%s%s", TAWNY_VERSION, TAWNY_CONTRACT, hashed ? "-" : "", hashed ? s->hash : "");
+}
+
+static void *hash(void *arg)
+{
+    server *s = arg;
+    if (tawny_model_hash(s->model, s->hash, NULL) == TAWNY_OK) atomic_store(&s->hashed, true);
+    return NULL;
+}
+
 static bool loopback(const char *host) { return strcmp(host, "localhost") == 0 || strncmp(host, "127.", 4) == 0 || strcmp(host, "::1") == 0; }
 
 static tawny_status check(const server_config *c, tawny_error *err)
@@ -47,7 +60,6 @@ static tawny_status load(server *s, tawny_error *err)
         gbnf_tokens tokens = gbnf_tokens_of(s->tok);
         s->style = answer_style_of(source ? source : "", s->config.template_source ? strlen(source) : n);
         if (!(s->grammars = grammar_cache_new(&tokens))) st = err_nomem(err);
-        snprintf(s->fingerprint, sizeof s->fingerprint, "tawny-%s-c%d", TAWNY_VERSION, TAWNY_CONTRACT);
         if (st == TAWNY_OK) st = sched_new(s->model, s->tok, &s->config.sched, &s->sched, err);
     }
     return st;
@@ -73,6 +85,7 @@ tawny_status server_open(const char *path, const server_config *c, server **out,
         server_close(s);
         return st;
     }
+    s->hashes = pthread_create(&s->hasher, NULL, hash, s) == 0;
     *out = s;
     return TAWNY_OK;
 }
@@ -97,6 +110,10 @@ void server_close(server *s)
         sched_wait(s->sched, 1e4);
     }
     http_stop(s->http);
+    if (s->hashes) {
+        tawny_model_hash_stop(s->model);
+        pthread_join(s->hasher, NULL);
+    }
     sched_free(s->sched);
     grammar_cache_free(s->grammars);
     chat_close(s->chat);

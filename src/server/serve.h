@@ -39,7 +39,10 @@ typedef struct server {
     answer_style style;           /* of tool calls and reasoning in answers */
     grammar_cache *grammars;
     sched *sched;
-    char fingerprint[64];         /* system_fingerprint: contract version and model hash, once this is known */
+    char hash[33];                /* of the model, where `hashed` */
+    _Atomic bool hashed;
+    pthread_t hasher;
+    bool hashes;
     int64_t created;              /* seconds since 1970 */
     struct http *http;
     int port;                     /* that it listens on */
@@ -55,6 +58,8 @@ tawny_status server_open(const char *path, const server_config *c, server **out,
 void server_drain(server *s, double grace);
 void server_close(server *s); /* NULL is fine */
 
+/* "tawny-VERSION-cCONTRACT", and the model's hash once it is known: it is computed after the start, in the background. */
+void server_fingerprint(const server *s, char out[64]);
 const char *server_model_name(const server *s);
 const char *server_id(server *s, const char *prefix, char out[64]); /* "chatcmpl-..." */
 
