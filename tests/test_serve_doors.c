@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "../src/base/buf.h"
+#include "embed_model.h"
 #include "server_proc.h"
 #include "tiny_model.h"
 
@@ -14,7 +15,7 @@
 static char dir[64], model[128];
 static server_proc server;
 
-static void setup(void)
+static void start_server(void)
 {
     tawny_error err;
     strcpy(dir, "/tmp/tawny-doors-XXXXXX");
@@ -24,7 +25,7 @@ static void setup(void)
     server_proc_start(&server, model, (const char *const[]){"-np", "2", "-t", "2", "-c", "1024", "--pooling", "mean", NULL});
 }
 
-static void teardown(void)
+static void stop_server(void)
 {
     ck_assert_int_eq(server_proc_stop(&server), 0);
     unlink(model);
@@ -149,11 +150,97 @@ START_TEST(what_it_is_like)
     j = server_json(&server, "/lora-adapters", NULL, 200);
     ck_assert_uint_eq(json_array_size(j), 0);
     json_decref(j);
+    json_decref(server_json(&server, "/completion", "{\"prompt\":\"x\",\"n_predict\":4}", 200));
+    int status;
+    char *text = server_ask(&server, "GET", "/metrics", NULL, NULL, &status);
+    ck_assert_int_eq(status, 200);
+    ck_assert_msg(strstr(text, "\nllamacpp:tokens_predicted_total 4\n"), "%s", text);
+    ck_assert_ptr_nonnull(strstr(text, "\ntawny:slots 2\n"));
+    free(text);
     j = server_json(&server, "/openapi.json", NULL, 200);
     const json_t *post = json_object_get(json_object_get(at(j, "paths"), "/v1/messages"), "post");
     const json_t *schema = json_object_get(at(post, "requestBody.content"), "application/json");
     ck_assert_str_eq(text_at(schema, "schema.properties.max_tokens.type.0"), "integer");
     json_decref(j);
+}
+END_TEST
+
+/* ---- models of other kinds ---- */
+
+START_TEST(ranks)
+{
+    heads *h = make_heads();
+    const embed_tensor head[] = {{"cls.weight", {WIDTH, 1}, h->cls}, {"cls.bias", {1, 0}, h->cls_b}, {0}};
+    server_proc ranker, *s = &ranker;
+    tawny_error err;
+    char path[64];
+    double last = 1e30;
+    ck_assert_msg(embed_model_write(temporary(path), 4, head, &err) == TAWNY_OK, "%s", err.message);
+    server_proc_start(s, path, (const char *const[]){"-t", "1", NULL});
+    json_t *j = server_json(s, "/v1/rerank", "{\"query\":\"a\",\"documents\":[\"b\",{\"text\":\"c d\"},\"e\"],\"return_documents\":true}", 200);
+    ck_assert_uint_eq(json_array_size(at(j, "results")), 3);
+    for (size_t i = 0; i < 3; i++) {
+        const json_t *r = json_array_get(at(j, "results"), i);
+        double score = json_number_value(at(r, "relevance_score"));
+        ck_assert_double_le(score, last);
+        last = score;
+    }
+    json_t *best = server_json(s, "/rerank", "{\"query\":\"a\",\"texts\":[\"b\",\"c d\",\"e\"],\"top_n\":1,\"return_text\":true}", 200);
+    ck_assert_uint_eq(json_array_size(best), 1);
+    ck_assert(json_equal(at(best, "0.score"), at(j, "results.0.relevance_score")));
+    ck_assert_str_eq(text_at(best, "0.text"), text_at(j, "results.0.document.text"));
+    json_decref(best);
+    json_decref(j);
+    json_decref(server_json(s, "/rerank", "{\"query\":\"a\"}", 400));
+    json_decref(server_json(s, "/completion", "{\"prompt\":\"a\"}", 400)); /* it has no logits */
+    ck_assert_int_eq(server_proc_stop(s), 0);
+    unlink(path);
+    free(h);
+}
+END_TEST
+
+/* The tiny model with three of its letters as the tokens for gaps. */
+static void write_gap_model(const char *path)
+{
+    tawny_error err;
+    gguf *g;
+    gguf_writer *w = gguf_writer_new();
+    ck_assert_int_eq(gguf_open(model, 0, &g, &err), TAWNY_OK);
+    for (size_t i = 0; i < gguf_kv_count(g); i++) gguf_writer_copy_kv(w, gguf_kv_at(g, i));
+    gguf_writer_u32(w, "tokenizer.ggml.fim_pre_token_id", 'P');
+    gguf_writer_u32(w, "tokenizer.ggml.fim_suf_token_id", 'S');
+    gguf_writer_u32(w, "tokenizer.ggml.fim_mid_token_id", 'M');
+    for (size_t i = 0; i < gguf_tensor_count(g); i++) {
+        const gguf_tensor *t = gguf_tensor_at(g, i);
+        gguf_writer_tensor(w, t->name, t->type, t->n_dims, t->ne, t->data);
+    }
+    ck_assert_msg(gguf_writer_write(w, path, &err) == TAWNY_OK, "%s", err.message);
+    gguf_writer_free(w);
+    gguf_close(g);
+}
+
+START_TEST(gaps)
+{
+    server_proc s;
+    char path[64], body[3000];
+    json_decref(server_json(&server, "/infill", "{\"input_prefix\":\"a\",\"input_suffix\":\"b\"}", 400));
+    write_gap_model(temporary(path));
+    server_proc_start(&s, path, (const char *const[]){"-t", "1", NULL});
+    json_t *j = server_json(&s, "/infill", "{\"input_prefix\":\"ab\",\"input_suffix\":\"yz\",\"prompt\":\"c\",\"n_predict\":3}", 200);
+    const char *prompt = text_at(j, "prompt");
+    ck_assert_msg(strstr(prompt, "PabcSyzM") != NULL, "%s", prompt);
+    json_decref(j);
+    memset(body, 'x', sizeof body); /* far more than the context: the end of the prefix stays */
+    size_t n = (size_t)snprintf(body, sizeof body, "{\"n_predict\":3,\"input_suffix\":\"yz\",\"input_prefix\":\"");
+    body[n] = 'x';
+    snprintf(body + 2000, sizeof body - 2000, "ab\"}");
+    j = server_json(&s, "/infill", body, 200);
+    prompt = text_at(j, "prompt");
+    ck_assert_msg(strstr(prompt, "xxabSyzM") != NULL, "%s", prompt);
+    ck_assert_int_le(int_at(j, "tokens_evaluated"), TINY_CTX);
+    json_decref(j);
+    ck_assert_int_eq(server_proc_stop(&s), 0);
+    unlink(path);
 }
 END_TEST
 
@@ -270,12 +357,14 @@ Suite *suite_serve_doors(void)
     Suite *s = suite_create("serve_doors");
 #ifdef HAVE_LIBMICROHTTPD
     TCase *t = tcase_create("doors");
-    tcase_add_checked_fixture(t, setup, teardown);
+    tcase_add_checked_fixture(t, start_server, stop_server);
     tcase_set_timeout(t, 120);
     tcase_add_test(t, completion);
     tcase_add_test(t, tokens_and_templates);
     tcase_add_test(t, embeddings);
     tcase_add_test(t, what_it_is_like);
+    tcase_add_test(t, ranks);
+    tcase_add_test(t, gaps);
     tcase_add_test(t, messages);
     tcase_add_test(t, message_events);
     tcase_add_test(t, message_errors);

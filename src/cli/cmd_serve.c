@@ -17,6 +17,7 @@ typedef struct serve_opts {
     sampler_opts sampling;
     const char *host, *key_file, *alias, *template_file, *pooling;
     cli_list keys, hosts;
+    bool measure;
     int port, slots, queue, n_predict, grace, timeout, connections, max_body;
 } serve_opts;
 
@@ -86,6 +87,7 @@ int cmd_serve(int argc, char **argv)
         {"--allowed-host", CLI_LIST, &o.hosts, "NAME", "a further name that this server is reached by", 0, 0},
         {"-a --alias", CLI_STR, &o.alias, "NAME", "the model's name in answers (default: its file's)", 0, 0},
         {"--chat-template-file", CLI_STR, &o.template_file, "FILE", "in place of the model's chat template", 0, 0},
+        {"--measure", CLI_FLAG, &o.measure, NULL, "first measure how fast memory can be read, for /metrics (a second)", 0, 0},
         {"--pooling", CLI_STR, &o.pooling, "KIND", "of embeddings: none, mean, cls, last or rank (default: the model's)", 0, 0},
         {"-n --predict --n-predict", CLI_INT, &o.n_predict, "N", "tokens of an answer at most, where a request does not say (default: -1)", -1,
          INT32_MAX},
@@ -111,7 +113,7 @@ int cmd_serve(int argc, char **argv)
         .host = o.host, .port = o.port, .listen_fd = -1, .keys = o.keys.items, .n_keys = o.keys.n, .hosts = o.hosts.items, .n_hosts = o.hosts.n,
         .alias = o.alias, .template_source = source.data, .max_body = (size_t)o.max_body << 20, .timeout = o.timeout,
         .max_connections = o.connections, .sched = {.engine = o.engine.params, .n_slots = o.slots, .max_queue = o.queue},
-        .pooling = kind, .sampling = o.sampling.p, .n_predict = o.n_predict, .load = o.engine.load,
+        .measure = o.measure, .pooling = kind, .sampling = o.sampling.p, .n_predict = o.n_predict, .load = o.engine.load,
     };
     if (code < 0) code = serve(&o, &c);
     buf_free(&keys);

@@ -16,29 +16,45 @@ static void metric(buf *b, const char *type, const char *name, const char *help,
     buf_printf(b, "# HELP %s %s\n# TYPE %s %s\n%s %.17g\n", name, help, name, type, name, value);
 }
 
+static double rate(double n, double seconds) { return seconds > 0 ? n / seconds : 0; }
+
+/* As llama-server has them. */
+static void its_metrics(buf *b, const sched_stats *s)
+{
+    double read_s = s->prompt_ms / 1e3, answer_s = s->answer_ms / 1e3;
+    metric(b, "counter", "llamacpp:prompt_tokens_total", "Prompt tokens computed.", (double)s->prompt_tokens);
+    metric(b, "counter", "llamacpp:prompt_tokens_cached_total", "Prompt tokens that were computed before.", (double)s->cached_tokens);
+    metric(b, "counter", "llamacpp:prompt_seconds_total", "Time until the first token, over all requests.", read_s);
+    metric(b, "counter", "llamacpp:tokens_predicted_total", "Tokens generated.", (double)s->answer_tokens);
+    metric(b, "counter", "llamacpp:tokens_predicted_seconds_total", "Time from the first token to the last, over all requests.", answer_s);
+    metric(b, "counter", "llamacpp:n_decode_total", "Steps of the engine.", (double)s->steps);
+    metric(b, "counter", "llamacpp:n_tokens_max", "Tokens of the longest sequence, prompt and answer.", (double)s->most_tokens);
+    metric(b, "gauge", "llamacpp:prompt_tokens_seconds", "Prompt tokens a second.", rate((double)s->prompt_tokens, read_s));
+    metric(b, "gauge", "llamacpp:predicted_tokens_seconds", "Generated tokens a second.", rate((double)s->answer_tokens, answer_s));
+    metric(b, "gauge", "llamacpp:requests_processing", "Requests that are computed.", s->running);
+    metric(b, "gauge", "llamacpp:requests_deferred", "Requests that wait.", s->queued);
+    metric(b, "gauge", "llamacpp:n_busy_slots_per_decode", "Slots that a step computes for, on average.", rate((double)s->busy, (double)s->steps));
+}
+
 void metrics(exchange *x)
 {
+    const server *sv = x->sv;
     sched_stats s;
     buf b = {0};
-    sched_stats_of(x->sv->sched, &s);
-    double read_s = s.prompt_ms / 1e3, answer_s = s.answer_ms / 1e3;
-    metric(&b, "counter", "llamacpp:prompt_tokens_total", "Prompt tokens computed.", (double)s.prompt_tokens);
-    metric(&b, "counter", "llamacpp:prompt_seconds_total", "Time until the first token, over all requests.", read_s);
-    metric(&b, "counter", "llamacpp:tokens_predicted_total", "Tokens generated.", (double)s.answer_tokens);
-    metric(&b, "counter", "llamacpp:tokens_predicted_seconds_total", "Time from the first token to the last, over all requests.", answer_s);
-    metric(&b, "gauge", "llamacpp:prompt_tokens_seconds", "Prompt tokens a second.", read_s > 0 ? (double)s.prompt_tokens / read_s : 0);
-    metric(&b, "gauge", "llamacpp:predicted_tokens_seconds", "Generated tokens a second.", answer_s > 0 ? (double)s.answer_tokens / answer_s : 0);
-    metric(&b, "gauge", "llamacpp:requests_processing", "Requests that are computed.", s.running);
-    metric(&b, "gauge", "llamacpp:requests_deferred", "Requests that wait.", s.queued);
-    metric(&b, "counter", "llamacpp:n_decode_total", "Steps of the engine.", (double)s.steps);
+    sched_stats_of(sv->sched, &s);
+    its_metrics(&b, &s);
     metric(&b, "counter", "tawny:requests_total", "Sequences that were asked for.", (double)s.tasks);
     metric(&b, "counter", "tawny:requests_failed_total", "Of them, those that failed.", (double)s.failed);
     metric(&b, "counter", "tawny:requests_cancelled_total", "Of them, those whose client went away.", (double)s.cancelled);
-    metric(&b, "counter", "tawny:cached_tokens_total", "Prompt tokens that were computed before.", (double)s.cached_tokens);
+    metric(&b, "counter", "tawny:cache_hits_total", "Of them, those that went on from tokens computed before.", (double)s.cache_hits);
+    metric(&b, "counter", "tawny:queue_seconds_total", "Time until they began, over all requests.", s.queue_ms / 1e3);
     metric(&b, "counter", "tawny:step_seconds_total", "Time of all steps.", s.step_ms / 1e3);
-    metric(&b, "counter", "tawny:weight_bytes_total", "Bytes of weights read.", (double)s.bytes_read);
-    metric(&b, "gauge", "tawny:weight_gigabytes_seconds", "GB/s at which weights were read, over all steps.",
-           s.step_ms > 0 ? (double)s.bytes_read / s.step_ms / 1e6 : 0);
+    metric(&b, "counter", "tawny:weight_bytes_total", "Bytes of weights read by all steps.", (double)s.bytes_read);
+    metric(&b, "gauge", "tawny:slots", "Sequences that are computed together at most.", sched_n_slots(sv->sched));
+    metric(&b, "gauge", "tawny:read_gigabytes_per_second", "GB/s at which steps without prompts read weights, lately.",
+           rate((double)tawny_model_bytes_per_token(sv->model) / 1e6, s.decode_ms));
+    if (sv->read_gbs > 0)
+        metric(&b, "gauge", "tawny:read_gigabytes_per_second_possible", "GB/s at which memory can be read, measured at the start.", sv->read_gbs);
     reply_text(x, 200, "text/plain; version=0.0.4; charset=utf-8", b.data ? b.data : "", b.size);
     buf_free(&b);
 }

@@ -207,7 +207,11 @@ static bool client_gone(const exchange *x)
 static bool work_piece(sched_work *w, tawny_engine *e)
 {
     exchange *x = of_work(w);
-    return !client_gone(x) && x->piece(x, e);
+    if (!client_gone(x)) return x->piece(x, e);
+    pthread_mutex_lock(&x->lock);
+    x->cut = true;
+    pthread_mutex_unlock(&x->lock);
+    return false;
 }
 
 static void work_done(sched_work *w, bool ended)
@@ -215,7 +219,7 @@ static void work_done(sched_work *w, bool ended)
     exchange *x = of_work(w);
     pthread_mutex_lock(&x->lock);
     x->working = false;
-    x->cut = ended;
+    x->cut |= ended;
     wake_locked(x); /* in one go: as soon as it is known to be done, it may be freed */
     pthread_mutex_unlock(&x->lock);
 }

@@ -83,7 +83,7 @@ struct exchange {
     pthread_mutex_t lock;          /* guards all below */
     bool news, suspended;
     bool working;                  /* work of exchange_post is not done yet */
-    bool cut;                      /* it was ended by the server */
+    bool cut;                      /* it ended before it was done: the client has gone, or the server ends */
 };
 
 /* ---- for doors ---- */

@@ -36,6 +36,36 @@ static bool streams(const route *r)
     return false;
 }
 
+/* What tables leave to the handlers: the elements of lists and objects. */
+static const struct {
+    const char *name, *key, *schema;
+} shapes[] = {
+    {"messages", "items", "{\"type\":\"object\",\"required\":[\"role\",\"content\"],\"properties\":{\"role\":{\"enum\":[\"system\",\"user\",\"assistant\",\"tool\"]},"
+                          "\"content\":{\"type\":[\"string\",\"array\"]}}}"},
+    {"messages", "minItems", "1"},
+    {"stop", "items", "{\"type\":\"string\",\"maxLength\":4096}"},
+    {"stop_sequences", "items", "{\"type\":\"string\",\"maxLength\":4096}"},
+    {"dry_sequence_breakers", "items", "{\"type\":\"string\"}"},
+    {"documents", "items", "{\"type\":\"string\"}"},
+    {"texts", "items", "{\"type\":\"string\"}"},
+    {"prompt", "items", "{\"type\":[\"string\",\"integer\"]}"},
+    {"content", "items", "{\"type\":[\"string\",\"integer\"]}"},
+    {"input", "items", "{\"type\":\"string\"}"},
+    {"tokens", "items", "{\"type\":\"integer\",\"minimum\":0}"},
+    {"options", "properties", "{\"num_predict\":{\"type\":\"integer\"},\"temperature\":{\"type\":\"number\"},\"seed\":{\"type\":\"integer\"},"
+                              "\"stop\":{\"type\":\"array\",\"items\":{\"type\":\"string\"}}}"},
+};
+
+static json_t *body_schema(const route *r)
+{
+    json_t *schema = params_schema(r->tables), *properties = json_object_get(schema, "properties");
+    for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
+        json_t *p = json_object_get(properties, shapes[i].name);
+        if (p) json_object_set_new(p, shapes[i].key, json_loads(shapes[i].schema, JSON_DECODE_ANY, NULL));
+    }
+    return schema;
+}
+
 static json_t *responses(const route *r)
 {
     const char *type = r->flags & ROUTE_TEXT ? "text/plain" : "application/json";
@@ -62,7 +92,7 @@ static json_t *operation(const route *r)
     json_t *o = json_pack("{s:o,s:s,s:o}", "operationId", operation_id(r), "summary", r->doc, "responses", responses(r));
     if (r->tables)
         json_object_set_new(o, "requestBody", json_pack("{s:b,s:{s:{s:o}}}", "required", 1, "content", "application/json", "schema",
-                                                        params_schema(r->tables)));
+                                                        body_schema(r)));
     if (has_rest(r))
         json_object_set_new(o, "parameters", json_pack("[{s:s,s:s,s:b,s:{s:s}}]", "name", "rest", "in", "path", "required", 1, "schema", "type", "string"));
     if (r->flags & ROUTE_PUBLIC) json_object_set_new(o, "security", json_array());

@@ -224,6 +224,8 @@ static tawny_status begin(sched *s, slot *x, task *j, tawny_error *err)
     pthread_mutex_unlock(&j->lock);
     pthread_mutex_lock(&s->lock);
     s->stats.cached_tokens += (uint64_t)x->n_done;
+    s->stats.cache_hits += x->n_done > 0;
+    s->stats.queue_ms += j->times.started - j->times.queued;
     pthread_mutex_unlock(&s->lock);
     return TAWNY_OK;
 }
@@ -235,8 +237,10 @@ static void finish(sched *s, slot *x)
     pthread_mutex_lock(&j->lock);
     task_state state = j->state;
     double first = j->times.first ? j->times.first : j->times.ended, read = first - j->times.started, answer = j->times.ended - first;
+    uint64_t tokens = j->prompt.n + j->n_tokens;
     pthread_mutex_unlock(&j->lock);
     pthread_mutex_lock(&s->lock);
+    if (tokens > s->stats.most_tokens) s->stats.most_tokens = tokens;
     s->n_running--;
     s->stats.cancelled += state == TASK_CANCELLED;
     s->stats.failed += state == TASK_FAILED;
@@ -373,10 +377,13 @@ static void after(sched *s, const tawny_step *item, slot *x)
         x->reading = x->n_done < (int32_t)j->prompt.n;
         if (!x->reading) tawny_session_checkpoint(x->session);
     }
-    if (!x->reading && !slot_sample(x, item->logits, s->tok, tawny_engine_n_ctx(s->engine)))
-        finish(s, x);
-    else
-        wake(j);
+    int before = x->n_answer;
+    bool more = x->reading || slot_sample(x, item->logits, s->tok, tawny_engine_n_ctx(s->engine));
+    pthread_mutex_lock(&s->lock);
+    s->stats.answer_tokens += (uint64_t)(x->n_answer - before);
+    pthread_mutex_unlock(&s->lock);
+    if (more) wake(j);
+    else finish(s, x);
 }
 
 static void count(sched *s, int n, int n_read, double ms)
@@ -385,8 +392,8 @@ static void count(sched *s, int n, int n_read, double ms)
     s->stats.steps++;
     s->stats.step_ms += ms;
     s->stats.prompt_tokens += (uint64_t)n_read;
+    s->stats.busy += (uint64_t)n;
     s->stats.bytes_read += tawny_model_bytes_per_token(s->model);
-    for (int i = 0; i < n; i++) s->stats.answer_tokens += !s->of[i]->reading;
     pthread_mutex_unlock(&s->lock);
 }
 
@@ -415,6 +422,7 @@ static void step(sched *s)
 
 static void show(sched *s)
 {
+    s->stats.decode_ms = s->decode_ms;
     for (int i = 0; i < s->n_slots; i++) {
         const slot *x = &s->slots[i];
         int32_t n = 0;

@@ -51,8 +51,12 @@ typedef struct sched_slot {
 /* Counts since the start, for metrics. */
 typedef struct sched_stats {
     uint64_t prompt_tokens, cached_tokens, answer_tokens, steps, tasks, failed, cancelled;
-    double prompt_ms, answer_ms; /* of tasks: until the first token, and from there on */
+    uint64_t cache_hits;         /* tasks that went on from tokens computed before */
+    uint64_t busy;               /* slots in a step, over all steps */
+    uint64_t most_tokens;        /* of a sequence, prompt and answer */
+    double queue_ms, prompt_ms, answer_ms; /* of tasks: until they began, until the first token, and from there on */
     double step_ms;              /* of all steps, in the engine */
+    double decode_ms;            /* of a step without prompts, lately; 0: there was none */
     uint64_t bytes_read;         /* of weights, by all steps */
     int queued, running;
 } sched_stats;

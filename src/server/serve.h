@@ -24,6 +24,7 @@ typedef struct server_config {
     int timeout;                  /* seconds that a connection may be idle; 0: 60 */
     int max_connections;          /* 0: 2048 */
     tawny_load load;              /* how the weights come into memory */
+    bool measure;                 /* how fast memory can be read, before the model is opened (a second) */
     tawny_pooling pooling;        /* of embeddings; MODEL: as the file says */
     sched_params sched;
     sampler_params sampling;      /* what requests begin with */
@@ -46,6 +47,7 @@ typedef struct server {
     int64_t created;              /* seconds since 1970 */
     struct http *http;
     int port;                     /* that it listens on */
+    double read_gbs;              /* GB/s at which memory can be read; 0: not measured */
     _Atomic bool ready;           /* the model is there; before, all requests get 503 */
     _Atomic bool draining;
     _Atomic uint64_t ids;
