@@ -65,15 +65,23 @@ void gbnf_add_range(gbnf *g, uint32_t from, uint32_t lo, uint32_t hi, uint32_t t
 /* What the matcher wants to know ahead: nullable rules, tail calls, classes of bytes. */
 void gbnf_finish(gbnf *g);
 
-/* gbnf_mask.c */
-struct gbnf_vocab {
-    gbnf_tokens tokens;
-    tawny_token *order; /* [n] those that have bytes, in the order of these */
+/* gbnf_mask.c: tokens in the order of their bytes */
+typedef struct gbnf_trie {
+    tawny_token *order; /* [n] */
     uint32_t *common;   /* [n] length of the common beginning with the one before */
     uint32_t *rest;     /* [n + 1] where in bytes what follows it begins */
     char *bytes;
+    size_t n;
+} gbnf_trie;
+
+/* A plain token is some whole characters that stand for themselves in a JSON string, GBNF_RUN at most. */
+enum { GBNF_RUN = 32 };
+struct gbnf_vocab {
+    gbnf_tokens tokens;
+    gbnf_trie all, odd; /* odd: those that are not plain */
+    uint64_t *plain;    /* a mask */
     tawny_token *ends;  /* [n_ends] */
-    size_t n, n_ends, longest;
+    size_t n_ends, longest;
 };
 bool gbnf_vocab_has(const gbnf_vocab *v, tawny_token t); /* a token with bytes that does not end a generation */
 
@@ -87,11 +95,12 @@ enum { GBNF_UNKNOWN = 0xffffffffu, GBNF_SELF = 0xffffffffu, GBNF_ROOT = 0xffffff
 typedef struct gbnf_set {
     uint32_t first, n;
     uint32_t row; /* of transitions, GBNF_UNKNOWN: none yet */
+    uint32_t run; /* the set that any plain character leads to, GBNF_DEAD: there is none, or GBNF_UNKNOWN */
     uint32_t hash;
     bool complete, tokens; /* some item waits for a token */
 } gbnf_set;
 
-enum { GBNF_MASKS = 64 };
+enum { GBNF_MASKS = 256 };
 
 struct gbnf_matcher {
     const gbnf *g;

@@ -30,12 +30,16 @@ static int by_bytes(const void *a, const void *b)
 }
 
 /* A trie, written down depth first. */
-static bool fill(gbnf_vocab *v, const sorted *s)
+static bool fill(gbnf_trie *v, const sorted *s, size_t n)
 {
     size_t total = 0, at = 0;
-    for (size_t i = 0; i < v->n; i++) total += s[i].n;
-    if (total >= UINT32_MAX || !(v->bytes = malloc(total + 1))) return false;
-    for (size_t i = 0; i < v->n; i++) {
+    for (size_t i = 0; i < n; i++) total += s[i].n;
+    v->order = calloc(n + 1, sizeof *v->order);
+    v->common = calloc(n + 1, sizeof *v->common);
+    v->rest = calloc(n + 1, sizeof *v->rest);
+    v->bytes = total < UINT32_MAX ? malloc(total + 1) : NULL;
+    if (!v->order || !v->common || !v->rest || !v->bytes) return false;
+    for (size_t i = 0; i < n; i++) {
         size_t k = 0;
         while (i && k < s[i].n && k < s[i - 1].n && s[i].s[k] == s[i - 1].s[k]) k++;
         v->order[i] = s[i].t;
@@ -43,38 +47,110 @@ static bool fill(gbnf_vocab *v, const sorted *s)
         v->rest[i] = (uint32_t)at;
         memcpy(v->bytes + at, s[i].s + k, s[i].n - k);
         at += s[i].n - k;
-        if (s[i].n > v->longest) v->longest = s[i].n;
     }
-    v->rest[v->n] = (uint32_t)at;
+    v->rest[n] = (uint32_t)at;
+    v->n = n;
     return true;
 }
 
+/* ---- plain characters ---- */
+
+static bool plain_byte(unsigned b) { return b >= 0x20 && b < 0x7f && b != '"' && b != '\\'; }
+
+/* The sequences of UTF-8 by their first byte: how many bytes follow, and between what the next one is. */
+static const struct {
+    uint8_t first, last, n, lo, hi;
+} sequences[] = {{0xc2, 0xdf, 1, 0x80, 0xbf}, {0xe0, 0xe0, 2, 0xa0, 0xbf}, {0xe1, 0xec, 2, 0x80, 0xbf}, {0xed, 0xed, 2, 0x80, 0x9f},
+                 {0xee, 0xef, 2, 0x80, 0xbf}, {0xf0, 0xf0, 3, 0x90, 0xbf}, {0xf1, 0xf3, 3, 0x80, 0xbf}, {0xf4, 0xf4, 3, 0x80, 0x8f}};
+enum { SEQUENCES = sizeof sequences / sizeof *sequences };
+
+static bool is_plain(const char *s, size_t n)
+{
+    int chars = 0;
+    for (size_t i = 0; i < n; chars++) {
+        unsigned b = (uint8_t)s[i++], k = 0;
+        if (plain_byte(b)) continue;
+        while (k < SEQUENCES && (b < sequences[k].first || b > sequences[k].last)) k++;
+        if (k == SEQUENCES || n - i < sequences[k].n) return false;
+        for (unsigned j = 0; j < sequences[k].n; j++, i++) {
+            unsigned next = (uint8_t)s[i];
+            if (next < (j ? 0x80 : sequences[k].lo) || next > (j ? 0xbf : sequences[k].hi)) return false;
+        }
+    }
+    return chars <= GBNF_RUN;
+}
+
+/* Whether from s all that may follow within a sequence leads to `to`; done[n]: a set of which that is known. */
+static bool all_lead(gbnf_matcher *m, gbnf_state s, unsigned n, unsigned lo, unsigned hi, gbnf_state to, gbnf_state *done)
+{
+    bool whole = lo == 0x80 && hi == 0xbf;
+    if (s == GBNF_DEAD) return false;
+    if (whole && done[n] == s) return true;
+    for (unsigned b = lo; b <= hi && !m->failed; b++) {
+        gbnf_state next = gbnf_step(m, s, (uint8_t)b);
+        if (n == 1 ? next != to : !all_lead(m, next, n - 1, 0x80, 0xbf, to, done)) return false;
+    }
+    if (whole) done[n] = s;
+    return !m->failed;
+}
+
+static gbnf_state run_of(gbnf_matcher *m, gbnf_state s)
+{
+    if (m->set[s].run != GBNF_UNKNOWN) return m->set[s].run;
+    gbnf_state to = gbnf_step(m, s, 'a'), done[4] = {0};
+    bool all = to != GBNF_DEAD;
+    for (unsigned b = 0x20; b < 0x7f && all; b++) all = !plain_byte(b) || gbnf_step(m, s, (uint8_t)b) == to;
+    for (unsigned k = 0; k < SEQUENCES && all; k++)
+        for (unsigned b = sequences[k].first; b <= sequences[k].last && all; b++)
+            all = all_lead(m, gbnf_step(m, s, (uint8_t)b), sequences[k].n, sequences[k].lo, sequences[k].hi, to, done);
+    if (!m->failed) m->set[s].run = all ? to : GBNF_DEAD;
+    return all && !m->failed ? to : GBNF_DEAD;
+}
+
+/* Any GBNF_RUN plain characters may follow: then all plain tokens may. */
+static bool runs(gbnf_matcher *m, gbnf_state s)
+{
+    for (int i = 0; i < GBNF_RUN && s; i++) {
+        gbnf_state next = run_of(m, s);
+        if (next == s) return true;
+        s = next;
+    }
+    return s;
+}
+
+/* ---- the vocabulary ---- */
+
+static void allow(uint64_t *bits, tawny_token t) { bits[t / 64] |= (uint64_t)1 << t % 64; }
+
 tawny_status gbnf_vocab_new(const gbnf_tokens *tokens, gbnf_vocab **out, tawny_error *err)
 {
-    size_t n = (size_t)tokens->n;
+    size_t n = (size_t)tokens->n, all = 0, odd = 0;
     gbnf_vocab *v = calloc(1, sizeof *v);
     sorted *s = calloc(n + 1, sizeof *s);
     *out = NULL;
-    if (v) {
+    bool ok = v && s;
+    if (ok) {
         v->tokens = *tokens;
-        v->order = calloc(n + 1, sizeof *v->order);
-        v->common = calloc(n + 1, sizeof *v->common);
-        v->rest = calloc(n + 1, sizeof *v->rest);
         v->ends = calloc(n + 1, sizeof *v->ends);
+        v->plain = calloc((n + 63) / 64 + 1, sizeof *v->plain);
+        ok = v->ends && v->plain;
     }
-    if (!v || !s || !v->order || !v->common || !v->rest || !v->ends) {
-        free(s);
-        gbnf_vocab_free(v);
-        return err_nomem(err);
-    }
-    for (tawny_token t = 0; t < tokens->n; t++) {
+    for (tawny_token t = 0; ok && t < tokens->n; t++) {
         if (tokens->ends(tokens->ctx, t)) v->ends[v->n_ends++] = t;
         if (!gbnf_vocab_has(v, t)) continue;
-        s[v->n].s = tokens->piece(tokens->ctx, t, &s[v->n].n);
-        s[v->n++].t = t;
+        s[all].s = tokens->piece(tokens->ctx, t, &s[all].n);
+        if (s[all].n > v->longest) v->longest = s[all].n;
+        s[all++].t = t;
     }
-    qsort(s, v->n, sizeof *s, by_bytes);
-    bool ok = fill(v, s);
+    if (ok) {
+        qsort(s, all, sizeof *s, by_bytes);
+        ok = fill(&v->all, s, all);
+    }
+    for (size_t i = 0; ok && i < all; i++) {
+        if (is_plain(s[i].s, s[i].n)) allow(v->plain, s[i].t);
+        else s[odd++] = s[i];
+    }
+    ok = ok && fill(&v->odd, s, odd);
     free(s);
     if (!ok) {
         gbnf_vocab_free(v);
@@ -84,22 +160,28 @@ tawny_status gbnf_vocab_new(const gbnf_tokens *tokens, gbnf_vocab **out, tawny_e
     return TAWNY_OK;
 }
 
-void gbnf_vocab_free(gbnf_vocab *v)
+static void free_trie(gbnf_trie *v)
 {
-    if (!v) return;
     free(v->order);
     free(v->common);
     free(v->rest);
     free(v->bytes);
+}
+
+void gbnf_vocab_free(gbnf_vocab *v)
+{
+    if (!v) return;
+    free_trie(&v->all);
+    free_trie(&v->odd);
+    free(v->plain);
     free(v->ends);
     free(v);
 }
 
-static void allow(uint64_t *bits, tawny_token t) { bits[t / 64] |= (uint64_t)1 << t % 64; }
+/* ---- masks ---- */
 
-static void walk(gbnf_matcher *m, gbnf_state s, uint64_t *bits)
+static void walk(gbnf_matcher *m, const gbnf_trie *v, gbnf_state s, uint64_t *bits)
 {
-    const gbnf_vocab *v = m->vocab;
     m->path[0] = s;
     for (size_t i = 0; i < v->n && !m->failed;) {
         size_t k = v->common[i];
@@ -122,8 +204,8 @@ static void allow_named(const gbnf_matcher *m, gbnf_state s, uint64_t *bits)
             tawny_token named = (tawny_token)edge->value;
             const gbnf_tokens *v = &m->vocab->tokens;
             if (edge->kind == GBNF_TOKEN && named < v->n && !v->ends(v->ctx, named)) allow(bits, named);
-            for (size_t k = 0; edge->kind == GBNF_NOT_TOKEN && k < m->vocab->n; k++)
-                if (m->vocab->order[k] != named) allow(bits, m->vocab->order[k]);
+            for (size_t k = 0; edge->kind == GBNF_NOT_TOKEN && k < m->vocab->all.n; k++)
+                if (m->vocab->all.order[k] != named) allow(bits, m->vocab->all.order[k]);
         }
     }
 }
@@ -144,7 +226,9 @@ tawny_status gbnf_allowed(gbnf_matcher *m, gbnf_state s, const uint64_t **mask, 
     m->mask[slot].s = GBNF_UNKNOWN; /* should it fail */
     m->mask[slot].n = 0;
     if (s != GBNF_DEAD) {
-        walk(m, s, bits);
+        bool any = runs(m, s);
+        if (any) memcpy(bits, m->vocab->plain, words * sizeof *bits);
+        if (!m->failed) walk(m, any ? &m->vocab->odd : &m->vocab->all, s, bits);
         if (m->failed) return gbnf_end(m, err);
         if (m->set[s].tokens) allow_named(m, s, bits);
         for (size_t i = 0; m->set[s].complete && i < m->vocab->n_ends; i++) allow(bits, m->vocab->ends[i]);

@@ -11,7 +11,7 @@
  *   white space at most a blank, or a newline with up to 20 blanks or tabs, and none around the whole; up to 24 of
  *               any in a value that the schema leaves free
  *   numbers     a whole number has neither fraction nor exponent (1.0 is written 1); a fraction has at most 17
- *               digits, 15 with the whole part beside an exclusive bound; beside bounds and multipleOf there is no
+ *               digits, 15 with the whole part beside an exclusive bound or where whole numbers are excluded; beside bounds and multipleOf there is no
  *               exponent. Hence no value between 0 and 1e-17 there
  *   strings     a character has its shortest writing where there is a pattern, a format or an enum
  *   formats     are enforced: date, time, date-time, duration (RFC 3339; a leap second only at offsets of half hours),

@@ -58,7 +58,7 @@ static bool decimal_of(json_t *v, decimal *d)
 typedef struct reading {
     char at; /* 0 start, '-' sign, '0' a zero, '1' digits, '.' the point, 'f' a fraction */
     bool neg, nonzero, part_nonzero;
-    int16_t n_whole, n_part;
+    int16_t n_whole, n_part, digits; /* digits: of the whole part, where they matter */
     int8_t order[2]; /* -1 below, 0 as far equal, 1 above */
     uint32_t rest;
 } reading;
@@ -66,7 +66,7 @@ typedef struct reading {
 typedef struct machine {
     const number_bounds *b;
     decimal bound[2];
-    bool has[2], whole_only;
+    bool has[2], whole_only, exact; /* no more than MAX_EXACT digits where there is a fraction */
     uint32_t modulus; /* 0: none */
     int scale;        /* digits of the fraction that the remainder counts, and the most there may be */
     int max_part;
@@ -83,6 +83,7 @@ static void whole_digit(machine *m, reading *r, char ch)
     int most = (m->bound[0].n_whole > m->bound[1].n_whole ? m->bound[0].n_whole : m->bound[1].n_whole) + 1;
     if (r->n_whole < most) r->n_whole++;
     r->nonzero = true;
+    if (m->exact && r->digits < MAX_EXACT) r->digits++;
 }
 
 /* The whole part has ended: more digits than the bound's make it larger. */
@@ -102,7 +103,7 @@ static bool step(machine *m, reading *r, char ch)
         return true;
     }
     if (ch == '.') {
-        if ((r->at != '0' && r->at != '1') || m->whole_only || m->max_part < 1) return false;
+        if ((r->at != '0' && r->at != '1') || m->whole_only || r->digits >= m->max_part) return false;
         end_whole(m, r);
         r->at = '.';
         return true;
@@ -110,7 +111,7 @@ static bool step(machine *m, reading *r, char ch)
     if (!digit || r->at == '0') return false;
     if (m->modulus) r->rest = (r->rest * 10 + (uint32_t)(ch - '0')) % m->modulus;
     if (r->at == '.' || r->at == 'f') {
-        if (r->n_part >= m->max_part) return false;
+        if (r->n_part + r->digits >= m->max_part) return false;
         for (int i = 0; i < 2; i++) {
             char other = r->n_part < m->bound[i].n_part ? m->bound[i].part[r->n_part] : '0';
             if (!r->order[i]) r->order[i] = (int8_t)((ch > other) - (ch < other));
@@ -181,11 +182,10 @@ static tawny_status prepare(machine *m, const number_bounds *b)
         json_t *v = i ? b->upper : b->lower;
         m->has[i] = v;
         if (v && !decimal_of(v, &m->bound[i])) return TAWNY_E_LIMIT;
-        /* nothing may round to a bound that it must not reach, nor to a whole number */
-        int digits = MAX_EXACT - m->bound[i].n_whole;
-        if (v && (i ? b->below : b->above) && digits < m->max_part) m->max_part = digits > 0 ? digits : 0;
     }
-    if (!(b->types & T_INT) && m->max_part > MAX_EXACT) m->max_part = MAX_EXACT;
+    /* nothing may round to a bound that it must not reach, nor to a whole number */
+    m->exact = (b->lower && b->above) || (b->upper && b->below) || !(b->types & T_INT);
+    if (m->exact) m->max_part = MAX_EXACT;
     return b->multiple ? read_modulus(m) : TAWNY_OK;
 }
 
