@@ -1,5 +1,6 @@
-/* text/schema against JSON-Schema-Test-Suite, which TAWNY_JSON_SCHEMA_SUITE names: a valid instance has a text that the
- * grammar accepts, whatever the order of its properties; no text of an invalid one is accepted; or the schema is refused. */
+/* Suites that are kept outside: text/schema against JSON-Schema-Test-Suite, which TAWNY_JSON_SCHEMA_SUITE names: a valid instance has a text that the
+ * grammar accepts, whatever the order of its properties; no text of an invalid one is accepted; or the schema is refused.
+ * And the grammar of any JSON, and the server's reading of JSON, against JSONTestSuite, which TAWNY_JSON_TEST_SUITE names. */
 #include <check.h>
 #include <dirent.h>
 #include <jansson.h>
@@ -7,6 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/file.h"
+#include "server/json_limits.h"
 #include "text/gbnf.h"
 #include "text/schema.h"
 
@@ -180,12 +183,60 @@ START_TEST(suite_of_the_specification)
 }
 END_TEST
 
+/* y_ must be accepted, n_ refused, i_ may be either. The parser has one limit of jansson's: no name holds a NUL. */
+START_TEST(suite_of_json_texts)
+{
+    const char *folder = getenv("TAWNY_JSON_TEST_SUITE");
+    buf text = {0};
+    gbnf *g;
+    gbnf_matcher *m;
+    char path[4096];
+    int n = 0, bad = 0;
+    if (!folder) {
+        printf("schema_suite: TAWNY_JSON_TEST_SUITE names no checkout of JSONTestSuite: skipped\n");
+        return;
+    }
+    ck_assert_int_eq(schema_rules("true", 4, "root", 0, &text, NULL), TAWNY_OK);
+    ck_assert_int_eq(gbnf_parse(text.data, text.size, NULL, &g, NULL), TAWNY_OK);
+    snprintf(path, sizeof path, "%s/test_parsing", folder);
+    DIR *d = opendir(path);
+    if (!d) ck_abort_msg("%s is no folder", path);
+    for (struct dirent *e; (e = readdir(d));) {
+        buf in = {0};
+        gbnf_state to;
+        if (!strstr(e->d_name, ".json")) continue;
+        snprintf(path, sizeof path, "%s/test_parsing/%s", folder, e->d_name);
+        ck_assert_int_eq(file_read(path, 1 << 20, &in, NULL), TAWNY_OK);
+        ck_assert_int_eq(gbnf_matcher_new(g, NULL, &m, NULL), TAWNY_OK);
+        const char *p = in.data ? in.data : "";
+        tawny_status st = gbnf_bytes(m, gbnf_start(m), p, in.size, &to, NULL);
+        bool matched = st == TAWNY_OK && to != GBNF_DEAD && gbnf_complete(m, to), want = e->d_name[0] == 'y';
+        json_t *v = json_too_deep(p, in.size) ? NULL : json_loadb(p, in.size, JSON_ALLOW_NUL | JSON_DECODE_ANY, NULL);
+        bool parsed = v || strcmp(e->d_name, "y_object_escaped_null_in_key.json") == 0;
+        if (e->d_name[0] != 'i' && (matched != want || parsed != want)) {
+            printf("%s: the grammar %s it, the parser %s\n", e->d_name, matched ? "accepts" : "refuses", v ? "accepts" : "refuses");
+            bad++;
+        }
+        n += e->d_name[0] != 'i';
+        json_decref(v);
+        buf_free(&in);
+        gbnf_matcher_free(m);
+    }
+    closedir(d);
+    gbnf_free(g);
+    buf_free(&text);
+    printf("schema_suite: %d of %d JSON texts as they should be\n", n - bad, n);
+    ck_assert(n > 0 && !bad);
+}
+END_TEST
+
 Suite *suite_schema_suite(void)
 {
     Suite *s = suite_create("schema_suite");
     TCase *t = tcase_create("schema_suite");
     tcase_set_timeout(t, 120);
     tcase_add_test(t, suite_of_the_specification);
+    tcase_add_test(t, suite_of_json_texts);
     suite_add_tcase(s, t);
     return s;
 }

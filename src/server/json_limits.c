@@ -8,8 +8,9 @@ const char *json_too_deep(const char *text, size_t n)
     bool in_string = false;
     for (size_t i = 0; i < n; i++) {
         char c = text[i];
+        if (!c) return "it has a NUL byte"; /* jansson takes one for the end */
         if (in_string) {
-            if (c == '\\')
+            if (c == '\\' && i + 1 < n && text[i + 1])
                 i++;
             else if (c == '"')
                 in_string = false;

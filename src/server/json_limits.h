@@ -1,4 +1,4 @@
-/* Before a JSON text from outside is parsed: how deep does it nest? */
+/* Before a JSON text from outside is parsed: does it nest too deep, or hold a NUL byte? */
 #ifndef SERVER_JSON_LIMITS_H
 #define SERVER_JSON_LIMITS_H
 
