@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "../src/base/buf.h"
+#include "../src/server/grammar.h"
 #include "server_proc.h"
 #include "tiny_model.h"
 
@@ -105,7 +106,7 @@ START_TEST(refusals_name_the_field)
         {"/v1/chat/completions", "{" MESSAGES "," TOOLS ",\"tool_choice\":\"perhaps\"}", "tool_choice", "tool_choice"},
         {"/v1/chat/completions", "{" MESSAGES "," TOOLS ",\"tool_choice\":{\"type\":\"function\",\"function\":{\"name\":\"g\"}}}", "tool_choice", "tools"},
         {"/v1/chat/completions", "{" MESSAGES ",\"tools\":[{\"type\":\"function\",\"function\":{\"name\":\"f\",\"parameters\":{\"properties\":{\"x\":"
-                                 "{\"type\":\"odd\"}}}}}],\"tool_choice\":\"required\"}", "tools", "tools/0/function/parameters"},
+                                 "{\"type\":\"odd\"}}}}}],\"tool_choice\":\"required\"}", "tools", "tools/0/function/parameters/properties/x/type"},
         {"/v1/chat/completions", "{" MESSAGES ",\"functions\":[{\"name\":\"f\"}]}", "functions", "tools"},
         {"/v1/chat/completions", "{" MESSAGES ",\"reasoning_effort\":\"huge\"}", "reasoning_effort", "none"},
         {"/v1/chat/completions", "{" MESSAGES ",\"modalities\":[\"audio\"]}", "modalities", "text"},
@@ -219,6 +220,53 @@ START_TEST(models_and_fingerprint)
 }
 END_TEST
 
+/* ---- the cache of grammars ---- */
+
+static tawny_status make_digits(void *arg, buf *text, tawny_error *err)
+{
+    (void)err;
+    ++*(int *)arg;
+    buf_str(text, "root ::= [0-9]+");
+    return TAWNY_OK;
+}
+
+START_TEST(grammars_are_compiled_once)
+{
+    gbnf_tokens tokens = {0};
+    grammar_cache *c = grammar_cache_new(&tokens);
+    grammar *g[3];
+    int made = 0;
+    uint64_t found, compiled;
+    tawny_error err;
+    for (int i = 0; i < 3; i++) ck_assert_int_eq(grammar_get(c, "digits", 6, make_digits, &made, &g[i], &err), TAWNY_OK);
+    ck_assert_int_eq(made, 1);
+    ck_assert_ptr_eq(g[0], g[2]);
+    grammar_cache_counts(c, &found, &compiled);
+    ck_assert_uint_eq(found, 2);
+    ck_assert_uint_eq(compiled, 1);
+    gbnf_matcher *m, *again;
+    ck_assert_int_eq(grammar_matcher(g[0], NULL, &m, &err), TAWNY_OK);
+    grammar_return(g[0], m);
+    ck_assert_int_eq(grammar_matcher(g[0], NULL, &again, &err), TAWNY_OK);
+    ck_assert_ptr_eq(m, again);
+    grammar_return(g[0], again);
+    for (int i = 0; i < 100; i++) { /* others push it out; who has it keeps it */
+        grammar *other;
+        char key[16];
+        snprintf(key, sizeof key, "%d", i);
+        ck_assert_int_eq(grammar_get(c, key, strlen(key), make_digits, &made, &other, &err), TAWNY_OK);
+        grammar_drop(other);
+    }
+    ck_assert_int_eq(made, 101);
+    grammar *anew;
+    ck_assert_int_eq(grammar_get(c, "digits", 6, make_digits, &made, &anew, &err), TAWNY_OK);
+    ck_assert_ptr_ne(anew, g[0]);
+    grammar_drop(anew);
+    for (int i = 0; i < 3; i++) grammar_drop(g[i]);
+    grammar_cache_free(c);
+}
+END_TEST
+
 #endif
 
 Suite *suite_serve_openai(void);
@@ -237,6 +285,9 @@ Suite *suite_serve_openai(void)
     tcase_add_test(t, items_with_calls);
     tcase_add_test(t, models_and_fingerprint);
     suite_add_tcase(s, t);
+    TCase *g = tcase_create("grammars");
+    tcase_add_test(g, grammars_are_compiled_once);
+    suite_add_tcase(s, g);
 #else
     printf("skipped: serve_openai, built without libmicrohttpd\n");
 #endif

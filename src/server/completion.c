@@ -163,17 +163,14 @@ static bool bad_place(exchange *x, const char *field, const char *prefix, const 
     return false;
 }
 
-/* The grammar that a schema becomes; what cannot be enforced is refused by its place. */
+/* The grammar that a schema becomes, or a refusal that names the place. What the schema does not describe is left out unless
+ * it asks for more: a model would not stop to invent properties. */
 static tawny_status from_schema(const json_t *schema, buf *text, tawny_error *err)
 {
-    buf loose = {0};
     char *source = json_dumps(schema, JSON_ENCODE_ANY | JSON_COMPACT);
     if (!source) return err_nomem(err);
-    tawny_status st = schema_to_gbnf(source, strlen(source), text, &loose, err);
+    tawny_status st = schema_rules(source, strlen(source), "root", SCHEMA_CLOSED, text, err);
     free(source);
-    if (st == TAWNY_OK && loose.size)
-        st = err_set(err, TAWNY_E_UNSUPPORTED, "%.*s cannot be enforced", (int)strcspn(loose.data, "\n"), loose.data);
-    buf_free(&loose);
     return st;
 }
 

@@ -149,21 +149,17 @@ void ag_rules(buf *out, const char *prefix, const char *g, size_t n)
 
 tawny_status ag_schema(buf *out, const char *prefix, const json_t *schema, const char *at, tawny_error *err)
 {
-    buf text = {0}, loose = {0};
+    char name[SCHEMA_MAX_PREFIX];
+    tawny_error why;
     char *source = json_dumps(schema, JSON_ENCODE_ANY | JSON_COMPACT);
     if (!source) return err_nomem(err);
-    tawny_error why;
-    tawny_status st = schema_to_gbnf(source, strlen(source), &text, &loose, &why);
+    snprintf(name, sizeof name, "%sroot", prefix);
+    tawny_status st = schema_rules(source, strlen(source), name, SCHEMA_CLOSED, out, &why);
     free(source);
-    if (st != TAWNY_OK)
-        st = err_set(err, st, "%s: %.300s", at, why.message);
-    else if (loose.size)
-        st = err_set(err, TAWNY_E_UNSUPPORTED, "%s%.*s cannot be enforced", at, (int)strcspn(loose.data, "\n"), loose.data);
-    else
-        ag_rules(out, prefix, text.data ? text.data : "", text.size);
-    buf_free(&text);
-    buf_free(&loose);
-    return st;
+    if (st == TAWNY_OK) return st;
+    const char *rest = strncmp(why.message, "schema: /", 9) == 0 ? why.message + 8 : NULL; /* its place within the schema */
+    if (rest && rest[1] == ':') rest++;
+    return err_set(err, st, "%s%s%.300s", at, rest ? "" : ": ", rest ? rest : why.message);
 }
 
 /* ---- reasoning before the rest ---- */
@@ -343,10 +339,12 @@ static json_t *arguments_of(const json_t *function, bool any)
 {
     const json_t *p = json_object_get(function, "parameters");
     if (any) return json_pack("{s:s,s:b}", "type", "object", "additionalProperties", 1);
-    if (!json_is_object(p)) return json_pack("{s:s}", "type", "object");
+    if (!json_is_object(p)) return json_pack("{s:s,s:b}", "type", "object", "additionalProperties", 0);
     json_t *copy = json_copy((json_t *)(uintptr_t)p);
+    const json_t *described = json_object_get(copy, "properties");
     if (copy && !json_object_get(copy, "type")) json_object_set_new(copy, "type", json_string("object"));
-    if (copy && json_object_size(p) == 0) json_object_set_new(copy, "additionalProperties", json_true());
+    if (json_is_object(described) && json_object_size(described) == 0 && !json_object_get(copy, "additionalProperties"))
+        json_object_set_new(copy, "additionalProperties", json_false());
     return copy;
 }
 

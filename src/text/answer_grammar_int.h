@@ -11,8 +11,8 @@ void ag_marker(buf *out, const gbnf_tokens *t, const char *text);
 /* Any text that does not contain the mark, whose first character is nowhere else in it. */
 void ag_without(buf *out, const gbnf_tokens *t, const char *mark);
 
-/* Appends the rules of a schema's grammar, their names after `prefix`; the first is PREFIXroot. at: the schema's JSON
- * pointer, for messages. */
+/* Appends the rules of a schema's grammar; the first is PREFIXroot. Properties that are not described are left out
+ * unless the schema asks for them: a model would invent some. at: the schema's JSON pointer, for messages. */
 tawny_status ag_schema(buf *out, const char *prefix, const json_t *schema, const char *at, tawny_error *err);
 /* The rules of a grammar, renamed. */
 void ag_rules(buf *out, const char *prefix, const char *grammar, size_t n);
