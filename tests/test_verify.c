@@ -293,17 +293,17 @@ START_TEST(llama_server)
         printf("skipped: verify against llama-server, TAWNY_LLAMA_SERVER is not set\n");
         return;
     }
-    snprintf(line, sizeof line, "$t verify --depth 514 --url %s 2>&1", url);
+    snprintf(line, sizeof line, "$t verify --depth 130 --server-ubatch 64 --url %s 2>&1", url);
     ck_assert_msg(program_sh(line, out, sizeof out) == 0, "%s", out);
     static const fake_fault faults[] = {FAKE_NOISE, FAKE_REPEAT};
     for (size_t i = 0; i < sizeof faults / sizeof *faults; i++) {
-        fake_server s = {.backend = atoi(port + 1), .fault = faults[i], .from = 300};
+        fake_server s = {.backend = atoi(port + 1), .fault = faults[i], .from = 90};
         fake_server_start(&s);
-        snprintf(line, sizeof line, "$t verify --depth 514 --json --url http://127.0.0.1:%d 2>&1", s.port);
+        snprintf(line, sizeof line, "$t verify --depth 130 --server-ubatch 64 --json --url http://127.0.0.1:%d 2>&1", s.port);
         ck_assert_msg(program_sh(line, out, sizeof out) == 1, "%s", out);
         fake_server_stop(&s);
         json_t *j = json_loads(out, 0, NULL);
-        ck_assert_msg(j && json_integer_value(json_object_get(j, "from_depth")) == 300, "%s", out);
+        ck_assert_msg(j && json_integer_value(json_object_get(j, "from_depth")) == 90, "%s", out);
         json_decref(j);
     }
 }

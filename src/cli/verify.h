@@ -27,7 +27,7 @@ typedef struct verify_depth {
     int32_t depth;
     bool fresh;                /* nothing came from the server's cache */
     int n;                     /* positions compared */
-    double kl_mean, kl_max, kl_worst_but_one;
+    double kl_mean, kl_max, kl_typical; /* typical: the mean without the greatest one, which may be a matter of luck */
     int flips, ties, not_numbers, not_greedy; /* flips: other most probable tokens by more than a near-tie */
     double margin_max;         /* of flips */
     int32_t bad_pos;           /* the first position that is not sound by itself; -1 */

@@ -6,12 +6,13 @@
 #include "verify.h"
 
 /* Of one position, in nats. */
-#define KL_SAMPLE 0.25      /* more: not sound by itself */
+#define KL_SAMPLE 0.5       /* more: not sound by itself */
 #define TIE 0.7             /* another most probable token is no mistake where ours is at most e^0.7 as probable */
 #define GREEDY_SLACK 0.05   /* servers break ties in their own ways */
-/* Means over a prompt's positions. */
-#define KL_SUSPICIOUS 0.03
-#define KL_BROKEN 0.1
+/* Over a prompt's positions. */
+#define TYPICAL_SUSPICIOUS 0.025
+#define TYPICAL_BROKEN 0.075
+#define MEAN_BROKEN 0.2
 
 const char *verdict_name(verdict v)
 {
@@ -73,8 +74,7 @@ void verify_judge(verify_depth *d, const verify_sample *samples, int n)
     for (int i = 0; i < n; i++) {
         const verify_sample *s = &samples[i];
         sum += s->kl;
-        if (s->kl > d->kl_max) d->kl_worst_but_one = d->kl_max, d->kl_max = s->kl;
-        else if (s->kl > d->kl_worst_but_one) d->kl_worst_but_one = s->kl;
+        if (s->kl > d->kl_max) d->kl_max = s->kl;
         d->not_numbers += s->not_numbers;
         d->not_greedy += s->not_greedy;
         if (s->theirs >= 0 && s->theirs != s->ours) {
@@ -85,10 +85,14 @@ void verify_judge(verify_depth *d, const verify_sample *samples, int n)
         if (sample_is_bad(s) && d->bad_pos < 0) d->bad_pos = s->pos;
     }
     d->kl_mean = n ? sum / n : 0;
+    d->kl_typical = n > 1 ? (sum - d->kl_max) / (n - 1) : d->kl_mean;
     if (n) d->first = samples[0];
-    if (d->not_numbers || d->not_greedy || d->flips > 1 || d->kl_mean > KL_BROKEN) d->verdict = VERDICT_BROKEN;
-    else if (d->flips || d->kl_mean > KL_SUSPICIOUS || d->kl_max > KL_SAMPLE) d->verdict = VERDICT_SUSPICIOUS;
-    else d->verdict = n ? VERDICT_SOUND : VERDICT_UNKNOWN;
+    if (d->not_numbers || d->not_greedy || d->flips > 1 || d->kl_typical > TYPICAL_BROKEN || d->kl_mean > MEAN_BROKEN)
+        d->verdict = VERDICT_BROKEN;
+    else if (d->flips || d->kl_typical > TYPICAL_SUSPICIOUS || d->kl_max > KL_SAMPLE)
+        d->verdict = VERDICT_SUSPICIOUS;
+    else
+        d->verdict = n ? VERDICT_SOUND : VERDICT_UNKNOWN;
     if (d->verdict != VERDICT_SOUND && d->bad_pos < 0 && n) d->bad_pos = samples[0].pos;
 }
 

@@ -8,11 +8,12 @@
 void verify_print_depth(void *user, const verify_depth *d)
 {
     bool *heading = user;
-    if (!*heading) printf("%8s  %-6s %9s %10s %10s  %-24s %s\n", "depth", "prompt", "positions", "KL mean", "KL max", "most probable token", "verdict");
+    if (!*heading) printf("%8s  %-6s %9s %10s %10s %10s  %-24s %s\n", "depth", "prompt", "positions", "KL typical", "KL mean", "KL max", "most probable token", "verdict");
     *heading = true;
     char argmax[64];
     snprintf(argmax, sizeof argmax, "%d same, %d near, %d other", d->n - d->flips - d->ties, d->ties, d->flips);
-    printf("%8d  %-6s %9d %10.2g %10.2g  %-24s %s%s%s%s\n", d->depth, d->fresh ? "new" : "cached", d->n, d->kl_mean, d->kl_max, argmax,
+    printf("%8d  %-6s %9d %10.2g %10.2g %10.2g  %-24s %s%s%s%s\n", d->depth, d->fresh ? "new" : "cached", d->n, d->kl_typical, d->kl_mean,
+           d->kl_max, argmax,
            verdict_name(d->verdict), d->not_numbers ? ", numbers that are no probabilities" : "",
            d->not_greedy ? ", goes on with tokens it calls improbable" : "", d->repeats ? ", repeats itself" : "");
     fflush(stdout);
@@ -50,7 +51,7 @@ void verify_print_verdict(const verify_result *v)
 
 static json_t *depth_json(const verify_depth *d)
 {
-    json_t *j = json_pack("{s:i,s:b,s:i,s:f,s:f,s:i,s:i,s:f,s:i,s:i,s:b,s:s}", "depth", d->depth, "cached", !d->fresh, "positions", d->n, "kl_mean",
+    json_t *j = json_pack("{s:i,s:b,s:i,s:f,s:f,s:f,s:i,s:i,s:f,s:i,s:i,s:b,s:s}", "depth", d->depth, "cached", !d->fresh, "positions", d->n, "kl_typical", d->kl_typical, "kl_mean",
                           d->kl_mean, "kl_max", d->kl_max, "near_ties", d->ties, "other_argmax", d->flips, "margin_max", d->margin_max, "not_numbers",
                           d->not_numbers, "not_greedy", d->not_greedy, "repeats", d->repeats, "verdict", verdict_name(d->verdict));
     if (j && d->bad_pos >= 0) json_object_set_new(j, "first_bad_position", json_integer(d->bad_pos));
