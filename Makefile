@@ -114,7 +114,7 @@ supported: $(B)/tests/check ## write the table of supported architectures anew (
 
 gpu-bandwidth: $(B)/tools/gpu-bandwidth ## the GPU's side: build/tools/gpu-bandwidth (needs Vulkan's headers and glslang)
 
-clients: all ## the official clients of OpenAI, Anthropic and Ollama against the server and the small model (PyPI)
+clients: all $(B)/tests/mkmodel ## the official clients of OpenAI, Anthropic and Ollama against the server and the small model (PyPI)
 	@tools/get-model >/dev/null
 	tools/clients
 

@@ -220,6 +220,32 @@ START_TEST(models_and_fingerprint)
 }
 END_TEST
 
+/* A model that gives embeddings alone is served too. */
+START_TEST(embeddings_alone)
+{
+    server_proc s;
+    const char *golden = "tests/golden/embed/jina-bert-v2.gguf";
+    if (access(golden, R_OK) != 0) {
+        printf("skipped: embeddings_alone, without %s\n", golden);
+        return;
+    }
+    server_proc_start(&s, golden, (const char *const[]){"--pooling", "mean", "-t", "2", NULL});
+    json_t *j = server_json(&s, "/v1/embeddings", "{\"input\":[[2,5,6,3],[2,7,3]]}", 200);
+    ck_assert_uint_eq(json_array_size(at(j, "data.0.embedding")), 64);
+    ck_assert_int_eq(json_integer_value(at(j, "data.1.index")), 1);
+    ck_assert_int_eq(json_integer_value(at(j, "usage.prompt_tokens")), 7);
+    json_t *packed = server_json(&s, "/v1/embeddings", "{\"input\":[2,7,3],\"encoding_format\":\"base64\"}", 200);
+    ck_assert_uint_eq(strlen(text_at(packed, "data.0.embedding")), (64 * 4 + 2) / 3 * 4);
+    json_decref(packed);
+    json_decref(j);
+    j = server_json(&s, "/v1/embeddings", "{\"input\":[2,7,3],\"dimensions\":8}", 400);
+    ck_assert_str_eq(text_at(j, "error.param"), "dimensions");
+    json_decref(j);
+    json_decref(server_json(&s, "/v1/chat/completions", "{" MESSAGES "}", 400));
+    ck_assert_int_eq(server_proc_stop(&s), 0);
+}
+END_TEST
+
 /* ---- the cache of grammars ---- */
 
 static tawny_status make_digits(void *arg, buf *text, tawny_error *err)
@@ -286,6 +312,8 @@ Suite *suite_serve_openai(void)
     tcase_add_test(t, models_and_fingerprint);
     suite_add_tcase(s, t);
     TCase *g = tcase_create("grammars");
+    tcase_set_timeout(g, 60);
+    tcase_add_test(g, embeddings_alone);
     tcase_add_test(g, grammars_are_compiled_once);
     suite_add_tcase(s, g);
 #else
