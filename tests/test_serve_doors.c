@@ -97,6 +97,10 @@ START_TEST(completion)
     ck_assert_uint_eq(json_array_size(j), 2);
     ck_assert_int_eq(int_at(j, "1.id_slot"), 1);
     json_decref(j);
+    j = server_json(&server, "/completion", "{\"prompt\":\"a\",\"n_predict\":2,\"response_fields\":[\"stop\",\"generation_settings/n_predict\",\"no/such\"]}", 200);
+    ck_assert_uint_eq(json_object_size(j), 2);
+    ck_assert_int_eq((int)json_integer_value(json_object_get(j, "generation_settings/n_predict")), 2);
+    json_decref(j);
 }
 END_TEST
 

@@ -8,7 +8,7 @@
 
 typedef struct native_body {
     completion c; /* first: tables of completions read into it */
-    const json_t *prompt, *prefix, *suffix, *extra, *lora;
+    const json_t *prompt, *prefix, *suffix, *extra, *lora, *fields;
     bool return_tokens, post_probs, timings_each;
     int n_probs, slot;
 } native_body;
@@ -23,6 +23,7 @@ static const param native_table[] = {
     {"return_tokens", PARAM_BOOL, B(return_tokens), 0, 0, 0, false, "the answer's token ids"},
     {"timings_per_token", PARAM_BOOL, B(timings_each), 0, 0, 0, false, "timings with each piece of a stream"},
     {"id_slot", PARAM_INT, B(slot), -1, 4095, 0, false, "the slot that computes it; -1: any"},
+    {"response_fields", PARAM_JSON, B(fields), 0, 0, JSON_T_ARRAY, false, "of the answer, those alone; a/b: b of a"},
     {"lora", PARAM_JSON, B(lora), 0, 0, JSON_T_ARRAY, false, "no adapters are known: must be empty"},
     PARAM_END,
 };
@@ -43,6 +44,7 @@ const param *const llama_infill_tables[] = {infill_table, native_table, completi
 
 typedef struct native_answer {
     completion c;
+    const json_t *fields; /* of the request; NULL: all */
     bool return_tokens, post_probs, timings_each;
     size_t at[COMPLETION_MAX_N]; /* tokens of a choice that were sent */
 } native_answer;
@@ -118,6 +120,26 @@ static json_t *prompt_text(const exchange *x, const task *j)
     return s;
 }
 
+/* Takes the answer; gives what is wanted of it, under the names as they were asked for. */
+static json_t *only(json_t *answer_json, const json_t *fields)
+{
+    json_t *out = json_object();
+    for (size_t i = 0; i < json_array_size(fields); i++) {
+        const char *path = json_string_value(json_array_get(fields, i));
+        json_t *v = answer_json;
+        for (const char *p = path; p && v;) {
+            char key[128];
+            size_t n = strcspn(p, "/");
+            snprintf(key, sizeof key, "%.*s", (int)(n < sizeof key ? n : sizeof key), p);
+            v = json_object_get(v, key);
+            p = p[n] ? p + n + 1 : NULL;
+        }
+        if (path && v) json_object_set(out, path, v);
+    }
+    json_decref(answer_json);
+    return out;
+}
+
 /* The last event of a choice, or all of it where it is not streamed. */
 static json_t *final(exchange *x, choice *c)
 {
@@ -135,7 +157,7 @@ static json_t *final(exchange *x, choice *c)
     json_object_set_new(o, "tokens", x->stream || a->return_tokens ? ids_from(c, &a->at[c->index]) : json_array());
     if (c->tokens && (!x->stream || json_array_size(c->tokens))) json_object_set_new(o, "completion_probabilities", probabilities(a, c));
     if (j->fingerprint[0]) json_object_set_new(o, "fingerprint", json_string(j->fingerprint));
-    return o;
+    return json_array_size(a->fields) ? only(o, a->fields) : o;
 }
 
 static void native_finish(exchange *x, choice *c) { put_event(x, NULL, final(x, c)); }
@@ -184,7 +206,7 @@ static void submit(exchange *x, const native_body *b, task **tasks, int n)
         reply_error(x, 500, NULL, "out of memory", NULL);
         return;
     }
-    *own = (native_answer){.c = b->c, .return_tokens = b->return_tokens, .post_probs = b->post_probs, .timings_each = b->timings_each};
+    *own = (native_answer){.c = b->c, .fields = b->fields, .return_tokens = b->return_tokens, .post_probs = b->post_probs, .timings_each = b->timings_each};
     own->c.sampling.seed = tasks[0]->p.sampling.seed;
     for (int i = 0; i < n; i++) {
         tasks[i]->p.post_probs = b->post_probs;

@@ -51,6 +51,7 @@ static const struct {
     {"prompt", "items", "{\"type\":[\"string\",\"integer\"]}"},
     {"content", "items", "{\"type\":[\"string\",\"integer\"]}"},
     {"input", "items", "{\"type\":\"string\"}"},
+    {"response_fields", "items", "{\"type\":\"string\"}"},
     {"tokens", "items", "{\"type\":\"integer\",\"minimum\":0}"},
     {"options", "properties", "{\"num_predict\":{\"type\":\"integer\"},\"temperature\":{\"type\":\"number\"},\"seed\":{\"type\":\"integer\"},"
                               "\"stop\":{\"type\":\"array\",\"items\":{\"type\":\"string\"}}}"},
