@@ -13,10 +13,12 @@ static void layer(run *r, decoder *d, uint32_t il)
     if (!l->n_ff) return;
     if (l->n_head) {
         op_norm(r, d->h, d->x, L->attn_norm, NULL);
-        if (l->n_head_kv)
+        if (l->n_head_kv) {
             block_attention(r, d, il, &(attn_block){.scale = r->m->hp.attn_scale});
-        else
+        } else {
+            run_barrier(r); /* others may still read the layer before's y: no other operation stands between */
             op_matmul(r, d->y, &L->wo, NULL, d->h);
+        }
         block_residual(r, d, d->y, NULL);
     }
     op_norm(r, d->h, d->x, L->ffn_norm, NULL);
