@@ -21,6 +21,7 @@ enum { TOP = 40, MOST = 8 << 20 };
 
 typedef struct state {
     const fake_server *s;
+    tawny_model *model;
     tawny_session *session;
     tokenizer *tok;
     json_t *said; /* the first answer */
@@ -39,13 +40,12 @@ static void open_model(state *t, const char *path)
 {
     tawny_error err;
     gguf *g;
-    tawny_model *m;
     tawny_engine *e;
     must(gguf_open(path, GGUF_HEADER_ONLY, &g, &err), &err);
     must(tok_open(g, &t->tok, &err), &err);
     gguf_close(g);
-    must(tawny_model_open(path, &m, &err), &err);
-    must(tawny_engine_new(m, &(tawny_engine_params){.n_threads = 1, .act_bits = 16, .no_pin = true}, &e, &err), &err);
+    must(tawny_model_open(path, &t->model, &err), &err);
+    must(tawny_engine_new(t->model, &(tawny_engine_params){.n_threads = 1, .act_bits = 16, .no_pin = true}, &e, &err), &err);
     must(tawny_session_new(e, &t->session, &err), &err);
 }
 
@@ -61,7 +61,7 @@ static json_t *entry(const state *t, tawny_token id, double logprob)
 
 static json_t *position(const state *t, const float *x)
 {
-    uint32_t n = tok_n_vocab(t->tok);
+    uint32_t n = (uint32_t)tawny_model_n_vocab(t->model);
     double sum = 0;
     bool *taken = calloc(n, sizeof *taken);
     json_t *top = json_array(), *first = NULL;

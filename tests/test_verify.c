@@ -191,6 +191,15 @@ START_TEST(right_servers_of_every_shape)
 }
 END_TEST
 
+START_TEST(padded_vocabulary)
+{
+    tawny_error err;
+    ck_assert_int_eq(tiny_model_write_padded(model, &err), TAWNY_OK);
+    fake_server s = {.model = model};
+    ck_assert_msg(verify(&s, "") == 0, "%s", out);
+}
+END_TEST
+
 START_TEST(no_false_alarm)
 {
     fake_server s = {.model = model};
@@ -323,6 +332,7 @@ Suite *suite_verify(void)
     tcase_add_test(t, activations_that_are_none);
 #ifdef HAVE_LIBCURL
     tcase_add_test(t, right_servers_of_every_shape);
+    tcase_add_test(t, padded_vocabulary);
     tcase_add_test(t, no_false_alarm);
     tcase_add_test(t, wrong_from_a_depth_on);
     tcase_add_test(t, wrong_throughout);

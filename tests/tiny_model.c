@@ -56,7 +56,7 @@ static void add_vocabulary(gguf_writer *w)
     gguf_writer_bool(w, "tokenizer.ggml.add_bos_token", false);
 }
 
-static void add_header(gguf_writer *w)
+static void add_header(gguf_writer *w, uint32_t n_vocab)
 {
     gguf_writer_str(w, "general.architecture", "llama", 5);
     gguf_writer_u32(w, "llama.context_length", TINY_CTX);
@@ -66,7 +66,7 @@ static void add_header(gguf_writer *w)
     gguf_writer_u32(w, "llama.attention.head_count", HEADS);
     gguf_writer_u32(w, "llama.attention.head_count_kv", KV_HEADS);
     gguf_writer_u32(w, "llama.rope.dimension_count", HEAD);
-    gguf_writer_u32(w, "llama.vocab_size", VOCAB);
+    gguf_writer_u32(w, "llama.vocab_size", n_vocab);
     gguf_writer_f32(w, "llama.attention.layer_norm_rms_epsilon", 1e-5f);
 }
 
@@ -92,7 +92,7 @@ static void add_tensor(weights *ws, const char *name, uint64_t n0, uint64_t n1)
     ws->at += n;
 }
 
-static void add_tensors(weights *ws)
+static void add_tensors(weights *ws, uint64_t more_rows)
 {
     static const struct {
         const char *name;
@@ -102,7 +102,7 @@ static void add_tensors(weights *ws)
         {"attn_output", EMBD, EMBD}, {"ffn_norm", EMBD, 0}, {"ffn_gate", EMBD, FF}, {"ffn_up", EMBD, FF},
         {"ffn_down", FF, EMBD},
     };
-    add_tensor(ws, "token_embd.weight", EMBD, VOCAB);
+    add_tensor(ws, "token_embd.weight", EMBD, VOCAB + more_rows);
     add_tensor(ws, "output_norm.weight", EMBD, 0);
     for (int l = 0; l < LAYERS; l++) {
         for (size_t i = 0; i < sizeof layer / sizeof *layer; i++) {
@@ -114,19 +114,21 @@ static void add_tensors(weights *ws)
     }
 }
 
-tawny_status tiny_model_write(const char *path, tawny_error *err) { return tiny_model_write_damaged(path, NULL, err); }
-
-tawny_status tiny_model_write_damaged(const char *path, const char *tensor, tawny_error *err)
+static tawny_status write_model(const char *path, const char *damaged, uint64_t more_rows, tawny_error *err)
 {
     enum { ENOUGH = 1 << 18 };
     gguf_writer *w = gguf_writer_new();
     float *memory = malloc(ENOUGH * sizeof *memory);
     if (!w || !memory) abort();
-    add_header(w);
+    add_header(w, VOCAB + (uint32_t)more_rows);
     add_vocabulary(w);
-    add_tensors(&(weights){.w = w, .at = memory, .end = memory + ENOUGH, .random = 1, .damaged = tensor});
+    add_tensors(&(weights){.w = w, .at = memory, .end = memory + ENOUGH, .random = 1, .damaged = damaged}, more_rows);
     tawny_status st = gguf_writer_write(w, path, err);
     gguf_writer_free(w);
     free(memory);
     return st;
 }
+
+tawny_status tiny_model_write(const char *path, tawny_error *err) { return write_model(path, NULL, 0, err); }
+tawny_status tiny_model_write_padded(const char *path, tawny_error *err) { return write_model(path, NULL, 13, err); }
+tawny_status tiny_model_write_damaged(const char *path, const char *tensor, tawny_error *err) { return write_model(path, tensor, 0, err); }

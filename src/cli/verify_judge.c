@@ -39,6 +39,7 @@ void verify_compare(const float *logits, int32_t n_vocab, const remote_step *s, 
     int best = -1;
     *out = (verify_sample){.pos = s->pos, .ours = ours, .theirs = -1, .not_numbers = s->not_numbers};
     for (int i = 0; i < s->n; i++) {
+        if (s->id[i] >= n_vocab) continue;
         double log_p = logits[s->id[i]] - total, p = d_exp(log_p), q = s->logprob[i];
         p_sum += p;
         q_sum += d_exp(q);

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "../base/file.h"
+#include "../engine/engine.h"
 #include "../text/chat.h"
 #include "verify.h"
 
@@ -278,7 +279,7 @@ static void conclude(verify_result *v)
 tawny_status verify_same_model(const remote *r, tawny_model *m, tawny_error *err)
 {
     int64_t n_vocab = tawny_model_n_vocab(m), bytes = (int64_t)tawny_model_bytes(m), params = (int64_t)tawny_model_n_params(m);
-    if (r->n_vocab && r->n_vocab != n_vocab)
+    if (r->n_vocab && r->n_vocab != n_vocab && r->n_vocab != (int64_t)tok_n_vocab(r->tok)) /* the matrix may have more rows */
         return err_set(err, TAWNY_E_FORMAT, "the server runs another model: %lld tokens in its vocabulary, here %lld", (long long)r->n_vocab,
                        (long long)n_vocab);
     if (r->n_params && (r->n_params > params + params / 50 || r->n_params < params - params / 50))
@@ -293,7 +294,7 @@ tawny_status verify_same_model(const remote *r, tawny_model *m, tawny_error *err
 tawny_status verify_server(tawny_engine *e, const tokenizer *tok, remote *r, const verify_options *o, verify_result *v, verify_tell tell, void *user,
                            tawny_error *err)
 {
-    verify_run c = {.tok = tok, .r = r, .o = o, .v = v, .tell = tell, .user = user, .n_vocab = (int32_t)tok_n_vocab(tok)};
+    verify_run c = {.tok = tok, .r = r, .o = o, .v = v, .tell = tell, .user = user, .n_vocab = tawny_model_n_vocab(e->model)};
     int32_t most = tawny_engine_n_ctx(e) - o->n - 1;
     *v = (verify_result){.from = -1, .sound_to = -1};
     if (r->kind == REMOTE_OLLAMA) r->n_ctx = tawny_engine_n_ctx(e);
