@@ -117,6 +117,20 @@ static int set_value(const char *command, const cli_opt *o, const char *word, co
     }
 }
 
+int cli_env(const char *command, const cli_opt *opts, const cli_variable *v)
+{
+    int code = -1;
+    for (; v->variable && code < 0; v++) {
+        const char *value = getenv(v->variable);
+        if (!value) continue;
+        const cli_opt *o = find_opt(opts, v->option, strlen(v->option));
+        if (!*value || !o) return cli_fail(2, "%s: %s is empty", command, v->variable);
+        if (v->known && !v->known(value)) return cli_fail(2, "%s: %s %s: not a value of %s", command, v->variable, value, v->option);
+        code = set_value(command, o, v->variable, value);
+    }
+    return code;
+}
+
 int cli_parse(const char *command, int argc, char **argv, const cli_opt *opts, cli_list *rest)
 {
     bool options_end = false;

@@ -37,6 +37,14 @@ typedef struct cli_opt {
  * code: 0 after printing --help, 2 after a message. */
 int cli_parse(const char *command, int argc, char **argv, const cli_opt *opts, cli_list *rest);
 
+/* Variables of the environment that stand for options; the table ends with a zeroed row. To be read before the options,
+ * which win. A value that the option would refuse, or an empty one, is an error that names the variable; -1 or the code. */
+typedef struct cli_variable {
+    const char *variable, *option; /* "LLAMA_ARG_PORT", "--port" */
+    bool (*known)(const char *value); /* of words that are looked up later; NULL: all */
+} cli_variable;
+int cli_env(const char *command, const cli_opt *opts, const cli_variable *table);
+
 /* "tawny: " message newline on stderr; returns code so that it can end a function. */
 int cli_fail(int code, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 int cli_fail_err(const tawny_error *err); /* 1, or 2 for TAWNY_E_ARG */

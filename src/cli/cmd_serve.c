@@ -4,50 +4,128 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "../base/file.h"
 #include "../server/serve.h"
 #include "engine_opts.h"
 #include "sampler_opts.h"
+#include "systemd.h"
 
-enum { MAX_KEYS_FILE = 1 << 20 };
+enum { MAX_KEYS_FILE = 1 << 20, BROKE_BUDGET = 3, CI_SEED = 1, CI_PORT = 0, PORT = 8080 };
 
 typedef struct serve_opts {
     engine_opts engine;
     sampler_opts sampling;
     const char *host, *key_file, *alias, *template_file, *pooling;
     cli_list keys, hosts;
-    bool measure;
+    bool measure, ci;
+    int budget_tokens, budget_seconds;
     int port, slots, queue, n_predict, grace, timeout, connections, max_body;
 } serve_opts;
 
-/* Keys of a file, a line each. The texts live as long as the process. */
-static int read_keys(serve_opts *o, buf *text)
+/* llama-server's variables, where the option means the same. */
+static bool known_type(const char *name) { return engine_opts_kv_type(name, &(tawny_kv_type){0}); }
+static bool known_pooling(const char *name) { return engine_opts_pooling(name, &(tawny_pooling){0}); }
+static const cli_variable variables[] = {
+    {"LLAMA_ARG_MODEL", "--model", NULL},
+    {"LLAMA_ARG_ALIAS", "--alias", NULL},
+    {"LLAMA_ARG_HOST", "--host", NULL},
+    {"LLAMA_ARG_PORT", "--port", NULL},
+    {"LLAMA_ARG_N_PARALLEL", "--parallel", NULL},
+    {"LLAMA_ARG_CTX_SIZE", "--ctx-size", NULL},
+    {"LLAMA_ARG_THREADS", "--threads", NULL},
+    {"LLAMA_ARG_UBATCH", "--ubatch-size", NULL},
+    {"LLAMA_ARG_CACHE_TYPE_K", "--cache-type-k", known_type},
+    {"LLAMA_ARG_CACHE_TYPE_V", "--cache-type-v", known_type},
+    {"LLAMA_ARG_N_PREDICT", "--n-predict", NULL},
+    {"LLAMA_ARG_POOLING", "--pooling", known_pooling},
+    {"LLAMA_ARG_TIMEOUT", "--timeout", NULL},
+    {"LLAMA_ARG_TEMPERATURE", "--temp", NULL},
+    {"LLAMA_ARG_TOP_K", "--top-k", NULL},
+    {"LLAMA_ARG_TOP_P", "--top-p", NULL},
+    {"LLAMA_ARG_MIN_P", "--min-p", NULL},
+    {"LLAMA_ARG_REPEAT_PENALTY", "--repeat-penalty", NULL},
+    {"LLAMA_ARG_PRESENCE_PENALTY", "--presence-penalty", NULL},
+    {"LLAMA_ARG_FREQUENCY_PENALTY", "--frequency-penalty", NULL},
+    {0},
+};
+
+static int add_key(serve_opts *o, const char *key)
 {
-    tawny_error err;
-    if (!o->key_file) return -1;
-    if (file_read(o->key_file, MAX_KEYS_FILE, text, &err) != TAWNY_OK) return cli_fail_err(&err);
-    for (char *line = text->data, *rest; line && *line; line = rest) {
-        size_t n = strcspn(line, "\r\n");
-        rest = line + n + strspn(line + n, "\r\n");
-        line[n] = 0;
-        const char **more = n ? realloc(o->keys.items, (o->keys.n + 1) * sizeof *more) : NULL;
-        if (n && !more) return cli_fail(1, "out of memory");
-        if (!n) continue;
-        o->keys.items = more;
-        more[o->keys.n++] = line;
-    }
-    return o->keys.n ? -1 : cli_fail(1, "serve: --api-key-file %s: no key in it", o->key_file);
+    const char **more = realloc(o->keys.items, (o->keys.n + 1) * sizeof *more);
+    if (!more) return cli_fail(1, "out of memory");
+    o->keys.items = more;
+    more[o->keys.n++] = key;
+    return -1;
 }
 
-/* Waits for SIGTERM or SIGINT; a second one ends the process at once. */
-static void wait_for_end(const sigset_t *ends)
+/* Splits text, which lives as long as the process, at `ends` into keys. */
+static int add_keys(serve_opts *o, char *text, const char *ends, const char *from)
 {
-    int signal_number;
-    while (sigwait(ends, &signal_number) != 0) continue;
+    size_t before = o->keys.n;
+    int code = -1;
+    for (char *rest = NULL, *key = text ? strtok_r(text, ends, &rest) : NULL; key && code < 0; key = strtok_r(NULL, ends, &rest))
+        code = add_key(o, key);
+    return code >= 0 || o->keys.n > before ? code : cli_fail(1, "serve: %s: no key in it", from);
+}
+
+/* Keys of the environment count where no option gives any. */
+static int read_keys(serve_opts *o, buf *text, buf *variable)
+{
+    tawny_error err;
+    char from[300];
+    const char *name = "--api-key-file", *keys = getenv("LLAMA_API_KEY"), *file = getenv("LLAMA_ARG_API_KEY_FILE");
+    if (!o->keys.n && !o->key_file) {
+        if (keys && !buf_str(variable, keys)) return cli_fail(1, "out of memory");
+        int code = keys ? add_keys(o, variable->data, ",", "LLAMA_API_KEY") : -1;
+        if (code >= 0) return code;
+        o->key_file = file;
+        name = "LLAMA_ARG_API_KEY_FILE";
+    }
+    if (!o->key_file) return -1;
+    snprintf(from, sizeof from, "%s %.200s", name, o->key_file);
+    if (file_read(o->key_file, MAX_KEYS_FILE, text, &err) != TAWNY_OK) return cli_fail(1, "serve: %s: %s", name, err.message);
+    return add_keys(o, text->data, "\r\n", from);
+}
+
+/* One line of JSON, for whoever started the server and waits for it. */
+static int say_ready(const server *s)
+{
+    char url[300];
+    bool v6 = strchr(s->config.host, ':') != NULL;
+    snprintf(url, sizeof url, v6 ? "http://[%.200s]:%d" : "http://%.200s:%d", s->config.host, s->port);
+    json_t *line = json_pack("{s:b,s:s,s:i,s:s,s:i}", "ready", 1, "url", url, "port", s->port, "model", server_model_name(s), "pid", (int)getpid());
+    bool said = line && json_dumpf(line, stdout, JSON_COMPACT) == 0;
+    json_decref(line);
+    putchar('\n');
+    return said ? cli_finish(-1) : cli_fail(1, "serve: the line that says it is ready could not be written");
+}
+
+/* What was computed for requests, as `usage` counts it: tokens of prompts, also those there before, and of answers. */
+static bool over_budget(const serve_opts *o, const server *s, double since)
+{
+    sched_stats now;
+    sched_stats_of(s->sched, &now);
+    uint64_t tokens = now.prompt_tokens + now.cached_tokens + now.answer_tokens;
+    if (o->budget_tokens && tokens > (uint64_t)o->budget_tokens)
+        return cli_fail(1, "serve: --budget-tokens %d: used up", o->budget_tokens);
+    if (o->budget_seconds && task_now() - since > 1e3 * o->budget_seconds)
+        return cli_fail(1, "serve: --budget-seconds %d: used up", o->budget_seconds);
+    return false;
+}
+
+/* Waits for SIGTERM or SIGINT, or until a budget is broken (true); a further signal ends the process at once. */
+static bool wait_for_end(const serve_opts *o, const server *s, const sigset_t *ends)
+{
+    const struct timespec often = {.tv_nsec = 20000000};
+    const double since = task_now();
+    bool budgets = o->budget_tokens || o->budget_seconds, broke = false;
+    while (!broke && (budgets ? sigtimedwait(ends, NULL, &often) : sigwaitinfo(ends, NULL)) < 0) broke = budgets && over_budget(o, s, since);
     signal(SIGTERM, SIG_DFL);
     signal(SIGINT, SIG_DFL);
     pthread_sigmask(SIG_UNBLOCK, ends, NULL);
+    return broke;
 }
 
 static int serve(const serve_opts *o, const server_config *c)
@@ -64,22 +142,37 @@ static int serve(const serve_opts *o, const server_config *c)
     engine_opts_tell(&o->engine, s->model);
     fprintf(stderr, "tawny: listening on http://%s:%d, %d slots, %d threads\n", c->host, s->port, sched_n_slots(s->sched),
             tawny_engine_n_threads(sched_engine(s->sched)));
-    wait_for_end(&ends);
-    fprintf(stderr, "tawny: ending\n");
-    server_drain(s, o->grace);
+    int code = o->ci ? say_ready(s) : -1;
+    if (code < 0) code = systemd_notify("READY=1");
+    if (code < 0) {
+        bool broke = wait_for_end(o, s, &ends);
+        fprintf(stderr, "tawny: ending\n");
+        systemd_notify("STOPPING=1");
+        server_drain(s, broke ? 0 : o->grace);
+        code = broke ? BROKE_BUDGET : 0;
+    }
     server_close(s);
-    return 0;
+    return code;
+}
+
+/* What --ci chooses where nothing else was said: answers that are the same each time, and a port that is free. */
+static void choose(serve_opts *o)
+{
+    sampler_params usual = sampler_params_default();
+    if (o->port < 0) o->port = o->ci ? CI_PORT : PORT;
+    if (o->sampling.p.temp < 0) o->sampling.p.temp = o->ci ? 0 : usual.temp;
+    if (o->ci && o->sampling.p.seed == SAMPLER_SEED_RANDOM) o->sampling.p.seed = CI_SEED;
 }
 
 int cmd_serve(int argc, char **argv)
 {
-    serve_opts o = {.sampling = sampler_opts_default(), .host = "127.0.0.1", .port = 8080, .slots = 4, .queue = 256, .n_predict = -1,
+    serve_opts o = {.sampling = sampler_opts_default(), .host = "127.0.0.1", .port = -1, .slots = 4, .queue = 256, .n_predict = -1,
                     .grace = 30, .timeout = 60, .connections = 2048, .max_body = 8};
     const cli_opt opts[] = {
         ENGINE_OPTS(o.engine),
         {NULL, CLI_HEADING, NULL, NULL, "server", 0, 0},
         {"--host", CLI_STR, &o.host, "ADDRESS", "where to listen (default: 127.0.0.1; others need a key)", 0, 0},
-        {"--port", CLI_INT, &o.port, "N", "on which port (default: 8080; 0: any)", 0, 65535},
+        {"--port", CLI_INT, &o.port, "N", "on which port (default: 8080, --ci: 0; 0: any that is free)", 0, 65535},
         {"-np --parallel", CLI_INT, &o.slots, "N", "requests computed together (default: 4)", 1, 256},
         {"--queue", CLI_INT, &o.queue, "N", "requests that wait at most (default: 256)", 0, 65536},
         {"--api-key", CLI_LIST, &o.keys, "KEY", "that clients must give; may be given several times", 0, 0},
@@ -95,28 +188,37 @@ int cmd_serve(int argc, char **argv)
         {"-to --timeout", CLI_INT, &o.timeout, "S", "seconds that a connection may be idle (default: 60)", 1, 86400},
         {"--max-connections", CLI_INT, &o.connections, "N", "at once (default: 2048)", 1, 65536},
         {"--max-body", CLI_INT, &o.max_body, "MB", "of a request (default: 8)", 1, 1024},
+        {"--ci", CLI_FLAG, &o.ci, NULL, "for tests: --temp 0, a fixed seed, a free port; one line of JSON says when it is ready", 0, 0},
+        {"--budget-tokens", CLI_INT, &o.budget_tokens, "N", "of all prompts and answers; beyond, it ends with code 3 (default: 0: no limit)", 0,
+         INT32_MAX},
+        {"--budget-seconds", CLI_INT, &o.budget_seconds, "N", "from when it is ready; beyond, it ends with code 3 (default: 0: no limit)", 0, 1 << 30},
         SAMPLER_OPTS(o.sampling),
         {0},
     };
-    int code = cli_parse("serve", argc, argv, opts, NULL);
+    o.sampling.p.temp = -1; /* not said */
+    int code = cli_env("serve", opts, variables), fd;
+    if (code < 0) code = cli_parse("serve", argc, argv, opts, NULL);
     if (code >= 0) return code;
-    char path[4096];
-    buf keys = {0}, source = {0};
+    choose(&o);
+    char path[4096], address[64];
+    buf keys = {0}, variable = {0}, source = {0};
     tawny_error err;
     tawny_pooling kind;
     if (!engine_opts_pooling(o.pooling, &kind))
         return cli_fail(2, "serve: --pooling %s: none, mean, cls, last and rank are known", o.pooling);
     code = engine_opts_resolve(&o.engine, "serve", path, sizeof path);
-    if (code < 0) code = read_keys(&o, &keys);
+    if (code < 0) code = read_keys(&o, &keys, &variable);
+    if (code < 0) code = systemd_socket(&fd, address, sizeof address);
     if (code < 0 && o.template_file && file_read(o.template_file, 1 << 20, &source, &err) != TAWNY_OK) code = cli_fail_err(&err);
     server_config c = {
-        .host = o.host, .port = o.port, .listen_fd = -1, .keys = o.keys.items, .n_keys = o.keys.n, .hosts = o.hosts.items, .n_hosts = o.hosts.n,
+        .host = code < 0 && fd >= 0 ? address : o.host, .port = o.port, .listen_fd = code < 0 ? fd : -1, .keys = o.keys.items, .n_keys = o.keys.n, .hosts = o.hosts.items, .n_hosts = o.hosts.n,
         .alias = o.alias, .template_source = source.data, .max_body = (size_t)o.max_body << 20, .timeout = o.timeout,
         .max_connections = o.connections, .sched = {.engine = o.engine.params, .n_slots = o.slots, .max_queue = o.queue},
         .measure = o.measure, .pooling = kind, .sampling = o.sampling.p, .n_predict = o.n_predict, .load = o.engine.load,
     };
     if (code < 0) code = serve(&o, &c);
     buf_free(&keys);
+    buf_free(&variable);
     buf_free(&source);
     free(o.keys.items);
     free(o.hosts.items);

@@ -16,6 +16,7 @@ exchange *exchange_new(server *sv, struct MHD_Connection *c, const route *r)
 {
     exchange *x = calloc(1, sizeof *x);
     if (!x) return NULL;
+    atomic_fetch_add(&sv->exchanges, 1);
     x->sv = sv;
     x->connection = c;
     x->route = r;
@@ -58,6 +59,7 @@ void exchange_free(exchange *x)
     buf_free(&x->out);
     buf_free(&x->reply);
     pthread_mutex_destroy(&x->lock);
+    atomic_fetch_sub(&x->sv->exchanges, 1);
     free(x);
 }
 

@@ -110,6 +110,13 @@ tawny_status server_open(const char *path, const server_config *c, server **out,
     return TAWNY_OK;
 }
 
+/* The engine has done its part; what clients did not get yet is on its way to them. */
+static void wait_for_clients(server *s, double milliseconds)
+{
+    const struct timespec little = {.tv_nsec = 2000000};
+    for (double until = task_now() + milliseconds; atomic_load(&s->exchanges) > 0 && task_now() < until;) nanosleep(&little, NULL);
+}
+
 void server_drain(server *s, double grace)
 {
     const double last_words = 2000; /* ms, for ends that are sent to clients */
@@ -119,6 +126,7 @@ void server_drain(server *s, double grace)
         sched_cancel_all(s->sched);
         sched_wait(s->sched, last_words);
     }
+    wait_for_clients(s, last_words);
 }
 
 void server_close(server *s)

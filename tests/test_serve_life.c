@@ -1,0 +1,296 @@
+/* How tawny serve begins, ends and gets rid of clients: variables, --ci, budgets, sockets that are handed over, SIGTERM. */
+#include <arpa/inet.h>
+#include <check.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "program.h"
+#include "server_proc.h"
+#include "tiny_model.h"
+
+#ifdef HAVE_LIBMICROHTTPD
+
+#define CONTEXT "1000000"
+#define ENDLESS "{\"prompt\":\"owl\",\"max_tokens\":-1,\"stream\":true,\"ignore_eos\":true}"
+
+static char dir[64], model[128];
+static server_proc server;
+
+static void setup(void)
+{
+    tawny_error err;
+    strcpy(dir, "/tmp/tawny-life-XXXXXX");
+    ck_assert_ptr_nonnull(mkdtemp(dir));
+    snprintf(model, sizeof model, "%s/m.gguf", dir);
+    ck_assert_msg(tiny_model_write(model, &err) == TAWNY_OK, "%s", err.message);
+}
+
+static void teardown(void)
+{
+    unlink(model);
+    rmdir(dir);
+}
+
+/* ---- clients ---- */
+
+/* Sends a request and leaves the answer to be read. room: of the socket, for what is not read; 0: the usual. */
+static int begin(const char *body, int room)
+{
+    struct sockaddr_in a = {.sin_family = AF_INET, .sin_port = htons((uint16_t)server.port), .sin_addr = {htonl(INADDR_LOOPBACK)}};
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (room) setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &room, sizeof room);
+    ck_assert_int_eq(connect(fd, (struct sockaddr *)&a, sizeof a), 0);
+    dprintf(fd, "POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: %zu\r\n\r\n%s", strlen(body), body);
+    return fd;
+}
+
+static void first_bytes(int fd)
+{
+    char c[16];
+    ck_assert_int_gt(read(fd, c, sizeof c), 0);
+}
+
+/* The end of what is still to come. */
+static char *last_bytes(int fd)
+{
+    static char kept[2 * 1024 + 1];
+    size_t n = 0;
+    for (ssize_t k; (k = read(fd, kept + n, 1024)) > 0;) {
+        n += (size_t)k;
+        if (n <= 1024) continue;
+        memmove(kept, kept + n - 1024, 1024);
+        n = 1024;
+    }
+    kept[n] = 0;
+    close(fd);
+    return kept;
+}
+
+static double metric(const char *name)
+{
+    int status;
+    char *text = server_ask(&server, "GET", "/metrics", NULL, NULL, &status), line[128];
+    snprintf(line, sizeof line, "\n%s ", name);
+    const char *at = strstr(text, line);
+    ck_assert_msg(status == 200 && at, "%s: %s", name, text);
+    double v = strtod(at + strlen(line), NULL);
+    free(text);
+    return v;
+}
+
+static void wait_for(const char *name, double value)
+{
+    while (metric(name) != value) usleep(2000);
+}
+
+static int ended(void)
+{
+    int status;
+    waitpid(server.pid, &status, 0);
+    close(server.err);
+    return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+}
+
+/* New requests get 503 from some moment after the signal on. */
+static void wait_for_drain(void)
+{
+    int status = 0;
+    for (char *text; status != 503; free(text)) {
+        text = server_ask(&server, "POST", "/v1/completions", NULL, "{\"prompt\":\"x\",\"max_tokens\":1}", &status);
+        ck_assert_msg(status == 200 || status == 503, "%d %s", status, text);
+    }
+}
+
+/* ---- the end ---- */
+
+START_TEST(drains)
+{
+    server_proc_start(&server, model, (const char *const[]){"-c", CONTEXT, "-t", "1", NULL});
+    int fd = begin("{\"prompt\":\"owl\",\"max_tokens\":6000,\"stream\":true,\"ignore_eos\":true}", 0);
+    first_bytes(fd);
+    kill(server.pid, SIGTERM);
+    wait_for_drain();
+    const char *end = last_bytes(fd);
+    ck_assert_msg(strstr(end, "\"finish_reason\":\"length\"") && strstr(end, "data: [DONE]"), "%s", end);
+    ck_assert_int_eq(ended(), 0);
+}
+END_TEST
+
+START_TEST(cuts_after_grace)
+{
+    server_proc_start(&server, model, (const char *const[]){"-c", CONTEXT, "-t", "1", "--grace", "1", NULL});
+    int fd = begin(ENDLESS, 0);
+    first_bytes(fd);
+    kill(server.pid, SIGTERM);
+    const char *end = last_bytes(fd);
+    ck_assert_msg(strstr(end, "the server ended the request"), "%s", end + strlen(end) / 2);
+    ck_assert_int_eq(ended(), 0);
+}
+END_TEST
+
+START_TEST(second_signal_ends_at_once)
+{
+    server_proc_start(&server, model, (const char *const[]){"-c", CONTEXT, "-t", "1", "--grace", "86400", NULL});
+    int fd = begin(ENDLESS, 0);
+    first_bytes(fd);
+    kill(server.pid, SIGTERM);
+    wait_for_drain();
+    kill(server.pid, SIGTERM);
+    ck_assert_int_eq(ended(), 128 + SIGTERM);
+    close(fd);
+}
+END_TEST
+
+/* ---- clients that are no more ---- */
+
+START_TEST(gone_client_frees_its_slot)
+{
+    server_proc_start(&server, model, (const char *const[]){"-c", CONTEXT, "-t", "1", "-np", "1", NULL});
+    for (int i = 1; i <= 5; i++) {
+        int fd = begin(ENDLESS, 0);
+        first_bytes(fd);
+        ck_assert_int_eq((int)metric("llamacpp:requests_processing"), 1);
+        close(fd);
+        wait_for("tawny:requests_cancelled_total", i);
+        ck_assert_int_eq((int)metric("llamacpp:requests_processing"), 0);
+        json_decref(server_json(&server, "/v1/completions", "{\"prompt\":\"x\",\"max_tokens\":1}", 200));
+    }
+    ck_assert_int_eq(server_proc_stop(&server), 0);
+}
+END_TEST
+
+START_TEST(full_queue)
+{
+    server_proc_start(&server, model, (const char *const[]){"-c", CONTEXT, "-t", "1", "-np", "1", "--queue", "1", "--grace", "0", NULL});
+    int running = begin(ENDLESS, 0), waiting, third;
+    first_bytes(running);
+    waiting = begin(ENDLESS, 0);
+    wait_for("llamacpp:requests_deferred", 1);
+    third = begin(ENDLESS, 0);
+    const char *answer = last_bytes(third);
+    ck_assert_msg(strncmp(answer, "HTTP/1.1 429 ", 13) == 0 && strstr(answer, "\r\nRetry-After: 1\r\n"), "%s", answer);
+    close(running);
+    first_bytes(waiting); /* its turn */
+    close(waiting);
+    ck_assert_int_eq(server_proc_stop(&server), 0);
+}
+END_TEST
+
+/* ---- the beginning ---- */
+
+START_TEST(for_tests)
+{
+    char command[600], out[2000];
+    snprintf(command, sizeof command, "LLAMA_ARG_MODEL=%s LLAMA_ARG_ALIAS=owl \"$t\" serve --ci --budget-seconds 1 2>/dev/null", model);
+    ck_assert_int_eq(program_sh(command, out, sizeof out), 3);
+    json_t *line = json_loads(out, 0, NULL);
+    ck_assert_msg(line, "%s", out);
+    char url[64];
+    snprintf(url, sizeof url, "http://127.0.0.1:%d", (int)json_integer_value(json_object_get(line, "port")));
+    ck_assert(json_is_true(json_object_get(line, "ready")) && json_integer_value(json_object_get(line, "pid")) > 0);
+    ck_assert_str_eq(json_string_value(json_object_get(line, "url")), url);
+    ck_assert_str_eq(json_string_value(json_object_get(line, "model")), "owl");
+    json_decref(line);
+}
+END_TEST
+
+START_TEST(answers_in_tests_are_the_same)
+{
+    char *texts[2];
+    for (int i = 0; i < 2; i++) {
+        server_proc_start(&server, model, (const char *const[]){"--ci", NULL});
+        json_t *j = server_json(&server, "/v1/completions", "{\"prompt\":\"owl\",\"max_tokens\":50}", 200);
+        json_t *greedy = server_json(&server, "/v1/completions", "{\"prompt\":\"owl\",\"max_tokens\":50,\"temperature\":0}", 200);
+        ck_assert(json_equal(json_object_get(j, "choices"), json_object_get(greedy, "choices")));
+        texts[i] = json_dumps(json_object_get(j, "choices"), 0);
+        json_decref(j);
+        json_decref(greedy);
+        ck_assert_int_eq(server_proc_stop(&server), 0);
+    }
+    ck_assert_str_eq(texts[0], texts[1]);
+    free(texts[0]);
+    free(texts[1]);
+}
+END_TEST
+
+START_TEST(budget_of_tokens)
+{
+    server_proc_start(&server, model, (const char *const[]){"--ci", "-c", CONTEXT, "--budget-tokens", "100", NULL});
+    json_decref(server_json(&server, "/v1/completions", "{\"prompt\":\"x\",\"max_tokens\":10}", 200));
+    const char *end = last_bytes(begin(ENDLESS, 0));
+    ck_assert_msg(strstr(end, "the server ended the request"), "%s", end);
+    ck_assert_int_eq(ended(), 3);
+}
+END_TEST
+
+START_TEST(variables)
+{
+    static const struct {
+        const char *set, *said;
+    } bad[] = {
+        {"LLAMA_ARG_PORT=abc", "LLAMA_ARG_PORT abc"},
+        {"LLAMA_ARG_PORT=70000", "LLAMA_ARG_PORT 70000"},
+        {"LLAMA_ARG_N_PARALLEL=0", "LLAMA_ARG_N_PARALLEL 0"},
+        {"LLAMA_ARG_CTX_SIZE=1e3", "LLAMA_ARG_CTX_SIZE 1e3"},
+        {"LLAMA_ARG_THREADS=", "LLAMA_ARG_THREADS is empty"},
+        {"LLAMA_ARG_CACHE_TYPE_K=f17", "LLAMA_ARG_CACHE_TYPE_K f17"},
+        {"LLAMA_ARG_POOLING=most", "LLAMA_ARG_POOLING most"},
+        {"LLAMA_ARG_TEMPERATURE=nan", "LLAMA_ARG_TEMPERATURE nan"},
+        {"LLAMA_API_KEY=", "LLAMA_API_KEY: no key"},
+        {"LLAMA_ARG_API_KEY_FILE=/nowhere", "LLAMA_ARG_API_KEY_FILE: /nowhere"},
+        {"LISTEN_PID=$$ LISTEN_FDS=2 exec", "LISTEN_FDS 2"},
+    };
+    char command[600], out[2000];
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        snprintf(command, sizeof command, "%s \"$t\" serve -m %s --budget-seconds 1 2>&1", bad[i].set, model);
+        int code = program_sh(command, out, sizeof out);
+        ck_assert_msg((code == 1 || code == 2) && strstr(out, bad[i].said), "%s: %d %s", bad[i].set, code, out);
+    }
+    snprintf(command, sizeof command, "LLAMA_ARG_MODEL=/nowhere LLAMA_ARG_ALIAS=a \"$t\" serve --ci -m %s -a b --budget-seconds 1 2>&1", model);
+    ck_assert_int_eq(program_sh(command, out, sizeof out), 3);
+    ck_assert_msg(strstr(out, "\"model\":\"b\""), "%s", out);
+    setenv("LLAMA_API_KEY", "one,two", 1);
+    server_proc_start(&server, model, NULL);
+    unsetenv("LLAMA_API_KEY");
+    int status;
+    free(server_ask(&server, "GET", "/v1/models", NULL, NULL, &status));
+    ck_assert_int_eq(status, 401);
+    free(server_ask(&server, "GET", "/v1/models", "Authorization: Bearer two\r\n", NULL, &status));
+    ck_assert_int_eq(status, 200);
+    ck_assert_int_eq(server_proc_stop(&server), 0);
+}
+END_TEST
+
+#endif
+
+Suite *suite_serve_life(void);
+Suite *suite_serve_life(void)
+{
+    Suite *s = suite_create("serve_life");
+#ifdef HAVE_LIBMICROHTTPD
+    TCase *t = tcase_create("life");
+    tcase_add_checked_fixture(t, setup, teardown);
+    tcase_set_timeout(t, 120);
+    tcase_add_test(t, drains);
+    tcase_add_test(t, cuts_after_grace);
+    tcase_add_test(t, second_signal_ends_at_once);
+    tcase_add_test(t, gone_client_frees_its_slot);
+    tcase_add_test(t, full_queue);
+    tcase_add_test(t, for_tests);
+    tcase_add_test(t, answers_in_tests_are_the_same);
+    tcase_add_test(t, budget_of_tokens);
+    tcase_add_test(t, variables);
+    suite_add_tcase(s, t);
+#else
+    printf("skipped: serve_life, built without libmicrohttpd\n");
+#endif
+    return s;
+}
