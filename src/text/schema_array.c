@@ -127,7 +127,7 @@ static json_t *few_values(array *a)
             if (k->cases[i].f[j].kind == F_VALUES) f = &k->cases[i].f[j];
         if (!f) return json_decref(all), NULL;
         json_array_foreach(f->v, j, v) {
-            bool there = !schema_case_has(a->c, &k->cases[i], v);
+            bool there = !schema_case_has(a->c, &k->cases[i], v, f);
             for (x = 0; x < json_array_size(all) && !there; x++) there = schema_equal(v, json_array_get(all, x));
             if (!there) json_array_append(all, v);
         }

@@ -86,9 +86,8 @@ bool aut_same(const aut *a, const aut *b)
            memcmp(a->final, b->final, a->n) == 0;
 }
 
-/* Transitions to where no end can be reached go to AUT_DEAD instead: by passes until nothing changes, the last
- * states first, as most transitions lead forward. */
-static tawny_status trim(aut *a)
+/* By passes until nothing changes, the last states first, as most transitions lead forward. */
+tawny_status aut_trim(aut *a)
 {
     bool *live = calloc(a->n, 1), again = true;
     if (!live) return TAWNY_E_NOMEM;
@@ -115,22 +114,64 @@ bool aut_empty(const aut *a)
     return true;
 }
 
+/* ---- tables of states ---- */
+
+tawny_status aut_table_new(aut_table *t)
+{
+    *t = (aut_table){.size = 64};
+    t->slot = calloc(t->size, sizeof *t->slot);
+    t->hash = malloc((AUT_MAX_STATES + 1) * sizeof *t->hash);
+    return t->slot && t->hash ? TAWNY_OK : TAWNY_E_NOMEM;
+}
+
+void aut_table_free(aut_table *t)
+{
+    free(t->slot);
+    free(t->hash);
+}
+
+static void put(const aut_table *t, uint32_t state)
+{
+    uint32_t i = t->hash[state] & (t->size - 1);
+    while (t->slot[i]) i = (i + 1) & (t->size - 1);
+    t->slot[i] = state;
+}
+
+tawny_status aut_table_add(aut_table *t, uint32_t hash, uint32_t state)
+{
+    if (2 * ++t->n > t->size) {
+        uint32_t *old = t->slot, size = t->size;
+        uint32_t *slot = calloc(2 * size, sizeof *slot);
+        if (!slot) return TAWNY_E_NOMEM;
+        t->slot = slot;
+        t->size = 2 * size;
+        for (uint32_t i = 0; i < size; i++)
+            if (old[i]) put(t, old[i]);
+        free(old);
+    }
+    t->hash[state] = hash;
+    put(t, state);
+    return TAWNY_OK;
+}
+
 /* ---- of two ---- */
 
 typedef struct pairs {
     aut *out;
     const aut *a, *b;
     uint32_t (*of)[2]; /* [states] */
-    uint32_t *table, size;
+    aut_table table;
 } pairs;
 
 static tawny_status pair_state(pairs *p, aut_op op, uint32_t x, uint32_t y, uint32_t *state)
 {
     bool dead = op == AUT_OR ? !x && !y : op == AUT_AND ? !x || !y : !x;
     if (dead) return *state = AUT_DEAD, TAWNY_OK;
-    uint32_t h = (x * 0x9e3779b1u ^ y * 0x85ebca77u) >> 8 & (p->size - 1);
-    for (; p->table[h]; h = (h + 1) & (p->size - 1))
-        if (p->of[p->table[h]][0] == x && p->of[p->table[h]][1] == y) return *state = p->table[h], TAWNY_OK;
+    const aut_table *t = &p->table;
+    uint32_t hash = x * 0x9e3779b1u ^ y * 0x85ebca77u;
+    hash ^= hash >> 15;
+    for (uint32_t i = hash & (t->size - 1); t->slot[i]; i = (i + 1) & (t->size - 1))
+        if (p->of[t->slot[i]][0] == x && p->of[t->slot[i]][1] == y) return *state = t->slot[i], TAWNY_OK;
     bool fx = p->a->final[x], fy = p->b->final[y];
     bool final = op == AUT_OR ? fx || fy : op == AUT_AND ? fx && fy : fx && !fy;
     tawny_status st = TAWNY_OK;
@@ -139,8 +180,7 @@ static tawny_status pair_state(pairs *p, aut_op op, uint32_t x, uint32_t y, uint
     if (st) return st;
     p->of[*state][0] = x;
     p->of[*state][1] = y;
-    p->table[h] = *state;
-    return TAWNY_OK;
+    return aut_table_add(&p->table, hash, *state);
 }
 
 static tawny_status pair_all(pairs *p, aut_op op, const uint32_t *ka, const uint32_t *kb)
@@ -154,18 +194,18 @@ static tawny_status pair_all(pairs *p, aut_op op, const uint32_t *ka, const uint
             p->out->next[(size_t)i * p->out->n_class + k] = s;
         }
     }
-    return st ? st : trim(p->out);
+    return st ? st : aut_trim(p->out);
 }
 
 tawny_status aut_combine(const aut *a, const aut *b, aut_op op, aut **out)
 {
     uint32_t most = a->n_class + b->n_class, n = 0;
     uint32_t *from = malloc(3 * most * sizeof *from), *ka = from + most, *kb = ka + most;
-    pairs p = {.a = a, .b = b, .size = 4 * AUT_MAX_STATES};
+    pairs p = {.a = a, .b = b};
     *out = NULL;
-    p.of = calloc(AUT_MAX_STATES + 1, sizeof *p.of);
-    p.table = calloc(p.size, sizeof *p.table);
-    tawny_status st = from && p.of && p.table ? TAWNY_OK : TAWNY_E_NOMEM;
+    p.of = malloc((AUT_MAX_STATES + 1) * sizeof *p.of);
+    tawny_status st = aut_table_new(&p.table);
+    if (!from || !p.of) st = TAWNY_E_NOMEM;
     for (uint32_t i = 0, j = 0; !st && (i < a->n_class || j < b->n_class); n++) {
         uint32_t x = i < a->n_class ? a->from[i] : UINT32_MAX, y = j < b->n_class ? b->from[j] : UINT32_MAX;
         from[n] = x < y ? x : y;
@@ -178,7 +218,7 @@ tawny_status aut_combine(const aut *a, const aut *b, aut_op op, aut **out)
     if (!st) st = pair_all(&p, op, ka, kb);
     free(from);
     free(p.of);
-    free(p.table);
+    aut_table_free(&p.table);
     if (st) aut_free(p.out);
     else *out = p.out;
     return st;
@@ -198,7 +238,7 @@ tawny_status aut_length(long lo, long hi, aut **out)
         last = s;
     }
     if (!st && hi < 0) a->next[last] = last;
-    if (!st) st = trim(a);
+    if (!st) st = aut_trim(a);
     if (st) aut_free(a), *out = NULL;
     return st;
 }

@@ -18,6 +18,7 @@ typedef enum aut_op { AUT_AND, AUT_OR, AUT_WITHOUT } aut_op;
 /* All return a status: TAWNY_E_LIMIT where it would be too large. *out is NULL after a failure. */
 tawny_status aut_new(const uint32_t *from, uint32_t n_class, aut **out);
 tawny_status aut_add_state(aut *a, bool final, uint32_t *state); /* all its transitions lead to AUT_DEAD */
+tawny_status aut_trim(aut *a); /* transitions from which no end can be reached lead to AUT_DEAD */
 tawny_status aut_combine(const aut *a, const aut *b, aut_op op, aut **out);
 tawny_status aut_length(long lo, long hi, aut **out); /* strings of so many code points; hi -1: no bound */
 void aut_free(aut *a);
@@ -31,6 +32,14 @@ tawny_status aut_regex(const char *text, size_t n, aut **out, const char **why);
 
 /* The n words, each with its length. */
 tawny_status aut_words(const char *const *word, const size_t *length, size_t n, aut **out);
+
+/* States by a hash of what they stand for: those that may be equal are from slot[hash & (size - 1)] on, until a 0. */
+typedef struct aut_table {
+    uint32_t *slot, *hash, size, n;
+} aut_table;
+tawny_status aut_table_new(aut_table *t);
+tawny_status aut_table_add(aut_table *t, uint32_t hash, uint32_t state);
+void aut_table_free(aut_table *t);
 
 /* ---- what they are made of ---- */
 typedef struct aut_range {

@@ -245,12 +245,12 @@ static void put_words(compiler *c, rule_text *t, json_t *list)
     free(length);
 }
 
-static void put_values(compiler *c, rule_text *t, const scase *k, json_t *list)
+static void put_values(compiler *c, rule_text *t, const scase *k, const fact *f)
 {
     json_t *sifted = json_array(), *v;
     size_t i;
-    json_array_foreach(list, i, v)
-        if (schema_case_has(c, k, v)) json_array_append(sifted, v);
+    json_array_foreach(f->v, i, v)
+        if (schema_case_has(c, k, v, f)) json_array_append(sifted, v);
     put_words(c, t, sifted);
     json_decref(sifted);
 }
@@ -302,7 +302,7 @@ static void common(compiler *c, rule_text *t, const char *rule)
 static void put_case(compiler *c, rule_text *t, const scase *k)
 {
     for (size_t i = 0; i < k->n; i++)
-        if (k->f[i].kind == F_VALUES) return put_values(c, t, k, k->f[i].v);
+        if (k->f[i].kind == F_VALUES) return put_values(c, t, k, &k->f[i]);
     if (k->types == T_ALL && !k->n) return common(c, t, "value");
     if (k->types & T_NULL) emit_or(t), buf_str(&t->b, "\"null\"");
     if (k->types & T_TRUE) emit_or(t), buf_str(&t->b, "\"true\"");

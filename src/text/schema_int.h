@@ -16,7 +16,7 @@ enum {
     SCHEMA_MAX_DEPTH = 128,       /* of the JSON text */
     SCHEMA_MAX_TEXT = 4 << 20,
     SCHEMA_MAX_GRAMMAR = 4 << 20,
-    SCHEMA_MAX_SETS = 20000,
+    SCHEMA_MAX_SETS = 50000,
     SCHEMA_MAX_CASES = 512,       /* of a set */
     SCHEMA_MAX_WORK = 2000000,    /* facts and references copied, in all */
     SCHEMA_MAX_COUNT = 30000,     /* minLength, maxItems, ... */
@@ -158,7 +158,7 @@ void schema_fact(compiler *c, branch *b, fact f);
 /* schema_value.c: whether a value is allowed, exactly */
 bool schema_equal(const json_t *a, const json_t *b);
 bool schema_has(compiler *c, uint32_t set, json_t *v);
-bool schema_case_has(compiler *c, const scase *k, json_t *v);
+bool schema_case_has(compiler *c, const scase *k, json_t *v, const fact *skip);
 
 /* schema_format.c: its regular expression; NULL: it cannot be enforced, or, where unknown, says nothing */
 const char *schema_format(const char *name, bool *unknown);

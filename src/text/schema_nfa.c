@@ -72,7 +72,7 @@ typedef struct subsets {
     uint32_t *turn_of, turn, *now, n_now; /* now: the set being made, in order after sort() */
     uint32_t *pool, n_pool, cap_pool;                  /* of the sets of states */
     uint32_t (*set)[2];                                /* [state] first in pool, number */
-    uint32_t *table, table_size;
+    aut_table table;
     uint64_t steps;
 } subsets;
 
@@ -117,10 +117,9 @@ static tawny_status keep(subsets *s, bool begin, uint32_t *state)
     if (!n && !begin) return *state = AUT_DEAD, TAWNY_OK;
     qsort(s->now, n, sizeof *s->now, by_number);
     for (uint32_t i = 0; i < n; i++) h = (h ^ s->now[i]) * 0x9e3779b1u, h ^= h >> 15;
-    uint32_t slot = h & (s->table_size - 1);
-    for (; s->table[slot] && !begin; slot = (slot + 1) & (s->table_size - 1)) {
-        uint32_t t = s->table[slot];
-        if (s->set[t][1] == n && memcmp(s->pool + s->set[t][0], s->now, n * sizeof *s->now) == 0)
+    for (uint32_t i = h & (s->table.size - 1); s->table.slot[i] && !begin; i = (i + 1) & (s->table.size - 1)) {
+        uint32_t t = s->table.slot[i];
+        if (s->table.hash[t] == h && s->set[t][1] == n && memcmp(s->pool + s->set[t][0], s->now, n * sizeof *s->now) == 0)
             return *state = t, TAWNY_OK;
     }
     if (s->n_pool + n > s->cap_pool) {
@@ -133,8 +132,8 @@ static tawny_status keep(subsets *s, bool begin, uint32_t *state)
     tawny_status st = TAWNY_OK;
     if (begin) *state = AUT_START; /* no other state is the same: ^ holds here only */
     else st = aut_add_state(s->out, false, state);
+    if (!st && !begin) st = aut_table_add(&s->table, h, *state);
     if (st) return st;
-    if (!begin) s->table[slot] = *state;
     memcpy(s->pool + s->n_pool, s->now, n * sizeof *s->now);
     s->set[*state][0] = s->n_pool;
     s->set[*state][1] = n;
@@ -205,7 +204,7 @@ static void fill_members(subsets *s)
 tawny_status nfa_determine(nfa *a, uint32_t start, uint32_t match, bool search, aut **out)
 {
     static const aut_range any = {0, AUT_MAX_CODE};
-    subsets s = {.a = a, .match = match, .table_size = 4 * AUT_MAX_STATES, .cap_pool = 1024};
+    subsets s = {.a = a, .match = match, .cap_pool = 1024};
     *out = NULL;
     if (search) {
         uint32_t first = nfa_node(a);
@@ -219,27 +218,23 @@ tawny_status nfa_determine(nfa *a, uint32_t start, uint32_t match, bool search, 
     uint32_t *room = calloc(3u * (size_t)a->n, sizeof *room);
     s.member = calloc((size_t)a->n_set * s.out->n_class + 1, 1);
     s.pool = malloc(s.cap_pool * sizeof *s.pool);
-    s.set = calloc(AUT_MAX_STATES + 1, sizeof *s.set);
-    s.table = calloc(s.table_size, sizeof *s.table);
-    st = room && s.member && s.pool && s.set && s.table ? TAWNY_OK : TAWNY_E_NOMEM;
+    s.set = malloc((AUT_MAX_STATES + 1) * sizeof *s.set);
+    st = aut_table_new(&s.table);
+    if (!room || !s.member || !s.pool || !s.set) st = TAWNY_E_NOMEM;
     if (!st) {
         s.turn_of = room;
         s.now = room + a->n;
         fill_members(&s);
         st = all_states(&s, start);
     }
-    aut *all = NULL;
-    uint32_t zero = 0;
-    if (!st) st = aut_new(&zero, 1, &all); /* combining trims */
-    if (!st) all->final[AUT_START] = true, all->next[AUT_START] = AUT_START;
-    if (!st) st = aut_combine(s.out, all, AUT_AND, out);
-    aut_free(all);
-    aut_free(s.out);
+    if (!st) st = aut_trim(s.out);
+    if (st) aut_free(s.out);
+    else *out = s.out;
     free(room);
     free(s.member);
     free(s.pool);
     free(s.set);
-    free(s.table);
+    aut_table_free(&s.table);
     return st;
 }
 

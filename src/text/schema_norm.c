@@ -108,7 +108,8 @@ bool schema_fork(compiler *c, branches *all, const branch *b, branch **out)
     *out = NULL;
     c->work += b->c.n + b->n_seen + b->n_todo + 1;
     if (all->n >= 4096 || c->work > SCHEMA_MAX_WORK)
-        return schema_refuse(c, TAWNY_E_LIMIT, b->n_seen ? b->seen[b->n_seen - 1].s : NULL, NULL, "too many combinations"), false;
+        return schema_refuse(c, TAWNY_E_LIMIT, b->n_seen ? b->seen[b->n_seen - 1].s : NULL,
+                             b->n_seen ? b->seen[b->n_seen - 1].word : NULL, "too many combinations"), false;
     branch k = *b;
     all->b = schema_grow(c, all->b, all->n, &all->cap, sizeof *all->b);
     if (c->st) return false;
@@ -242,7 +243,7 @@ static bool case_is_empty(compiler *c, const scase *k, int depth)
     for (size_t f = 0; f < k->n; f++) {
         if (k->f[f].kind != F_VALUES) continue;
         json_array_foreach(k->f[f].v, i, v)
-            if (schema_case_has(c, k, v)) return false;
+            if (schema_case_has(c, k, v, &k->f[f])) return false;
         return true;
     }
     if (k->types & (T_NULL | T_TRUE | T_FALSE)) return false;

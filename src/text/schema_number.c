@@ -189,37 +189,37 @@ static tawny_status prepare(machine *m, const number_bounds *b)
     return b->multiple ? read_modulus(m) : TAWNY_OK;
 }
 
-static tawny_status state_of(machine *m, const reading *r, uint32_t *table, uint32_t *state)
+static tawny_status state_of(machine *m, const reading *r, aut_table *t, uint32_t *state)
 {
-    enum { SIZE = 4 * AUT_MAX_STATES };
     uint32_t h = 7;
     const uint8_t *p = (const uint8_t *)r;
     for (size_t i = 0; i < sizeof *r; i++) h = (h ^ p[i]) * 16777619u;
-    h = (h ^ h >> 15) & (SIZE - 1);
-    for (; table[h]; h = (h + 1) & (SIZE - 1))
-        if (memcmp(&m->of[table[h]], r, sizeof *r) == 0) return *state = table[h], TAWNY_OK;
+    h ^= h >> 15;
+    for (uint32_t i = h & (t->size - 1); t->slot[i]; i = (i + 1) & (t->size - 1))
+        if (memcmp(&m->of[t->slot[i]], r, sizeof *r) == 0) return *state = t->slot[i], TAWNY_OK;
     tawny_status st = aut_add_state(m->a, accepts(m, *r), state);
     if (st) return st;
-    table[h] = *state;
     memcpy(&m->of[*state], r, sizeof *r);
-    return TAWNY_OK;
+    return aut_table_add(t, h, *state);
 }
 
 static tawny_status explore(machine *m)
 {
     static const char symbol[] = {0, '-', '.', 0, '0', '1', '2', '3', '4', '5', '6', '7', '8', '9', 0};
-    uint32_t *table = calloc(4 * AUT_MAX_STATES, sizeof *table), to;
-    tawny_status st = table ? TAWNY_OK : TAWNY_E_NOMEM;
+    aut_table table;
+    uint32_t to;
+    tawny_status st = aut_table_new(&table);
+    memset(&m->of[AUT_START], 0, sizeof *m->of);
     for (uint32_t i = AUT_START; i < m->a->n && !st; i++) {
         for (uint32_t k = 0; k < sizeof symbol && !st; k++) {
             reading r;
             memcpy(&r, &m->of[i], sizeof r);
             if (!symbol[k] || !step(m, &r, symbol[k])) continue;
-            st = state_of(m, &r, table, &to);
+            st = state_of(m, &r, &table, &to);
             m->a->next[(size_t)i * m->a->n_class + k] = to;
         }
     }
-    free(table);
+    aut_table_free(&table);
     return st;
 }
 
@@ -227,22 +227,15 @@ tawny_status schema_decimals(const number_bounds *b, aut **out)
 {
     static const uint32_t from[] = {0,   '-', '.', '/', '0', '1', '2', '3', '4', '5', '6', '7', '8', '9', '9' + 1};
     machine m = {0};
-    aut *any = NULL;
-    uint32_t zero = 0;
     *out = NULL;
     tawny_status st = prepare(&m, b);
     if (st) return st;
-    m.of = calloc(AUT_MAX_STATES + 1, sizeof *m.of);
+    m.of = malloc((AUT_MAX_STATES + 1) * sizeof *m.of);
     st = m.of ? aut_new(from, sizeof from / sizeof *from, &m.a) : TAWNY_E_NOMEM;
     if (!st) st = explore(&m);
-    if (!st) st = aut_new(&zero, 1, &any); /* combining trims */
-    if (!st) {
-        any->final[AUT_START] = true;
-        any->next[AUT_START] = AUT_START;
-        st = aut_combine(m.a, any, AUT_AND, out);
-    }
-    aut_free(any);
-    aut_free(m.a);
+    if (!st) st = aut_trim(m.a);
+    if (st) aut_free(m.a);
+    else *out = m.a;
     free(m.of);
     return st;
 }

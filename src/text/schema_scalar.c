@@ -116,7 +116,7 @@ static void strings_of(compiler *c, uint32_t set, aut **a, const fact *f)
             json_t *sifted = json_array(), *v;
             size_t x;
             json_array_foreach(s->f[j].v, x, v)
-                if (schema_case_has(c, s, v)) json_array_append(sifted, v);
+                if (schema_case_has(c, s, v, &s->f[j])) json_array_append(sifted, v);
             one = word_list(c, sifted, f);
             json_decref(sifted);
             break;

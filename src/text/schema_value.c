@@ -111,13 +111,14 @@ static bool within_ok(compiler *c, const scase *k, json_t *v)
     return true;
 }
 
-bool schema_case_has(compiler *c, const scase *k, json_t *v)
+/* skip: a fact that is known to hold, or NULL */
+bool schema_case_has(compiler *c, const scase *k, json_t *v, const fact *skip)
 {
     unsigned type = type_of(v);
     if (!(k->types & type)) return false;
     for (size_t i = 0; i < k->n && !c->st; i++) {
         const fact *f = &k->f[i];
-        if (f->kind == F_VALUES && !listed(f->v, v)) return false;
+        if (f->kind == F_VALUES && f != skip && !listed(f->v, v)) return false;
         if (type & T_STRING && !string_ok(c, f, v)) return false;
         if (type & T_NUMBER && !number_ok(f, v)) return false;
         if (type & T_ARRAY && !array_ok(c, f, v)) return false;
@@ -130,6 +131,6 @@ bool schema_has(compiler *c, uint32_t set, json_t *v)
 {
     const conj *k = schema_cases(c, set);
     for (size_t i = 0; k && i < k->n_case; i++)
-        if (schema_case_has(c, &k->cases[i], v)) return true;
+        if (schema_case_has(c, &k->cases[i], v, NULL)) return true;
     return false;
 }
