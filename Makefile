@@ -37,7 +37,7 @@ avx512  := $(avx2) -mavx512f -mavx512bw -mavx512dq -mavx512vl -mavx512vnni -mavx
 
 # What was found on this machine is kept in $(B)/config.mk, and made anew when the question changes.
 NEEDED   := libxxhash libutf8proc jansson
-OPTIONAL := $(filter-out $(WITHOUT),libedit libcurl libcrypto libmicrohttpd)
+OPTIONAL := $(filter-out $(WITHOUT),openblas libedit libcurl libcrypto libmicrohttpd)
 HAVE     := $(shell for p in $(OPTIONAL); do pkg-config --exists $$p && echo $$p; done 2>/dev/null)
 QUESTION := $(strip $(CC) $(CFLAGS) $(FLAGS) $(LDFLAGS) $(avx512) $(HAVE))
 UPPER     = $(shell echo $(1) | tr a-z- A-Z_)
@@ -56,7 +56,7 @@ $(B)/config.mk:
 	@{ echo 'ANSWERS := $(QUESTION)'; \
 	   echo 'FLAGS += -mtune=$(TUNE) $(foreach p,$(HAVE),-DHAVE_$(call UPPER,$(p)))' $$(pkg-config --cflags $(NEEDED) $(HAVE)); \
 	   echo 'LIBS := -fopenmp -lm -lpthread' $$(pkg-config --libs $(NEEDED)); \
-	   echo 'CLI_LIBS :=' $(if $(HAVE),$$(pkg-config --libs $(HAVE))); } > $@
+	   echo 'CLI_LIBS :=' $(if $(filter-out openblas,$(HAVE)),$$(pkg-config --libs $(filter-out openblas,$(HAVE)))); } > $@
 FORCE:
 
 # ---- the targets ----

@@ -49,7 +49,7 @@ void run_product(run *r, const weight *w, int64_t row, int64_t rows, const run_a
         .x = &x->plane[0], .x_index = x_index, .cols = cols,
         .y = y + row, .y_index = y_index, .ldy = (size_t)w->rows, .scratch = r->scratch,
     };
-    simd.tile[w->format](&t);
+    if (!run_gemm(r, w, &t)) simd.tile[w->format](&t);
     if (x->planes == 2) { /* the same weights, in cache by now, times what the first plane left over */
         simd_tile rest = t;
         rest.x = &x->plane[1];
@@ -76,14 +76,25 @@ int64_t run_unit_rows(const run *r, const weight *w, int cols)
     return rows < ROWS ? ROWS : rows / ROWS * ROWS;
 }
 
+/* The same for n matrices of the same rows, in larger pieces where all go by gemm. */
+static int64_t step_of(const run *r, const job *jobs, int n)
+{
+    int64_t least = run_gemm_rows(r, jobs[0].w, r->n);
+    for (int i = 1; i < n; i++) {
+        int64_t rows = run_gemm_rows(r, jobs[i].w, r->n);
+        if (rows < least) least = rows;
+    }
+    return least ? least : run_unit_rows(r, jobs[0].w, r->n);
+}
+
 /* How the rows of a matrix are cut: in units, the last round of which goes in quarters, so that threads end together. */
 typedef struct row_cut {
     int64_t rows, step, small, big, units; /* big: how many of `step` come first */
 } row_cut;
 
-static row_cut cut_rows(const run *r, const weight *w)
+static row_cut cut_rows(const run *r, const job *jobs, int n)
 {
-    row_cut c = {.rows = w->rows, .step = run_unit_rows(r, w, r->n)};
+    row_cut c = {.rows = jobs[0].w->rows, .step = step_of(r, jobs, n)};
     c.small = r->n > FEW_COLUMNS || c.step < 4 * ROWS ? c.step : c.step / 4 / ROWS * ROWS;
     c.big = c.rows / c.step > r->threads ? c.rows / c.step - r->threads : 0;
     c.units = c.big + (c.rows - c.big * c.step + c.small - 1) / c.small;
@@ -130,7 +141,7 @@ void op_matmul_jobs(run *r, const job *jobs, int n_jobs, const float *x)
         _Atomic int64_t *work = team_work(r->sh->team, r->tid);
         int64_t first = 0, u = team_take(work);
         for (int i = 0; i < n_jobs; i++) {
-            row_cut c = cut_rows(r, jobs[i].w);
+            row_cut c = cut_rows(r, &jobs[i], 1);
             for (; u < first + c.units; u = team_take(work)) {
                 int64_t n, row = rows_at(&c, u - first, &n);
                 job_unit(r, &jobs[i], &a, row, n, space);
@@ -187,7 +198,7 @@ void op_matmul_glu_limited(run *r, const job *gate, const job *up, glu act, floa
     float *space = run_product_space(r, r->n);
     if (!r->plan) {
         _Atomic int64_t *work = team_work(r->sh->team, r->tid);
-        row_cut cut = cut_rows(r, gate->w);
+        row_cut cut = cut_rows(r, jobs, up ? 2 : 1);
         for (int64_t u; (u = team_take(work)) < cut.units;) {
             int64_t n, rows = cut.rows, row = rows_at(&cut, u, &n);
             job_unit(r, gate, &a, row, n, space);

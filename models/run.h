@@ -57,6 +57,7 @@ typedef struct run_shared {
     int planes;               /* of activations: 1 (8 bits) or 2 (16 bits); the output matrix always has 2 */
     const double *rope_freq[2]; /* [n_rot / 2] */
     float rope_mag[2];
+    tawny_gemm gemm;          /* of float weights and many columns; NULL: the tiles */
     run_probe probe;
     void *probe_user;
 } run_shared;
@@ -111,6 +112,9 @@ void run_product(run *r, const weight *w, int64_t row, int64_t rows, const run_a
                  float *y, const int32_t *y_index, const float *bias, float *space);
 /* Rows a unit of work, for products with so many columns. */
 int64_t run_unit_rows(const run *r, const weight *w, int cols);
+/* By run_shared.gemm, where there is one and it fits: how many rows at once (0: not at all); false: not done. */
+int64_t run_gemm_rows(const run *r, const weight *w, int cols);
+bool run_gemm(run *r, const weight *w, const simd_tile *t);
 
 /* y[n][w->rows] = W x (+ bias). x is any buffer [n][w->k]; y a row buffer. Ends with a barrier. */
 void op_matmul(run *r, float *y, const weight *w, const float *bias, const float *x);

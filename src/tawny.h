@@ -88,6 +88,11 @@ typedef struct tawny_engine tawny_engine;
 typedef enum tawny_kv_type { TAWNY_KV_F16, TAWNY_KV_F32, TAWNY_KV_BF16, TAWNY_KV_Q8_0, TAWNY_KV_Q4_0, TAWNY_KV_TYPES } tawny_kv_type;
 const char *tawny_kv_type_name(tawny_kv_type t); /* "f16"; NULL for a number that is no type */
 
+/* A matrix product from outside: y[c ldy + r] = sum over i < k of w[r ldw + i] x[c ldx + i], for r < rows, c < cols.
+ * Called by several threads at once. */
+typedef void (*tawny_gemm)(int rows, int cols, int k, const float *w, int ldw, const float *x, int ldx, float *y,
+                           int ldy);
+
 typedef struct tawny_engine_params {
     int32_t n_threads;  /* 0: the physical cores */
     int32_t n_ctx;      /* positions a session can have; 0: what the model was trained for */
@@ -99,6 +104,9 @@ typedef struct tawny_engine_params {
      * cheap and errors show most, else 8. Part of what makes the bits of a result. */
     int32_t act_bits;
     bool no_pin;        /* leave the threads to the scheduler */
+    /* For F32, F16 and BF16 weights in prefill. NULL: tawny's own, which alone keep the contract: with another one bits
+     * differ between machines, and fingerprints mean nothing beyond this one. */
+    tawny_gemm gemm;
 } tawny_engine_params;
 
 tawny_status tawny_engine_new(tawny_model *m, const tawny_engine_params *params, tawny_engine **out, tawny_error *err);

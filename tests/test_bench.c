@@ -181,6 +181,39 @@ START_TEST(peers)
 }
 END_TEST
 
+/* Logits by OpenBLAS are close to tawny's own, where it was built with it. */
+START_TEST(gemm)
+{
+    int code = sh("$b -p 16 -n 0 --gemm blas -o jsonl 2>&1");
+    if (code == 1) {
+        ck_assert_ptr_nonnull(strstr(out, "without OpenBLAS"));
+        return;
+    }
+    ck_assert_int_eq(code, 0);
+    ck_assert_ptr_nonnull(strstr(out, "\"gemm\": \"blas\""));
+    ck_assert_ptr_nonnull(strstr(out, "outside of the contract"));
+    ck_assert_int_eq(sh("for g in own blas; do $p logits -m tests/golden/archs/llama.gguf --gemm $g -o $d/$g "
+                        "--tokens 1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17,18,19,20 2>/dev/null >/dev/null; done; "
+                        "cat $d/own $d/blas"),
+                     0);
+    int32_t head[2];
+    static float v[2][1 << 14];
+    memcpy(head, out, sizeof head);
+    size_t n = (size_t)head[0] * (size_t)head[1], file = 8 + 4 * (size_t)head[0] + n * 4;
+    ck_assert_int_eq(head[0], 20);
+    ck_assert_uint_le(n, 1 << 14);
+    ck_assert_uint_le(2 * file, sizeof out);
+    double error = 0, sum = 0;
+    for (int i = 0; i < 2; i++) memcpy(v[i], out + (size_t)i * file + 8 + 4 * (size_t)head[0], n * 4);
+    for (size_t i = 0; i < n; i++) {
+        error += (double)(v[0][i] - v[1][i]) * (double)(v[0][i] - v[1][i]);
+        sum += (double)v[0][i] * (double)v[0][i];
+    }
+    ck_assert(error < 1e-8 * sum);
+    ck_assert_int_eq(sh("$b --gemm cuda 2>/dev/null"), 2);
+}
+END_TEST
+
 START_TEST(md_shows_what_was_asked)
 {
     ck_assert_int_eq(sh("$b -p 8 -n 2 -ub 4,8 -ctk f32 -d 3"), 0);
@@ -229,6 +262,7 @@ Suite *suite_bench(void)
     tcase_add_test(t, batched);
     tcase_add_test(t, csv_and_sql_are_tables);
     tcase_add_test(t, peers);
+    tcase_add_test(t, gemm);
     tcase_add_test(t, md_shows_what_was_asked);
     tcase_add_test(t, lists_as_llama_bench_takes_them);
     suite_add_tcase(s, t);

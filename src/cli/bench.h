@@ -34,7 +34,7 @@ int bench_words_parse(const char *flag, const cli_list *given, const char *other
 
 typedef struct bench_test {
     int n_prompt, n_gen, depth, threads, n_batch, n_ubatch, act_bits;
-    const char *type_k, *type_v, *load;
+    const char *type_k, *type_v, *load, *gemm;
     cost_products products;
     double bytes_per_token; /* weights, and the cache at half of what is generated; a step's where there are sequences */
     bool experts;           /* a step of several sequences reads more experts than a token does */

@@ -143,6 +143,7 @@ static void set_limits(json_t *j, const bench_test *t, bool decode, int steps, c
     double huge = t->mapped ? (double)t->pages.huge / (double)t->mapped : 0;
     set_str(j, "tier", simd_tier_name(simd_current()));
     set_int(j, "act_bits", (uint64_t)t->act_bits);
+    set_str(j, "gemm", t->gemm);
     set_int(j, "contract", TAWNY_CONTRACT);
     set_str(j, "pages", huge > 0.9 ? "huge" : huge > 0.1 ? "mixed" : "4k");
     set_real(j, "huge_pages", huge > 1 ? 1 : huge);

@@ -20,7 +20,7 @@ typedef struct bench {
     bench_how how;
     bench_output out[2];
     int n_out, delay;
-    const char *format, *format_err, *ignored;
+    const char *format, *format_err, *ignored, *gemm;
     bool no_ceiling, verbose, batched, shared;
 } bench;
 
@@ -148,6 +148,7 @@ static void wait_before(const bench *b)
 static tawny_status run_one(bench *b, const char *path, tawny_model *m, bench_test *t, tawny_error *err)
 {
     tawny_engine_params p = b->params;
+    t->gemm = p.gemm ? "blas" : "own";
     p.n_threads = t->threads;
     p.n_ubatch = t->n_ubatch;
     engine_opts_kv_type(t->type_k, &p.type_k);
@@ -201,6 +202,7 @@ static int run_models(bench *b)
     tawny_error err;
     char path[4096];
     int code = parse(b), models = b->models.n ? (int)b->models.n : 1;
+    if (code < 0) code = engine_opts_gemm(b->gemm, "bench", &b->params.gemm);
     if (code < 0) code = open_outputs(b);
     if (code < 0) code = open_machine(b);
     for (int i = 0; i < tests_of(b); i++) {
@@ -241,6 +243,7 @@ int cmd_bench(int argc, char **argv)
         {"-ctv --cache-type-v", CLI_LIST, &b.given_v, "LIST", "types of its values: the same", 0, 0},
         {"--load -lm --load-mode", CLI_LIST, &b.given_load, "LIST", "mmap (default), huge, lock, huge+lock, auto", 0,
          0},
+        {"--gemm", CLI_STR, &b.gemm, "WHOSE", "prefill with float weights: own (default) or blas (OpenBLAS)", 0, 0},
         {"--act-bits", CLI_INT, &b.params.act_bits, "N", "bits of activations: 8 or 16 (default: as the model asks)",
          0, 16},
         {"--no-pin", CLI_FLAG, &b.params.no_pin, NULL, "leave the placing of threads to the scheduler", 0, 0},

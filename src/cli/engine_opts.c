@@ -6,6 +6,7 @@
 #include <strings.h>
 #include <unistd.h>
 
+#include "blas.h"
 #include "hub.h"
 
 #define DEFAULT_MODEL "SmolLM2-135M-Instruct.Q4_1.gguf"
@@ -48,6 +49,16 @@ bool engine_opts_load(const char *name, tawny_load *load)
     return tawny_load_parse(name, load);
 }
 
+int engine_opts_gemm(const char *name, const char *command, tawny_gemm *gemm)
+{
+    *gemm = NULL;
+    if (!name || strcmp(name, "own") == 0) return -1;
+    if (strcmp(name, "blas") != 0) return cli_fail(2, "%s: --gemm %s: own and blas are known", command, name);
+    int code = blas_open(command, gemm);
+    if (code < 0) fprintf(stderr, "tawny: --gemm blas: results are this machine's alone, outside of the contract\n");
+    return code;
+}
+
 static int resolve_load(engine_opts *o, const char *command)
 {
     static const tawny_load ways[2][2] = {{TAWNY_LOAD_MMAP, TAWNY_LOAD_LOCK}, {TAWNY_LOAD_HUGE, TAWNY_LOAD_HUGE_LOCK}};
@@ -77,6 +88,7 @@ int engine_opts_resolve(engine_opts *o, const char *command, char *path, size_t 
     if (!engine_opts_kv_type(o->type_k, &o->params.type_k)) return unknown_type(command, "-ctk", o->type_k);
     if (!engine_opts_kv_type(o->type_v, &o->params.type_v)) return unknown_type(command, "-ctv", o->type_v);
     int code = resolve_load(o, command);
+    if (code < 0) code = engine_opts_gemm(o->gemm, command, &o->params.gemm);
     if (code >= 0) return code;
     if (o->model && hub_is_spec(o->model)) {
         tawny_error err;

@@ -9,6 +9,7 @@ typedef struct engine_opts {
     const char *type_k, *type_v;
     const char *load_name; /* --load */
     bool lock, no_mmap;    /* llama.cpp's names for the same */
+    const char *gemm;      /* --gemm */
     tawny_load load;       /* what these come to */
     tawny_engine_params params;
 } engine_opts;
@@ -25,6 +26,7 @@ typedef struct engine_opts {
     {"--load", CLI_STR, &(o).load_name, "HOW", "weights: mmap (default), huge (pages), lock, huge+lock, auto", 0, 0},          \
     {"--no-mmap", CLI_FLAG, &(o).no_mmap, NULL, "--load huge", 0, 0},                                                        \
     {"--mlock", CLI_FLAG, &(o).lock, NULL, "--load lock", 0, 0},                                                             \
+    {"--gemm", CLI_STR, &(o).gemm, "WHOSE", "prefill with float weights: own (default) or blas (OpenBLAS)", 0, 0},           \
     {"--no-pin", CLI_FLAG, &(o).params.no_pin, NULL, "leave the placing of threads to the scheduler", 0, 0}
 #define ENGINE_OPTS(o) ENGINE_OPTS_TYPES(o, "f16 (default), f32, bf16, q8_0, q4_0")
 
@@ -37,6 +39,9 @@ void engine_opts_tell(const engine_opts *o, const tawny_model *m); /* the latter
 
 /* A way of loading by tawny's name or by llama.cpp's (none, dio, mlock, mmap+mlock); false where it is unknown. */
 bool engine_opts_load(const char *name, tawny_load *load);
+
+/* "own" or "blas" (NULL: own), with a note that the contract does not hold; -1 or an exit code. */
+int engine_opts_gemm(const char *name, const char *command, tawny_gemm *gemm);
 
 /* A cache type by its name (NULL: f16); false where it is unknown. */
 bool engine_opts_kv_type(const char *name, tawny_kv_type *type);

@@ -142,7 +142,7 @@ static tawny_status configure(tawny_engine *e, const tawny_engine_params *p, taw
     int64_t all = (int64_t)e->n_ctx * e->n_sessions;
     if (!m->hp.causal) all = e->n_ubatch = e->n_ctx;
     if (e->n_ubatch > all) e->n_ubatch = (int32_t)all;
-    e->shared = (run_shared){.model = m, .kv = &e->layout, .team = e->team, .n_ctx = e->n_ctx};
+    e->shared = (run_shared){.model = m, .kv = &e->layout, .team = e->team, .n_ctx = e->n_ctx, .gemm = p->gemm};
     int bits = p->act_bits ? p->act_bits : m->weight_bytes <= FINE_BYTES ? 16 : 8;
     e->shared.planes = bits / 8;
     tawny_status st = check_positions(m, e->n_ctx, err);
