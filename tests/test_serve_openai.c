@@ -220,6 +220,37 @@ START_TEST(models_and_fingerprint)
 }
 END_TEST
 
+/* A template that opens a thought: what comes is reasoning until the model closes it, and is counted as such. A schema
+ * holds for what comes after. */
+START_TEST(reasoning)
+{
+    server_proc s;
+    char path[] = "/tmp/tawny-template-XXXXXX", m[] = "/tmp/tawny-thinks-XXXXXX";
+    static const char source[] = "{% for m in messages %}{{ m.content }}</think>{% endfor %}<think>\n";
+    tawny_error err;
+    int fd = mkstemp(path), other = mkstemp(m);
+    ck_assert(fd >= 0 && other >= 0 && write(fd, source, sizeof source - 1) == sizeof source - 1);
+    close(fd);
+    close(other);
+    ck_assert_int_eq(tiny_model_write(m, &err), TAWNY_OK);
+    server_proc_start(&s, m, (const char *const[]){"--chat-template-file", path, "-t", "2", NULL});
+    json_t *j = server_json(&s, "/v1/chat/completions",
+                            "{" MESSAGES ",\"max_tokens\":30,\"response_format\":{\"type\":\"json_object\"},\"logit_bias\":{\"257\":-100}}", 200);
+    ck_assert_str_eq(text_at(j, "choices.0.message.content"), "");
+    ck_assert_uint_gt(strlen(text_at(j, "choices.0.message.reasoning_content")), 0);
+    ck_assert_int_eq(json_integer_value(at(j, "usage.completion_tokens_details.reasoning_tokens")), 30);
+    json_decref(j);
+    j = server_json(&s, "/v1/responses", "{\"input\":\"x\",\"max_output_tokens\":30,\"logit_bias\":{\"257\":-100}}", 200);
+    ck_assert_str_eq(text_at(j, "output.0.type"), "reasoning");
+    ck_assert_str_eq(text_at(j, "output.0.status"), "incomplete");
+    ck_assert_int_eq(json_integer_value(at(j, "usage.output_tokens_details.reasoning_tokens")), 30);
+    json_decref(j);
+    ck_assert_int_eq(server_proc_stop(&s), 0);
+    unlink(path);
+    unlink(m);
+}
+END_TEST
+
 /* A model that gives embeddings alone is served too. */
 START_TEST(embeddings_alone)
 {
@@ -313,6 +344,7 @@ Suite *suite_serve_openai(void)
     suite_add_tcase(s, t);
     TCase *g = tcase_create("grammars");
     tcase_set_timeout(g, 60);
+    tcase_add_test(g, reasoning);
     tcase_add_test(g, embeddings_alone);
     tcase_add_test(g, grammars_are_compiled_once);
     suite_add_tcase(s, g);
