@@ -302,9 +302,12 @@ START_TEST(grammars_are_compiled_once)
     ck_assert_uint_eq(found, 2);
     ck_assert_uint_eq(compiled, 1);
     gbnf_matcher *m, *again;
-    ck_assert_int_eq(grammar_matcher(g[0], NULL, &m, &err), TAWNY_OK);
+    bool used;
+    ck_assert_int_eq(grammar_matcher(g[0], NULL, false, &m, &used, &err), TAWNY_OK);
+    ck_assert(!used);
     grammar_return(g[0], m);
-    ck_assert_int_eq(grammar_matcher(g[0], NULL, &again, &err), TAWNY_OK);
+    ck_assert_int_eq(grammar_matcher(g[0], NULL, false, &again, &used, &err), TAWNY_OK);
+    ck_assert(used);
     ck_assert_ptr_eq(m, again);
     grammar_return(g[0], again);
     for (int i = 0; i < 100; i++) { /* others push it out; who has it keeps it */

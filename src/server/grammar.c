@@ -41,14 +41,16 @@ void grammar_drop(grammar *g)
     free(g);
 }
 
-tawny_status grammar_matcher(grammar *g, const gbnf_vocab *v, gbnf_matcher **out, tawny_error *err)
+tawny_status grammar_matcher(grammar *g, const gbnf_vocab *v, bool fresh, gbnf_matcher **out, bool *used, tawny_error *err)
 {
-    for (int i = 0; i < IDLE; i++) {
+    for (int i = 0; i < IDLE && !fresh; i++) {
         if (!g->idle[i]) continue;
         *out = g->idle[i];
+        *used = true;
         g->idle[i] = NULL;
         return TAWNY_OK;
     }
+    *used = false;
     return gbnf_matcher_new(g->g, v, out, err);
 }
 

@@ -13,8 +13,8 @@ void grammar_drop(grammar *g); /* the last one frees it; NULL is fine */
 
 /* ---- for the engine's thread ---- */
 
-/* A matcher for one task, a used one where there is one. */
-tawny_status grammar_matcher(grammar *g, const gbnf_vocab *v, gbnf_matcher **out, tawny_error *err);
+/* A matcher for one task: a used one where there is one, unless fresh. *used tells. */
+tawny_status grammar_matcher(grammar *g, const gbnf_vocab *v, bool fresh, gbnf_matcher **out, bool *used, tawny_error *err);
 void grammar_return(grammar *g, gbnf_matcher *m); /* kept while it is small; NULL is fine */
 
 /* ---- the cache: those used lately ---- */

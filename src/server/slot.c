@@ -42,7 +42,9 @@ tawny_status slot_begin(slot *s, task *j, tawny_engine *e, tawny_model *m, const
     sampler_vocab v = {.ctx = ctx.out, .piece = piece, .tokenize = tokenize};
     size_t n_top = j->p.n_top > 0 ? (size_t)j->p.n_top : 0;
     tawny_status st = sampler_new(&j->p.sampling, (int)tok_n_vocab(tok), (size_t)tawny_engine_n_ctx(e), &v, &s->sampler, err);
-    if (st == TAWNY_OK && j->p.grammar) st = grammar_matcher(s->grammar = grammar_hold(j->p.grammar), vocab, &s->matcher, err);
+    s->vocab = vocab;
+    if (st == TAWNY_OK && j->p.grammar)
+        st = grammar_matcher(s->grammar = grammar_hold(j->p.grammar), vocab, false, &s->matcher, &s->used_matcher, err);
     if (st == TAWNY_OK && j->p.fingerprint) st = tawny_fingerprint_new(m, &s->fingerprint, err);
     s->top = calloc(n_top + 1, sizeof *s->top);
     s->n_probs = n_top && j->p.post_probs ? tok_n_vocab(tok) : n_top + 1;
@@ -61,6 +63,28 @@ tawny_status slot_begin(slot *s, task *j, tawny_engine *e, tawny_model *m, const
     return TAWNY_OK;
 }
 
+/* A matcher that others filled before may come to its bounds where a new one would not: a new one takes its place, so that
+ * an answer is what it would be alone. */
+static bool renew_matcher(slot *s)
+{
+    gbnf_matcher *m;
+    tawny_error err;
+    if (!s->used_matcher || grammar_matcher(s->grammar, s->vocab, true, &m, &s->used_matcher, &err) != TAWNY_OK) return false;
+    gbnf_matcher_free(s->matcher);
+    s->matcher = m;
+    s->place = gbnf_start(m);
+    bool ok = true;
+    for (size_t i = 0; i < s->task->n_tokens && ok; i++) ok = gbnf_token(m, s->place, s->task->tokens[i].id, &s->place, &err) == TAWNY_OK;
+    return ok;
+}
+
+static tawny_status advance_matcher(slot *s, tawny_token t, tawny_error *err)
+{
+    gbnf_state from = s->place;
+    tawny_status st = s->matcher ? gbnf_token(s->matcher, from, t, &s->place, err) : TAWNY_OK;
+    return st == TAWNY_E_LIMIT && renew_matcher(s) ? gbnf_token(s->matcher, s->place, t, &s->place, err) : st;
+}
+
 /* What there is to choose from after these logits, within the grammar. */
 static tawny_status choices(slot *s, const float *logits, sampler_input *in, tawny_error *err)
 {
@@ -70,6 +94,7 @@ static tawny_status choices(slot *s, const float *logits, sampler_input *in, taw
     *in = (sampler_input){.logits = logits, .history = history, .n_history = (size_t)n, .position = (uint64_t)n};
     tawny_status st = TAWNY_OK;
     if (s->matcher) st = gbnf_allowed(s->matcher, s->place, &in->allowed, &n_allowed, err);
+    if (st == TAWNY_E_LIMIT && renew_matcher(s)) st = gbnf_allowed(s->matcher, s->place, &in->allowed, &n_allowed, err);
     if (st == TAWNY_OK && n_allowed == 0)
         st = err_set(err, TAWNY_E_FORMAT, "grammar: no token of this vocabulary goes on from here");
     return st;
@@ -141,7 +166,7 @@ bool slot_sample(slot *s, const float *logits, const tokenizer *tok, int32_t n_c
     size_t n_drawn;
     if (choices(s, logits, &in, &err) != TAWNY_OK || distribution(s, &in, &n_drawn, &err) != TAWNY_OK) return fail(s, &err);
     if (sampler_sample(s->sampler, &s->state, &in, &t, &err) != TAWNY_OK) return fail(s, &err);
-    if (s->matcher && gbnf_token(s->matcher, s->place, t, &s->place, &err) != TAWNY_OK) return fail(s, &err);
+    if (advance_matcher(s, t, &err) != TAWNY_OK) return fail(s, &err);
     if (j->p.n_top >= 0 && j->p.post_probs)
         drawn_from(s, t, n_drawn, &chosen, &n_top);
     else if (j->p.n_top >= 0 && logprobs(s, logits, t, &chosen, &n_top, &err) != TAWNY_OK)

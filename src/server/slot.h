@@ -16,6 +16,8 @@ typedef struct slot {
     sampler_state state;
     grammar *grammar;    /* the matcher's */
     gbnf_matcher *matcher;
+    const gbnf_vocab *vocab; /* the matcher's */
+    bool used_matcher;   /* by another task before */
     gbnf_state place;
     tok_stream stream;
     buf text;            /* of the last token */
