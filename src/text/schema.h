@@ -15,7 +15,7 @@
  *               exponent. Hence no value between 0 and 1e-17 there
  *   strings     a character has its shortest writing where there is a pattern, a format or an enum
  *   formats     are enforced: date, time, date-time, duration (RFC 3339; a leap second only at offsets of half hours),
- *               uuid, ipv4, ipv6, uri, uri-reference, json-pointer, relative-json-pointer. Others
+ *               email, uuid, ipv4, ipv6, uri, uri-reference, json-pointer, relative-json-pointer. Others
  *               that the specification names are refused; what it does not name says nothing, as there */
 #ifndef TEXT_SCHEMA_H
 #define TEXT_SCHEMA_H

@@ -1,5 +1,5 @@
 /* Schemas: formats as regular expressions. Sources: RFC 3339 (dates, times, durations), RFC 4122 (uuid), RFC 2673 and
- * RFC 4291 (addresses), RFC 3986 (URIs), RFC 6901 (pointers). */
+ * RFC 4291 (addresses), RFC 3986 (URIs), RFC 6901 (pointers), RFC 5321 (mail). */
 #include <string.h>
 
 #include "schema_int.h"
@@ -44,6 +44,12 @@
 #define RELATIVE "(?://" AUTHORITY "(?:/" PCHAR "*)*|/(?:" PCHAR "+(?:/" PCHAR "*)*)?|" SEGMENT_NC "+(?:/" PCHAR "*)*)?"
 #define POINTER "(?:/(?:[^~/]|~[01])*)*"
 
+/* `Mailbox` of RFC 5321, 4.1.2, which is what the specification of JSON Schema names: without a limit of length. */
+#define ATEXT "[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]"
+#define LOCAL "(?:" ATEXT "+(?:[.]" ATEXT "+)*|\"(?:[ !#-\\[\\]-~]|\\\\[ -~])*\")"
+#define LABEL "[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?"
+#define DOMAIN "(?:" LABEL "(?:[.]" LABEL ")*|\\[" IPV4 "\\]|\\[[Ii][Pp][Vv]6:" IPV6 "\\])"
+
 static const struct {
     const char *name, *regex;
 } formats[] = {
@@ -52,6 +58,7 @@ static const struct {
     {"date-time", "^" DATE "[Tt]" TIME "$"},
     {"duration", "^P(?:[0-9]+W|" D_DATE "(?:" D_TIME ")?|" D_TIME ")$"},
     {"uuid", "^" HEX "{8}(?:-" HEX "{4}){3}-" HEX "{12}$"},
+    {"email", "^" LOCAL "@" DOMAIN "$"},
     {"ipv4", "^" IPV4 "$"},
     {"ipv6", "^" IPV6 "$"},
     {"uri", "^[A-Za-z][A-Za-z0-9+.-]*:" PATH TAIL "$"},
@@ -61,7 +68,7 @@ static const struct {
 };
 
 /* Those that the specification names and that are no regular expression here. Any other format says nothing. */
-static const char *const refused[] = {"email", "idn-email", "hostname", "idn-hostname", "iri", "iri-reference",
+static const char *const refused[] = {"idn-email", "hostname", "idn-hostname", "iri", "iri-reference",
                                       "uri-template", "regex"};
 
 const char *schema_format(const char *name, bool *unknown)
