@@ -71,7 +71,7 @@ static json_t *responses(const route *r)
 {
     const char *type = r->flags & ROUTE_TEXT ? "text/plain" : "application/json";
     json_t *content = json_pack("{s:{s:{}}}", type, "schema");
-    if (streams(r)) json_object_set_new(content, r->door->stream_type, json_pack("{s:{s:s}}", "schema", "type", "string"));
+    if (streams(r)) json_object_set_new(content, r->door->stream_type, json_pack("{s:{}}", "schema"));
     json_t *o = json_pack("{s:{s:s,s:o}}", "200", "description", r->doc, "content", content);
     for (size_t i = 0; i < sizeof errors / sizeof *errors; i++) json_object_set_new(o, errors[i].status, error_of(r, errors[i].what));
     return o;
