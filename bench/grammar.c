@@ -80,6 +80,7 @@ static const struct {
     {"pattern", "{\"type\":\"array\",\"minItems\":9,\"items\":{\"type\":\"string\",\"pattern\":\"^[A-Z]{2}-\\\\d{4}(-[a-z]+)*$\"}}"},
     {"long string", "{\"type\":\"string\",\"minLength\":500,\"maxLength\":4000}"},
     {"numbers", "{\"type\":\"array\",\"minItems\":30,\"items\":{\"type\":\"number\",\"minimum\":-1,\"maximum\":1000}}"},
+    {"name", "{\"type\":\"array\",\"minItems\":9,\"items\":{\"type\":\"string\",\"pattern\":\"^[a-zA-Z0-9_-]{1,200}$\"}}"},
     {"mail", "{\"type\":\"array\",\"minItems\":9,\"items\":{\"type\":\"string\",\"format\":\"email\"}}"},
     {"dates", "{\"type\":\"array\",\"minItems\":9,\"items\":{\"type\":\"string\",\"format\":\"date-time\"}}"},
 };

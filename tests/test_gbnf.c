@@ -229,6 +229,8 @@ START_TEST(masks_agree_with_single_tokens)
     wander("root ::= .*");
     wander("root ::= <think> (!</think>)* </think> [a-c]{3}");
     wander("root ::= (\"<th\" \"ink>\" | <[18]>) <[0]> | !<think>*");
+    wander("root ::= \"\\\"\" [^\"\\\\\\x00-\\x1f]{0,45} \"\\\"\""); /* plain tokens, up to near the end */
+    wander("root ::= [a-zA-Z1]{0,45} \",\""); /* letters */
     wander("root ::= root \"a\" | root \"\xc3\xa9\" | \"b\" |");
 }
 END_TEST

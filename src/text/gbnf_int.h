@@ -74,12 +74,13 @@ typedef struct gbnf_trie {
     size_t n;
 } gbnf_trie;
 
-/* A plain token is some whole characters that stand for themselves in a JSON string, GBNF_RUN at most. */
-enum { GBNF_RUN = 32 };
+/* Kinds of tokens that are allowed together: whole characters that stand for themselves in a JSON string, GBNF_RUN at
+ * most; and ASCII letters. */
+enum { GBNF_RUN = 32, GBNF_PLAIN = 0, GBNF_LETTERS, GBNF_KINDS };
 struct gbnf_vocab {
     gbnf_tokens tokens;
-    gbnf_trie all, odd; /* odd: those that are not plain */
-    uint64_t *plain;    /* a mask */
+    gbnf_trie all, odd[GBNF_KINDS]; /* odd: those that are not of the kind */
+    uint64_t *kind[GBNF_KINDS];     /* masks */
     tawny_token *ends;  /* [n_ends] */
     size_t n_ends, longest;
 };
@@ -95,7 +96,7 @@ enum { GBNF_UNKNOWN = 0xffffffffu, GBNF_SELF = 0xffffffffu, GBNF_ROOT = 0xffffff
 typedef struct gbnf_set {
     uint32_t first, n;
     uint32_t row; /* of transitions, GBNF_UNKNOWN: none yet */
-    uint32_t run; /* the set that any plain character leads to, GBNF_DEAD: there is none, or GBNF_UNKNOWN */
+    uint32_t run[GBNF_KINDS]; /* the set that any character of the kind leads to, GBNF_DEAD: there is none, or GBNF_UNKNOWN */
     uint32_t hash;
     bool complete, tokens; /* some item waits for a token */
 } gbnf_set;

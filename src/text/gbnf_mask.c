@@ -55,6 +55,15 @@ static bool fill(gbnf_trie *v, const sorted *s, size_t n)
 
 /* ---- plain characters ---- */
 
+static bool letter(unsigned b) { return (b | 32) >= 'a' && (b | 32) <= 'z' && b < 0x80; }
+
+static bool is_letters(const char *s, size_t n)
+{
+    size_t i = 0;
+    while (i < n && letter((uint8_t)s[i])) i++;
+    return i == n && n <= GBNF_RUN;
+}
+
 static bool plain_byte(unsigned b) { return b >= 0x20 && b < 0x7f && b != '"' && b != '\\'; }
 
 /* The sequences of UTF-8 by their first byte: how many bytes follow, and between what the next one is. */
@@ -94,24 +103,25 @@ static bool all_lead(gbnf_matcher *m, gbnf_state s, unsigned n, unsigned lo, uns
     return !m->failed;
 }
 
-static gbnf_state run_of(gbnf_matcher *m, gbnf_state s)
+static gbnf_state run_of(gbnf_matcher *m, gbnf_state s, int kind)
 {
-    if (m->set[s].run != GBNF_UNKNOWN) return m->set[s].run;
+    if (m->set[s].run[kind] != GBNF_UNKNOWN) return m->set[s].run[kind];
     gbnf_state to = gbnf_step(m, s, 'a'), done[4] = {0};
     bool all = to != GBNF_DEAD;
-    for (unsigned b = 0x20; b < 0x7f && all; b++) all = !plain_byte(b) || gbnf_step(m, s, (uint8_t)b) == to;
-    for (unsigned k = 0; k < SEQUENCES && all; k++)
+    for (unsigned b = 0x20; b < 0x7f && all; b++)
+        all = !(kind == GBNF_PLAIN ? plain_byte(b) : letter(b)) || gbnf_step(m, s, (uint8_t)b) == to;
+    for (unsigned k = 0; k < SEQUENCES && all && kind == GBNF_PLAIN; k++)
         for (unsigned b = sequences[k].first; b <= sequences[k].last && all; b++)
             all = all_lead(m, gbnf_step(m, s, (uint8_t)b), sequences[k].n, sequences[k].lo, sequences[k].hi, to, done);
-    if (!m->failed) m->set[s].run = all ? to : GBNF_DEAD;
+    if (!m->failed) m->set[s].run[kind] = all ? to : GBNF_DEAD;
     return all && !m->failed ? to : GBNF_DEAD;
 }
 
-/* Any GBNF_RUN plain characters may follow: then all plain tokens may. */
-static bool runs(gbnf_matcher *m, gbnf_state s)
+/* Any GBNF_RUN characters of the kind may follow: then all its tokens may. */
+static bool runs(gbnf_matcher *m, gbnf_state s, int kind)
 {
     for (int i = 0; i < GBNF_RUN && s; i++) {
-        gbnf_state next = run_of(m, s);
+        gbnf_state next = run_of(m, s, kind);
         if (next == s) return true;
         s = next;
     }
@@ -124,16 +134,15 @@ static void allow(uint64_t *bits, tawny_token t) { bits[t / 64] |= (uint64_t)1 <
 
 tawny_status gbnf_vocab_new(const gbnf_tokens *tokens, gbnf_vocab **out, tawny_error *err)
 {
-    size_t n = (size_t)tokens->n, all = 0, odd = 0;
+    size_t n = (size_t)tokens->n, all = 0;
     gbnf_vocab *v = calloc(1, sizeof *v);
-    sorted *s = calloc(n + 1, sizeof *s);
+    sorted *s = calloc(n + 1, sizeof *s), *rest = calloc(n + 1, sizeof *rest);
     *out = NULL;
-    bool ok = v && s;
+    bool ok = v && s && rest;
     if (ok) {
         v->tokens = *tokens;
         v->ends = calloc(n + 1, sizeof *v->ends);
-        v->plain = calloc((n + 63) / 64 + 1, sizeof *v->plain);
-        ok = v->ends && v->plain;
+        ok = v->ends;
     }
     for (tawny_token t = 0; ok && t < tokens->n; t++) {
         if (tokens->ends(tokens->ctx, t)) v->ends[v->n_ends++] = t;
@@ -146,11 +155,16 @@ tawny_status gbnf_vocab_new(const gbnf_tokens *tokens, gbnf_vocab **out, tawny_e
         qsort(s, all, sizeof *s, by_bytes);
         ok = fill(&v->all, s, all);
     }
-    for (size_t i = 0; ok && i < all; i++) {
-        if (is_plain(s[i].s, s[i].n)) allow(v->plain, s[i].t);
-        else s[odd++] = s[i];
+    for (int k = 0; ok && k < GBNF_KINDS; k++) {
+        size_t odd = 0;
+        v->kind[k] = calloc((n + 63) / 64 + 1, sizeof *v->kind[k]);
+        for (size_t i = 0; v->kind[k] && i < all; i++) {
+            if (k == GBNF_PLAIN ? is_plain(s[i].s, s[i].n) : is_letters(s[i].s, s[i].n)) allow(v->kind[k], s[i].t);
+            else rest[odd++] = s[i];
+        }
+        ok = v->kind[k] && fill(&v->odd[k], rest, odd);
     }
-    ok = ok && fill(&v->odd, s, odd);
+    free(rest);
     free(s);
     if (!ok) {
         gbnf_vocab_free(v);
@@ -172,8 +186,10 @@ void gbnf_vocab_free(gbnf_vocab *v)
 {
     if (!v) return;
     free_trie(&v->all);
-    free_trie(&v->odd);
-    free(v->plain);
+    for (int k = 0; k < GBNF_KINDS; k++) {
+        free_trie(&v->odd[k]);
+        free(v->kind[k]);
+    }
     free(v->ends);
     free(v);
 }
@@ -226,9 +242,10 @@ tawny_status gbnf_allowed(gbnf_matcher *m, gbnf_state s, const uint64_t **mask, 
     m->mask[slot].s = GBNF_UNKNOWN; /* should it fail */
     m->mask[slot].n = 0;
     if (s != GBNF_DEAD) {
-        bool any = runs(m, s);
-        if (any) memcpy(bits, m->vocab->plain, words * sizeof *bits);
-        if (!m->failed) walk(m, any ? &m->vocab->odd : &m->vocab->all, s, bits);
+        int kind = 0;
+        while (kind < GBNF_KINDS && !runs(m, s, kind)) kind++;
+        if (kind < GBNF_KINDS) memcpy(bits, m->vocab->kind[kind], words * sizeof *bits);
+        if (!m->failed) walk(m, kind < GBNF_KINDS ? &m->vocab->odd[kind] : &m->vocab->all, s, bits);
         if (m->failed) return gbnf_end(m, err);
         if (m->set[s].tokens) allow_named(m, s, bits);
         for (size_t i = 0; m->set[s].complete && i < m->vocab->n_ends; i++) allow(bits, m->vocab->ends[i]);
