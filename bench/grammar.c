@@ -1,7 +1,7 @@
 /* How fast grammars are: seconds to compile, to the first mask, and a mask for each token of an answer.
  *     build/bench/grammar [VOCABULARY.gguf [GRAMMAR.gbnf ...]]
- * Without a vocabulary, 128k words are made up. Answers are drawn from the masks, so that every kind of place is met. A mask
- * is `new` where the place in the grammar had none yet. */
+ * Without a vocabulary, 128k words are made up. Answers are drawn from the masks, so that every kind of place is met. A
+ * mask is `new` where the place in the grammar had none yet. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -47,7 +47,9 @@ static void make_words(void)
         if (kind < 8) word[i][n++] = ' ';
         for (; n < length; n++) {
             char letter = letters[noise() % (sizeof letters - 1)];
-            word[i][n] = kind == 15 ? marks[noise() % (sizeof marks - 1)] : kind == 14 ? (char)('0' + noise() % 10) : letter;
+            word[i][n] = kind == 15   ? marks[noise() % (sizeof marks - 1)]
+                         : kind == 14 ? (char)('0' + noise() % 10)
+                                      : letter;
             if (kind == 13 && n == 0) word[i][n] = (char)(letter - 32);
             if (kind == 12) word[i][n] = n % 3 ? (char)(0x80 + noise() % 64) : (char)(0xe3 + noise() % 6);
         }
@@ -65,8 +67,10 @@ static tawny_token find(void *ctx, const char *text, size_t n) { return (void)ct
 
 /* ---- grammars ---- */
 
-#define CITY "{\"type\":\"object\",\"properties\":{\"city\":{\"type\":\"string\"},\"unit\":{\"enum\":[\"celsius\",\"fahrenheit\"]}," \
-             "\"days\":{\"type\":\"integer\",\"minimum\":1,\"maximum\":14}},\"required\":[\"city\",\"unit\"]"
+#define CITY                                                                                                           \
+    "{\"type\":\"object\",\"properties\":{\"city\":{\"type\":\"string\"},\"unit\":{\"enum\":[\"celsius\","             \
+    "\"fahrenheit\"]},"                                                                                                \
+    "\"days\":{\"type\":\"integer\",\"minimum\":1,\"maximum\":14}},\"required\":[\"city\",\"unit\"]"
 static const struct {
     const char *name, *schema;
 } schemas[] = {
@@ -74,18 +78,23 @@ static const struct {
     {"an object", "{\"type\":\"object\"}"},
     {"tool call", CITY ",\"additionalProperties\":false}"},
     {"open object", CITY "}"},
-    {"recursive tree", "{\"$defs\":{\"n\":{\"type\":\"object\",\"properties\":{\"name\":{\"type\":\"string\"},\"kids\":{\"type\":\"array\","
-                       "\"items\":{\"$ref\":\"#/$defs/n\"}}},\"required\":[\"name\",\"kids\"],\"additionalProperties\":false}},"
-                       "\"$ref\":\"#/$defs/n\"}"},
-    {"pattern", "{\"type\":\"array\",\"minItems\":9,\"items\":{\"type\":\"string\",\"pattern\":\"^[A-Z]{2}-\\\\d{4}(-[a-z]+)*$\"}}"},
+    {"recursive tree",
+     "{\"$defs\":{\"n\":{\"type\":\"object\",\"properties\":{\"name\":{\"type\":\"string\"},\"kids\":{\"type\":"
+     "\"array\","
+     "\"items\":{\"$ref\":\"#/$defs/n\"}}},\"required\":[\"name\",\"kids\"],\"additionalProperties\":false}},"
+     "\"$ref\":\"#/$defs/n\"}"},
+    {"pattern", "{\"type\":\"array\",\"minItems\":9,\"items\":{\"type\":\"string\",\"pattern\":\"^[A-Z]{2}-\\\\d{4}(-["
+                "a-z]+)*$\"}}"},
     {"long string", "{\"type\":\"string\",\"minLength\":500,\"maxLength\":4000}"},
     {"numbers", "{\"type\":\"array\",\"minItems\":30,\"items\":{\"type\":\"number\",\"minimum\":-1,\"maximum\":1000}}"},
-    {"name", "{\"type\":\"array\",\"minItems\":9,\"items\":{\"type\":\"string\",\"pattern\":\"^[a-zA-Z0-9_-]{1,200}$\"}}"},
+    {"name",
+     "{\"type\":\"array\",\"minItems\":9,\"items\":{\"type\":\"string\",\"pattern\":\"^[a-zA-Z0-9_-]{1,200}$\"}}"},
     {"mail", "{\"type\":\"array\",\"minItems\":9,\"items\":{\"type\":\"string\",\"format\":\"email\"}}"},
     {"dates", "{\"type\":\"array\",\"minItems\":9,\"items\":{\"type\":\"string\",\"format\":\"date-time\"}}"},
 };
 
-static void run(const char *name, const char *text, size_t n, bool schema, const gbnf_tokens *tokens, const gbnf_vocab *v)
+static void run(const char *name, const char *text, size_t n, bool schema, const gbnf_tokens *tokens,
+                const gbnf_vocab *v)
 {
     buf made = {0};
     gbnf *g;
@@ -125,8 +134,8 @@ static void run(const char *name, const char *text, size_t n, bool schema, const
             all++;
         }
     }
-    printf("%-22s %9.1f %9.1f %9.1f %9.1f %8zu %8zu\n", name, 1e6 * compiled, 1e6 * first, 1e6 * total / (double)(all ? all : 1),
-           1e6 * worst, fresh, all);
+    printf("%-22s %9.1f %9.1f %9.1f %9.1f %8zu %8zu\n", name, 1e6 * compiled, 1e6 * first,
+           1e6 * total / (double)(all ? all : 1), 1e6 * worst, fresh, all);
     gbnf_matcher_free(m);
     gbnf_free(g);
     buf_free(&made);
@@ -154,8 +163,8 @@ int main(int argc, char **argv)
     double from = seconds();
     if (!st) st = gbnf_vocab_new(&tokens, &v, &err);
     if (st) return fprintf(stderr, "%s\n", err.message), 1;
-    printf("%d tokens, sorted in %.1f ms; microseconds:\n%-22s %9s %9s %9s %9s %8s %8s\n", tokens.n, 1e3 * (seconds() - from),
-           "grammar", "compile", "first", "average", "worst", "new", "tokens");
+    printf("%d tokens, sorted in %.1f ms; microseconds:\n%-22s %9s %9s %9s %9s %8s %8s\n", tokens.n,
+           1e3 * (seconds() - from), "grammar", "compile", "first", "average", "worst", "new", "tokens");
     for (size_t i = 0; i < sizeof schemas / sizeof *schemas; i++)
         run(schemas[i].name, schemas[i].schema, strlen(schemas[i].schema), true, &tokens, v);
     buf b = {0};

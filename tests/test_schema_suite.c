@@ -1,6 +1,7 @@
-/* Suites that are kept outside: text/schema against JSON-Schema-Test-Suite, which TAWNY_JSON_SCHEMA_SUITE names: a valid instance has a text that the
- * grammar accepts, whatever the order of its properties; no text of an invalid one is accepted; or the schema is refused.
- * And the grammar of any JSON, and the server's reading of JSON, against JSONTestSuite, which TAWNY_JSON_TEST_SUITE names. */
+/* Suites that are kept outside: text/schema against JSON-Schema-Test-Suite, which TAWNY_JSON_SCHEMA_SUITE names: a
+ * valid instance has a text that the grammar accepts, whatever the order of its properties; no text of an invalid one
+ * is accepted; or the schema is refused. And the grammar of any JSON, and the server's reading of JSON, against
+ * JSONTestSuite, which TAWNY_JSON_TEST_SUITE names. */
 #include <check.h>
 #include <dirent.h>
 #include <jansson.h>
@@ -120,7 +121,8 @@ static void run_group(const char *file, json_t *group, bool draft7)
     char *s = json_dumps(schema, JSON_ENCODE_ANY);
     tawny_status st = schema_rules(s, strlen(s), "root", 0, &text, &err);
     if (st == TAWNY_OK) st = gbnf_parse(text.data, text.size, NULL, &g, &err);
-    if (st && text.size && !strstr(err.message, "no text") && strstr(err.message, "grammar")) ck_abort_msg("%s: %s: %s\n%s", file, name, err.message, text.data);
+    if (st && text.size && !strstr(err.message, "no text") && strstr(err.message, "grammar"))
+        ck_abort_msg("%s: %s: %s\n%s", file, name, err.message, text.data);
     if (st == TAWNY_OK) ck_assert_int_eq(gbnf_matcher_new(g, NULL, &m, &err), TAWNY_OK);
     if (st) refused++;
     else enforced++;
@@ -132,7 +134,8 @@ static void run_group(const char *file, json_t *group, bool draft7)
         bool tight = accepts(m, data, ",", ":"), wide = accepts(m, data, ", ", ": ");
         if (tight == valid && wide == valid) continue;
         char *d = json_dumps(data, JSON_ENCODE_ANY);
-        printf("%s: %s: %s: %s %s\n", file, name, valid ? "forbidden" : "accepted", d, json_string_value(json_object_get(test, "description")));
+        printf("%s: %s: %s: %s %s\n", file, name, valid ? "forbidden" : "accepted", d,
+               json_string_value(json_object_get(test, "description")));
         free(d);
         wrong++;
     }
@@ -151,7 +154,8 @@ static void run_folder(const char *folder, const char *under, bool draft7)
     for (struct dirent *e; (e = readdir(d));) {
         size_t n = strlen(e->d_name), i;
         if (n < 6 || strcmp(e->d_name + n - 5, ".json") != 0) continue;
-        if (!strstr(under, "format") && strcmp(e->d_name, "format.json") == 0) continue; /* there they say nothing; here they do */
+        if (!strstr(under, "format") && strcmp(e->d_name, "format.json") == 0)
+            continue; /* there they say nothing; here they do */
         snprintf(path, sizeof path, "%s/tests/%s/%s", folder, under, e->d_name);
         json_error_t err;
         json_t *groups = json_load_file(path, JSON_ALLOW_NUL, &err), *group;
@@ -214,7 +218,8 @@ START_TEST(suite_of_json_texts)
         json_t *v = json_too_deep(p, in.size) ? NULL : json_loadb(p, in.size, JSON_ALLOW_NUL | JSON_DECODE_ANY, NULL);
         bool parsed = v || strcmp(e->d_name, "y_object_escaped_null_in_key.json") == 0;
         if (e->d_name[0] != 'i' && (matched != want || parsed != want)) {
-            printf("%s: the grammar %s it, the parser %s\n", e->d_name, matched ? "accepts" : "refuses", v ? "accepts" : "refuses");
+            printf("%s: the grammar %s it, the parser %s\n", e->d_name, matched ? "accepts" : "refuses",
+                   v ? "accepts" : "refuses");
             bad++;
         }
         n += e->d_name[0] != 'i';

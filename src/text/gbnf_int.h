@@ -96,7 +96,8 @@ enum { GBNF_UNKNOWN = 0xffffffffu, GBNF_SELF = 0xffffffffu, GBNF_ROOT = 0xffffff
 typedef struct gbnf_set {
     uint32_t first, n;
     uint32_t row; /* of transitions, GBNF_UNKNOWN: none yet */
-    uint32_t run[GBNF_KINDS]; /* the set that any character of the kind leads to, GBNF_DEAD: there is none, or GBNF_UNKNOWN */
+    uint32_t run[GBNF_KINDS]; /* the set that any character of the kind leads to, GBNF_DEAD: there is none, or
+                                 GBNF_UNKNOWN */
     uint32_t hash;
     bool complete, tokens; /* some item waits for a token */
 } gbnf_set;

@@ -69,8 +69,9 @@ static bool plain_byte(unsigned b) { return b >= 0x20 && b < 0x7f && b != '"' &&
 /* The sequences of UTF-8 by their first byte: how many bytes follow, and between what the next one is. */
 static const struct {
     uint8_t first, last, n, lo, hi;
-} sequences[] = {{0xc2, 0xdf, 1, 0x80, 0xbf}, {0xe0, 0xe0, 2, 0xa0, 0xbf}, {0xe1, 0xec, 2, 0x80, 0xbf}, {0xed, 0xed, 2, 0x80, 0x9f},
-                 {0xee, 0xef, 2, 0x80, 0xbf}, {0xf0, 0xf0, 3, 0x90, 0xbf}, {0xf1, 0xf3, 3, 0x80, 0xbf}, {0xf4, 0xf4, 3, 0x80, 0x8f}};
+} sequences[] = {{0xc2, 0xdf, 1, 0x80, 0xbf}, {0xe0, 0xe0, 2, 0xa0, 0xbf}, {0xe1, 0xec, 2, 0x80, 0xbf},
+                 {0xed, 0xed, 2, 0x80, 0x9f}, {0xee, 0xef, 2, 0x80, 0xbf}, {0xf0, 0xf0, 3, 0x90, 0xbf},
+                 {0xf1, 0xf3, 3, 0x80, 0xbf}, {0xf4, 0xf4, 3, 0x80, 0x8f}};
 enum { SEQUENCES = sizeof sequences / sizeof *sequences };
 
 static bool is_plain(const char *s, size_t n)
@@ -90,7 +91,8 @@ static bool is_plain(const char *s, size_t n)
 }
 
 /* Whether from s all that may follow within a sequence leads to `to`; done[n]: a set of which that is known. */
-static bool all_lead(gbnf_matcher *m, gbnf_state s, unsigned n, unsigned lo, unsigned hi, gbnf_state to, gbnf_state *done)
+static bool all_lead(gbnf_matcher *m, gbnf_state s, unsigned n, unsigned lo, unsigned hi, gbnf_state to,
+                     gbnf_state *done)
 {
     bool whole = lo == 0x80 && hi == 0xbf;
     if (s == GBNF_DEAD) return false;

@@ -184,7 +184,8 @@ static gbnf_state intern(gbnf_matcher *m)
         for (uint32_t e = m->g->node[m->work[i].node].first; e; e = m->g->edge[e].next)
             tokens |= m->g->edge[e].kind == GBNF_TOKEN || m->g->edge[e].kind == GBNF_NOT_TOKEN;
     if (n) memcpy(&m->item[m->n_item], m->work, n * sizeof *m->work);
-    m->set[m->n_set] = (gbnf_set){m->n_item, n, GBNF_UNKNOWN, {GBNF_UNKNOWN, GBNF_UNKNOWN}, hash, m->work_complete, tokens};
+    m->set[m->n_set] =
+        (gbnf_set){m->n_item, n, GBNF_UNKNOWN, {GBNF_UNKNOWN, GBNF_UNKNOWN}, hash, m->work_complete, tokens};
     m->n_item += n;
     m->table[h] = m->n_set;
     return m->n_set++;

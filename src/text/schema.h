@@ -11,12 +11,13 @@
  *   white space at most a blank, or a newline with up to 20 blanks or tabs, and none around the whole; up to 24 of
  *               any in a value that the schema leaves free
  *   numbers     a whole number has neither fraction nor exponent (1.0 is written 1); a fraction has at most 17
- *               digits, 15 with the whole part beside an exclusive bound or where whole numbers are excluded; beside bounds and multipleOf there is no
- *               exponent. Hence no value between 0 and 1e-17 there
+ *               digits, or 15 with the whole part beside an exclusive bound or where whole numbers are excluded;
+ *               beside bounds and multipleOf there is no exponent: no value there lies between 0 and 1e-17.
+ *               multipleOf is exact in decimals: a validator that divides in binary may find 19.99 no multiple of 0.01
  *   strings     a character has its shortest writing where there is a pattern, a format or an enum
  *   formats     are enforced: date, time, date-time, duration (RFC 3339; a leap second only at offsets of half hours),
- *               email, uuid, ipv4, ipv6, uri, uri-reference, json-pointer, relative-json-pointer. Others
- *               that the specification names are refused; what it does not name says nothing, as there */
+ *               email, uuid, ipv4, ipv6, uri, uri-reference, json-pointer, relative-json-pointer. Others that the
+ *               specification names are refused; what it does not name says nothing, as there */
 #ifndef TEXT_SCHEMA_H
 #define TEXT_SCHEMA_H
 

@@ -20,7 +20,10 @@ static bool possible(compiler *c, uint32_t set)
     return k && k->n_case;
 }
 
-static void rule_name(array *a, char *name, size_t size, size_t i) { snprintf(name, size, "%s-x%zu", a->c->prefix, a->first + i); }
+static void rule_name(array *a, char *name, size_t size, size_t i)
+{
+    snprintf(name, size, "%s-x%zu", a->c->prefix, a->first + i);
+}
 static void comma(array *a, rule_text *t) { buf_printf(&t->b, "\",\" %s-ws ", a->c->prefix); }
 
 /* ---- items one after the other ---- */
@@ -100,7 +103,9 @@ static void put_counted(array *a, long places, long counts)
             if (i >= a->lo && n >= f->lo) emit_or(&t), buf_str(&t.b, "\"\"");
             for (int hit = 0; hit < 2 && (a->hi < 0 || i < a->hi); hit++) {
                 if (hit && f->hi >= 0 && n >= f->hi) continue;
-                uint32_t set = hit ? item_and(a, i, false) : f->hi >= 0 ? item_and(a, i, true) : schema_item(a->c, a->k, (size_t)i);
+                uint32_t set = hit          ? item_and(a, i, false)
+                               : f->hi >= 0 ? item_and(a, i, true)
+                                            : schema_item(a->c, a->k, (size_t)i);
                 if (!possible(a->c, set)) continue;
                 rule_name(a, next, sizeof next, (size_t)(to * (counts + 1) + (hit && n < counts ? n + 1 : n)));
                 emit_or(&t);
@@ -163,18 +168,21 @@ static void put_items(array *a)
     if (a->unique) {
         json_t *values = a->prefix || a->contains ? NULL : few_values(a);
         if (!values || json_array_size(values) > MAX_UNIQUE) {
-            schema_refuse(a->c, TAWNY_E_UNSUPPORTED, a->unique->by, a->unique->word, "cannot be enforced but for items of at most 8 values");
+            schema_refuse(a->c, TAWNY_E_UNSUPPORTED, a->unique->by, a->unique->word,
+                          "cannot be enforced but for items of at most 8 values");
         } else {
             a->first = emit_rules(a->c, (size_t)1 << json_array_size(values));
             put_unique(a, values);
         }
         json_decref(values);
     } else if (a->contains) {
-        long places = a->prefix > a->lo ? a->prefix : a->lo, counts = a->contains->hi >= 0 ? a->contains->hi : a->contains->lo;
+        long places = a->prefix > a->lo ? a->prefix : a->lo,
+             counts = a->contains->hi >= 0 ? a->contains->hi : a->contains->lo;
         if (a->hi > places) places = a->hi;
         if (places < 1) places = 1;
         if ((places + 1) * (counts + 1) > MAX_STATES)
-            return schema_refuse(a->c, TAWNY_E_LIMIT, a->contains->by, a->contains->word, "too large beside the bounds of the array");
+            return schema_refuse(a->c, TAWNY_E_LIMIT, a->contains->by, a->contains->word,
+                                 "too large beside the bounds of the array");
         a->first = emit_rules(a->c, (size_t)((places + 1) * (counts + 1)));
         put_counted(a, places, counts);
     } else {

@@ -188,8 +188,9 @@ static void multiple(at *x, bool neg)
 
 static bool has_neighbours(at *x)
 {
-    static const char *const words[] = {"$ref", "allOf", "anyOf", "oneOf", "not", "if", "dependentSchemas", "$dynamicRef",
-                                        "$recursiveRef", "dependencies"};
+    static const char *const words[] = {
+        "$ref",        "allOf",         "anyOf",       "oneOf", "not", "if", "dependentSchemas",
+        "$dynamicRef", "$recursiveRef", "dependencies"};
     for (size_t i = 0; i < sizeof words / sizeof *words; i++)
         if (schema_word(x->c, x->s, words[i])) return true;
     return strcmp(x->word, "unevaluatedItems") == 0 && schema_word(x->c, x->s, "contains");
@@ -360,7 +361,11 @@ static void every(at *x, bool neg)
 /* Whether two of the list exclude each other, given what stands beside it. */
 static bool disjoint(at *x, json_t *a, json_t *b)
 {
-    sref r[] = {positive(a), positive(b), {.s = x->s, .word = "type"}, {.s = x->s, .word = "properties"}, {.s = x->s, .word = "required"}};
+    sref r[] = {positive(a),
+                positive(b),
+                {.s = x->s, .word = "type"},
+                {.s = x->s, .word = "properties"},
+                {.s = x->s, .word = "required"}};
     return schema_is_empty(x->c, schema_set(x->c, r, 5), 4);
 }
 
@@ -486,8 +491,8 @@ void schema_apply(compiler *c, branches *all, branch *b, sref r)
             if (r.neg) b->dead = false; /* each word gives alternatives of the same branch */
             apply_word(c, all, b, &words[i], one);
             if (!r.neg) b->dead |= dead;
-        } else if (json_object_size(json_object_get(r.s, words[i].name)) || !json_is_object(json_object_get(r.s, words[i].name)) ||
-                   words[i].apply) {
+        } else if (json_object_size(json_object_get(r.s, words[i].name)) ||
+                   !json_is_object(json_object_get(r.s, words[i].name)) || words[i].apply) {
             schema_push(c, b, one);
         }
     }

@@ -25,7 +25,8 @@ void emit_rule(compiler *c, const char *name, rule_text *t)
 size_t emit_rules(compiler *c, size_t n)
 {
     size_t first = c->n_rule;
-    if (n > SCHEMA_MAX_RULES || c->n_rule + n > SCHEMA_MAX_RULES) schema_refuse(c, TAWNY_E_LIMIT, NULL, NULL, "too large");
+    if (n > SCHEMA_MAX_RULES || c->n_rule + n > SCHEMA_MAX_RULES)
+        schema_refuse(c, TAWNY_E_LIMIT, NULL, NULL, "too large");
     else c->n_rule += n;
     return first;
 }
@@ -96,7 +97,8 @@ static void put_escape(rule_text *t, uint32_t ch)
     char s[8] = {'\\', at ? to[at - from] : 0};
     emit_or(t);
     if (!at && (ch & 15) < 10) return (void)buf_printf(&t->b, "\"\\\\u%04x\"", (unsigned)ch);
-    if (!at) return (void)buf_printf(&t->b, "\"\\\\u00%x\" [%x%X]", (unsigned)ch >> 4, (unsigned)ch & 15, (unsigned)ch & 15);
+    if (!at)
+        return (void)buf_printf(&t->b, "\"\\\\u00%x\" [%x%X]", (unsigned)ch >> 4, (unsigned)ch & 15, (unsigned)ch & 15);
     emit_literal(&t->b, s, 2);
 }
 
@@ -130,7 +132,8 @@ static void put_characters(compiler *c, rule_text *t, const aut *a, uint32_t s, 
         buf_printf(&t->b, "%s-escape", c->prefix);
     } else if (n_special) {
         for (uint32_t k = 0; k < a->n_class && a->from[k] < 0x80; k++)
-            for (uint32_t ch = a->from[k]; next[k] == to && ch < 0x80 && (k + 1 == a->n_class || ch < a->from[k + 1]); ch++)
+            for (uint32_t ch = a->from[k]; next[k] == to && ch < 0x80 && (k + 1 == a->n_class || ch < a->from[k + 1]);
+                 ch++)
                 if (special(ch)) put_escape(t, ch);
     }
     buf_free(&raw);

@@ -94,8 +94,9 @@ bool schema_ok(compiler *c, tawny_status st, json_t *at, const char *word)
 
 json_t *schema_word(compiler *c, json_t *s, const char *word)
 {
-    static const char *const newer[] = {"prefixItems", "dependentRequired", "dependentSchemas", "minContains", "maxContains",
-                                        "unevaluatedItems", "unevaluatedProperties", "$dynamicRef", "$recursiveRef"};
+    static const char *const newer[] = {"prefixItems",           "dependentRequired", "dependentSchemas",
+                                        "minContains",           "maxContains",       "unevaluatedItems",
+                                        "unevaluatedProperties", "$dynamicRef",       "$recursiveRef"};
     static const char *const older[] = {"additionalItems", "contentEncoding", "contentMediaType"};
     json_t *v = json_object_get(s, word);
     if (!v) return NULL;
@@ -112,7 +113,8 @@ static void read_dialect(compiler *c)
     json_t *v = json_object_get(c->top, "$schema");
     const char *s = json_string_value(v);
     c->old_items = !v;
-    if (!v || (s && (strstr(s, "json-schema.org/draft/2020-12/schema") || strstr(s, "json-schema.org/draft/2019-09/schema")))) {
+    if (!v || (s && (strstr(s, "json-schema.org/draft/2020-12/schema") ||
+                     strstr(s, "json-schema.org/draft/2019-09/schema")))) {
         c->old_items |= s && strstr(s, "2019-09");
     } else if (s && (strstr(s, "json-schema.org/draft-07/schema") || strstr(s, "json-schema.org/draft-06/schema"))) {
         c->draft7 = c->old_items = true;
@@ -154,10 +156,21 @@ static size_t new_resource(compiler *c, json_t *root, size_t in, const char *id)
 
 static void index_schema(compiler *c, json_t *s, size_t in)
 {
-    static const char *const one[] = {"additionalProperties", "additionalItems", "propertyNames", "contains", "not", "if", "then",
-                                      "else", "items", "unevaluatedItems", "unevaluatedProperties", "contentSchema"};
+    static const char *const one[] = {"additionalProperties",
+                                      "additionalItems",
+                                      "propertyNames",
+                                      "contains",
+                                      "not",
+                                      "if",
+                                      "then",
+                                      "else",
+                                      "items",
+                                      "unevaluatedItems",
+                                      "unevaluatedProperties",
+                                      "contentSchema"};
     static const char *const list[] = {"allOf", "anyOf", "oneOf", "prefixItems", "items"};
-    static const char *const map[] = {"properties", "patternProperties", "$defs", "definitions", "dependentSchemas", "dependencies"};
+    static const char *const map[] = {"properties",  "patternProperties", "$defs",
+                                      "definitions", "dependentSchemas",  "dependencies"};
     const char *id = json_string_value(json_object_get(s, "$id")), *key;
     json_t *v;
     size_t i;
@@ -217,7 +230,10 @@ size_t schema_order(const compiler *c, json_t *s)
 
 /* ---- references ---- */
 
-static int hex(char ch) { return ch >= '0' && ch <= '9' ? ch - '0' : (ch | 32) >= 'a' && (ch | 32) <= 'f' ? (ch | 32) - 'a' + 10 : -1; }
+static int hex(char ch)
+{
+    return ch >= '0' && ch <= '9' ? ch - '0' : (ch | 32) >= 'a' && (ch | 32) <= 'f' ? (ch | 32) - 'a' + 10 : -1;
+}
 
 /* "/a/b~1c" (RFC 6901), with %XX */
 static json_t *follow(json_t *v, const char *path)
@@ -244,7 +260,8 @@ static json_t *anchor(const compiler *c, size_t in, const char *name)
 {
     for (size_t i = 0; i < c->n_place; i++) {
         json_t *s = c->place[i].s;
-        const char *a = json_string_value(json_object_get(s, "$anchor")), *id = json_string_value(json_object_get(s, "$id"));
+        const char *a = json_string_value(json_object_get(s, "$anchor")),
+                   *id = json_string_value(json_object_get(s, "$id"));
         const char *d = json_string_value(json_object_get(s, "$dynamicAnchor"));
         if (c->place[i].resource != in) continue;
         if (!c->draft7 && ((a && strcmp(a, name) == 0) || (d && strcmp(d, name) == 0))) return s;

@@ -38,7 +38,10 @@ static void add_edge(nfa *a, uint32_t from, nfa_edge e)
     a->first[from] = a->n_edge++;
 }
 
-void nfa_add(nfa *a, uint32_t from, nfa_kind kind, uint32_t to) { add_edge(a, from, (nfa_edge){.kind = kind, .to = to}); }
+void nfa_add(nfa *a, uint32_t from, nfa_kind kind, uint32_t to)
+{
+    add_edge(a, from, (nfa_edge){.kind = kind, .to = to});
+}
 
 void nfa_add_set(nfa *a, uint32_t from, const aut_range *r, size_t n, uint32_t to)
 {
@@ -119,7 +122,8 @@ static tawny_status keep(subsets *s, bool begin, uint32_t *state)
     for (uint32_t i = 0; i < n; i++) h = (h ^ s->now[i]) * 0x9e3779b1u, h ^= h >> 15;
     for (uint32_t i = h & (s->table.size - 1); s->table.slot[i] && !begin; i = (i + 1) & (s->table.size - 1)) {
         uint32_t t = s->table.slot[i];
-        if (s->table.hash[t] == h && s->set[t][1] == n && memcmp(s->pool + s->set[t][0], s->now, n * sizeof *s->now) == 0)
+        if (s->table.hash[t] == h && s->set[t][1] == n &&
+            memcmp(s->pool + s->set[t][0], s->now, n * sizeof *s->now) == 0)
             return *state = t, TAWNY_OK;
     }
     if (s->n_pool + n > s->cap_pool) {

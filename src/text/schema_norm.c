@@ -44,7 +44,8 @@ static bool grow_table(compiler *c)
 
 static bool new_set(compiler *c, const sref *r, size_t n, uint32_t hash)
 {
-    if (c->n_set >= SCHEMA_MAX_SETS) return schema_refuse(c, TAWNY_E_LIMIT, n ? r[0].s : NULL, NULL, "too many combinations"), false;
+    if (c->n_set >= SCHEMA_MAX_SETS)
+        return schema_refuse(c, TAWNY_E_LIMIT, n ? r[0].s : NULL, NULL, "too many combinations"), false;
     c->set = schema_grow(c, c->set, c->n_set, &c->cap_set, sizeof *c->set);
     if (c->st) return false;
     conj *k = calloc(1, sizeof *k);
@@ -169,7 +170,8 @@ static void expand(compiler *c, branches *all, branch *b)
 
 static void add_case(compiler *c, conj *k, branch *b)
 {
-    if (k->n_case == SCHEMA_MAX_CASES) schema_refuse(c, TAWNY_E_LIMIT, k->n ? k->r[0].s : NULL, NULL, "too many combinations");
+    if (k->n_case == SCHEMA_MAX_CASES)
+        schema_refuse(c, TAWNY_E_LIMIT, k->n ? k->r[0].s : NULL, NULL, "too many combinations");
     k->cases = schema_grow(c, k->cases, k->n_case, &k->cap_case, sizeof *k->cases);
     if (c->st) return;
     k->cases[k->n_case++] = b->c;
@@ -214,7 +216,8 @@ void schema_free_sets(compiler *c)
 static bool no_object(compiler *c, const scase *k, int depth)
 {
     for (size_t i = 0; i < k->n && !c->st; i++)
-        if (k->f[i].kind == F_REQUIRED && schema_is_empty(c, schema_property(c, k, k->f[i].name), depth - 1)) return true;
+        if (k->f[i].kind == F_REQUIRED && schema_is_empty(c, schema_property(c, k, k->f[i].name), depth - 1))
+            return true;
     return false;
 }
 

@@ -78,7 +78,8 @@ static void whole_digit(machine *m, reading *r, char ch)
 {
     for (int i = 0; i < 2; i++) {
         const decimal *d = &m->bound[i];
-        if (r->n_whole < d->n_whole && !r->order[i]) r->order[i] = (int8_t)((ch > d->whole[r->n_whole]) - (ch < d->whole[r->n_whole]));
+        if (r->n_whole < d->n_whole && !r->order[i])
+            r->order[i] = (int8_t)((ch > d->whole[r->n_whole]) - (ch < d->whole[r->n_whole]));
     }
     int most = (m->bound[0].n_whole > m->bound[1].n_whole ? m->bound[0].n_whole : m->bound[1].n_whole) + 1;
     if (r->n_whole < most) r->n_whole++;

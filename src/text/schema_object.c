@@ -28,7 +28,8 @@ static void collect_names(object *o)
             json_object_foreach(schema_word(o->c, o->k->f[i].ref.s, "properties"), key, v)
                 json_object_set_new(o->names, key, json_null());
     for (size_t i = 0; i < o->k->n; i++)
-        if ((o->k->f[i].kind == F_REQUIRED || o->k->f[i].kind == F_PROPERTY) && !json_object_get(o->names, o->k->f[i].name))
+        if ((o->k->f[i].kind == F_REQUIRED || o->k->f[i].kind == F_PROPERTY) &&
+            !json_object_get(o->names, o->k->f[i].name))
             json_object_set_new(o->names, o->k->f[i].name, json_null());
     for (size_t i = 0; i < o->k->n; i++)
         if (o->k->f[i].kind == F_REQUIRED) json_object_set_new(o->names, o->k->f[i].name, json_true());
@@ -144,7 +145,8 @@ static void find_others(object *o)
 
 static void mention(object *o, buf *b, size_t i, long count)
 {
-    buf_printf(b, " %s-x%zu", o->c->prefix, o->first + i * (size_t)(o->cap + 1) + (size_t)(count > o->cap ? o->cap : count));
+    buf_printf(b, " %s-x%zu", o->c->prefix,
+               o->first + i * (size_t)(o->cap + 1) + (size_t)(count > o->cap ? o->cap : count));
 }
 
 static void put_property(object *o, size_t i, const char *key, bool required)

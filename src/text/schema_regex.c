@@ -148,7 +148,8 @@ static uint32_t escape(regex *x, class *k, bool in_class)
         break;
     default:
         if (c > ' ' && c < 127 && strchr("^$\\.*+?()[]{}|/-", c)) return (uint8_t)c;
-        if (c > ' ' && c < 127 && strchr("\"'!#%&,:;<=>@_`~ ", c)) return (uint8_t)c; /* without flag u they stand for themselves */
+        if (c > ' ' && c < 127 && strchr("\"'!#%&,:;<=>@_`~ ", c))
+            return (uint8_t)c; /* without flag u they stand for themselves */
     }
     fail(x, TAWNY_E_UNSUPPORTED, c == 'p' || c == 'P' ? "\\p: properties of characters"
                                  : c >= '1' && c <= '9' ? "a back reference"
@@ -220,7 +221,8 @@ static frag characters(regex *x)
         uint32_t c = escape(x, &k, false);
         if (c != IS_CLASS) add(x, &k, c, c);
     } else if (strchr("*+?{}]", *x->p)) {
-        fail(x, *x->p == '}' || *x->p == ']' || *x->p == '{' ? TAWNY_E_UNSUPPORTED : TAWNY_E_FORMAT, "nothing to repeat, or a bracket that needs a backslash");
+        fail(x, *x->p == '}' || *x->p == ']' || *x->p == '{' ? TAWNY_E_UNSUPPORTED : TAWNY_E_FORMAT,
+             "nothing to repeat, or a bracket that needs a backslash");
     } else {
         uint32_t c = aut_utf8(&x->p, x->end);
         add(x, &k, c, c);

@@ -89,7 +89,8 @@ aut *schema_strings(compiler *c, const scase *k)
     aut *a = NULL;
     for (size_t i = 0; i < k->n && !c->st; i++) {
         const fact *f = &k->f[i];
-        if (f->kind == F_PATTERN) schema_meet(c, &a, schema_regex(c, f->v, f->by, f->word), f->neg ? AUT_WITHOUT : AUT_AND, f);
+        if (f->kind == F_PATTERN)
+            schema_meet(c, &a, schema_regex(c, f->v, f->by, f->word), f->neg ? AUT_WITHOUT : AUT_AND, f);
         if (f->kind != F_NOT_WORDS) continue;
         aut *words = word_list(c, f->v, f);
         if (words && !aut_empty(words)) schema_meet(c, &a, words, AUT_WITHOUT, f);
@@ -167,8 +168,10 @@ aut *schema_numbers(compiler *c, const scase *k, unsigned types)
     size_t n = 0;
     for (size_t i = 0; i < k->n; i++) {
         const fact *f = &k->f[i];
-        if (f->kind == F_LOWER && tighter(f->v, f->neg, b.lower, b.above, true)) b.lower = f->v, b.above = f->neg, first = f;
-        if (f->kind == F_UPPER && tighter(f->v, f->neg, b.upper, b.below, false)) b.upper = f->v, b.below = f->neg, first = f;
+        if (f->kind == F_LOWER && tighter(f->v, f->neg, b.lower, b.above, true))
+            b.lower = f->v, b.above = f->neg, first = f;
+        if (f->kind == F_UPPER && tighter(f->v, f->neg, b.upper, b.below, false))
+            b.upper = f->v, b.below = f->neg, first = f;
         if (f->kind == F_MULTIPLE) b.multiple = f->v, first = f, n++;
     }
     if (!first && b.types != T_FRAC) return NULL;
@@ -177,7 +180,8 @@ aut *schema_numbers(compiler *c, const scase *k, unsigned types)
         if (k->f[i].kind != F_MULTIPLE || k->f[i].v == b.multiple) continue;
         number_bounds other = {.types = b.types, .multiple = k->f[i].v};
         aut *more = NULL;
-        if (schema_ok(c, schema_decimals(&other, &more), k->f[i].by, k->f[i].word)) schema_meet(c, &a, more, AUT_AND, &k->f[i]);
+        if (schema_ok(c, schema_decimals(&other, &more), k->f[i].by, k->f[i].word))
+            schema_meet(c, &a, more, AUT_AND, &k->f[i]);
         aut_free(more);
     }
     return a;
