@@ -50,7 +50,7 @@ static void put_rest(array *a, rule_text *t)
         lo = lo ? lo - 1 : 0;
         hi = hi < 0 ? -1 : hi - 1;
     }
-    emit_repeat(a->c, &t->b, more, lo, hi);
+    emit_repeat(&t->b, more, lo, hi);
 }
 
 static void put_sequence(array *a)

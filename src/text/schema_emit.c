@@ -54,7 +54,7 @@ void emit_literal(buf *b, const char *s, size_t n)
 }
 
 /* GBNF counts to 2000; beyond that in steps, each text in one way only. */
-void emit_repeat(compiler *c, buf *b, const char *what, long lo, long hi)
+void emit_repeat(buf *b, const char *what, long lo, long hi)
 {
     enum { STEP = 1000 };
     for (; lo > STEP; lo -= STEP, hi -= hi < 0 ? 0 : STEP) buf_printf(b, "%s{%d} ", what, STEP);
@@ -66,7 +66,6 @@ void emit_repeat(compiler *c, buf *b, const char *what, long lo, long hi)
     for (; hi > STEP; hi -= STEP, depth++) buf_printf(b, "(%s{0,%d} | %s{%d} ", what, STEP - 1, what, STEP);
     buf_printf(b, "%s{0,%ld}", what, hi);
     while (depth--) buf_char(b, ')');
-    (void)c;
 }
 
 /* ---- automata ---- */
@@ -281,7 +280,7 @@ static void put_string(compiler *c, rule_text *t, const scase *k)
     } else if (lo || hi >= 0) {
         snprintf(what, sizeof what, "%s-char", c->prefix);
         buf_str(&t->b, "\"\\\"\" ");
-        emit_repeat(c, &t->b, what, lo, hi);
+        emit_repeat(&t->b, what, lo, hi);
         buf_str(&t->b, " \"\\\"\"");
     } else {
         buf_printf(&t->b, "%s-string", c->prefix);

@@ -196,7 +196,7 @@ void emit_or(rule_text *t);            /* before an alternative */
 void emit_rule(compiler *c, const char *name, rule_text *t); /* writes and frees it */
 void emit_name(compiler *c, buf *b, uint32_t set);
 void emit_aut(compiler *c, buf *b, const aut *a, bool quoted); /* a mention of its rule */
-void emit_repeat(compiler *c, buf *b, const char *what, long lo, long hi);
+void emit_repeat(buf *b, const char *what, long lo, long hi);
 size_t emit_rules(compiler *c, size_t n); /* the numbers of n new rules */
 void emit_constant(compiler *c, buf *b, const json_t *v);
 void emit_literal(buf *b, const char *s, size_t n);
