@@ -167,6 +167,18 @@ START_TEST(gone_client_frees_its_slot)
 }
 END_TEST
 
+START_TEST(client_that_does_not_read)
+{
+    server_proc_start(&server, model, (const char *const[]){"-c", CONTEXT, "-t", "1", "-np", "1", "--timeout", "3600", NULL});
+    int fd = begin("{\"prompt\":\"owl\",\"max_tokens\":-1,\"stream\":true,\"ignore_eos\":true,\"logprobs\":5}", 1024);
+    wait_for("tawny:requests_cancelled_total", 1);
+    json_decref(server_json(&server, "/v1/completions", "{\"prompt\":\"x\",\"max_tokens\":1}", 200));
+    const char *end = last_bytes(fd);
+    ck_assert_ptr_null(strstr(end, "[DONE]"));
+    ck_assert_int_eq(server_proc_stop(&server), 0);
+}
+END_TEST
+
 START_TEST(full_queue)
 {
     server_proc_start(&server, model, (const char *const[]){"-c", CONTEXT, "-t", "1", "-np", "1", "--queue", "1", "--grace", "0", NULL});
@@ -231,6 +243,51 @@ START_TEST(budget_of_tokens)
 }
 END_TEST
 
+/* As systemd does: descriptor 3 listens, and a datagram says when the server is ready. */
+START_TEST(handed_over)
+{
+    char program[512] = "", path[128], word[64] = "", pid[16];
+    struct sockaddr_un to = {.sun_family = AF_UNIX};
+    struct sockaddr_in a = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}};
+    socklen_t n = sizeof a;
+    ck_assert_int_gt(readlink("/proc/self/exe", program, sizeof program - 16), 0);
+    strcpy(strstr(program, "/tests/"), "/tawny");
+    snprintf(path, sizeof path, "%s/notify", dir);
+    strcpy(to.sun_path, path);
+    int told = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0), listens = socket(AF_INET, SOCK_STREAM, 0);
+    ck_assert_int_eq(bind(told, (struct sockaddr *)&to, sizeof to), 0);
+    ck_assert_int_eq(bind(listens, (struct sockaddr *)&a, sizeof a), 0);
+    ck_assert_int_eq(listen(listens, 16), 0);
+    ck_assert_int_eq(getsockname(listens, (struct sockaddr *)&a, &n), 0);
+    server.port = ntohs(a.sin_port);
+    server.err = -1;
+    int early = begin("{\"prompt\":\"x\",\"max_tokens\":1}", 0); /* before anybody is there */
+    server.pid = fork();
+    if (server.pid == 0) {
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+        snprintf(pid, sizeof pid, "%d", (int)getpid());
+        setenv("LISTEN_PID", pid, 1);
+        setenv("LISTEN_FDS", "1", 1);
+        setenv("NOTIFY_SOCKET", path, 1);
+        if (listens != 3) dup2(listens, 3);
+        execl(program, program, "serve", "-m", model, "--host", "nowhere.invalid", (char *)NULL);
+        _exit(127);
+    }
+    close(listens);
+    ck_assert_int_gt(recv(told, word, sizeof word - 1, 0), 0);
+    ck_assert_str_eq(word, "READY=1");
+    ck_assert_int_eq(strncmp(last_bytes(early), "HTTP/1.1 ", 9), 0);
+    json_decref(server_json(&server, "/v1/completions", "{\"prompt\":\"x\",\"max_tokens\":1}", 200));
+    kill(server.pid, SIGTERM);
+    memset(word, 0, sizeof word);
+    ck_assert_int_gt(recv(told, word, sizeof word - 1, 0), 0);
+    ck_assert_str_eq(word, "STOPPING=1");
+    ck_assert_int_eq(ended(), 0);
+    close(told);
+    unlink(path);
+}
+END_TEST
+
 START_TEST(variables)
 {
     static const struct {
@@ -283,10 +340,12 @@ Suite *suite_serve_life(void)
     tcase_add_test(t, cuts_after_grace);
     tcase_add_test(t, second_signal_ends_at_once);
     tcase_add_test(t, gone_client_frees_its_slot);
+    tcase_add_test(t, client_that_does_not_read);
     tcase_add_test(t, full_queue);
     tcase_add_test(t, for_tests);
     tcase_add_test(t, answers_in_tests_are_the_same);
     tcase_add_test(t, budget_of_tokens);
+    tcase_add_test(t, handed_over);
     tcase_add_test(t, variables);
     suite_add_tcase(s, t);
 #else

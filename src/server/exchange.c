@@ -10,7 +10,7 @@
 #include "http.h"
 #include "json_limits.h"
 
-enum { PING_MS = 10000 };
+enum { PING_MS = 10000, MOST_UNTAKEN = 16 << 10 };
 
 exchange *exchange_new(server *sv, struct MHD_Connection *c, const route *r)
 {
@@ -165,6 +165,7 @@ static bool open_choice(exchange *x, choice *c, int i, task *j, const exchange_c
     if (chat) c->parser = answer_new(chat->format, chat->tools, chat->thinks, &events);
     j->wake = wake;
     j->user = x;
+    j->most_untaken = x->stream ? MOST_UNTAKEN : 0;
     const union MHD_ConnectionInfo *info = MHD_get_connection_info(x->connection, MHD_CONNECTION_INFO_CONNECTION_FD);
     j->fd = info ? info->connect_fd : -1;
     return c->calls && (!chat || c->parser);
@@ -311,7 +312,7 @@ static void take_news(choice *c, news *n)
     task *j = c->task;
     pthread_mutex_lock(&j->lock);
     if (j->ready > c->text_at) buf_add(&n->text, j->text.data + c->text_at, j->ready - c->text_at);
-    c->text_at = j->ready;
+    c->text_at = j->taken = j->ready;
     if (c->tokens) copy_tokens(c->x->sv, c, j, c->tokens);
     n->state = j->state;
     pthread_mutex_unlock(&j->lock);

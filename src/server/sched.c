@@ -4,6 +4,7 @@
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <time.h>
 
 #include "slot.h"
@@ -105,14 +106,20 @@ void sched_cancel(sched *s, task *j)
     pthread_mutex_unlock(&s->lock);
 }
 
-/* Whether anybody still waits: it was not cancelled, and the client's end of the connection is open. */
+/* Whether anybody still waits: it was not cancelled, the client's end of the connection is open, and the client reads. One
+ * that does not, until the socket is full and more than enough text waits behind it, is hung up on: HTTP then closes. */
 static bool wanted(task *j)
 {
     pthread_mutex_lock(&j->lock);
     bool gone = j->cancel;
     if (!gone && j->fd >= 0) {
-        struct pollfd p = {.fd = j->fd, .events = POLLRDHUP};
-        gone = poll(&p, 1, 0) == 1 && (p.revents & (POLLRDHUP | POLLHUP | POLLERR | POLLNVAL));
+        struct pollfd p = {.fd = j->fd, .events = POLLRDHUP | POLLOUT};
+        bool knows = poll(&p, 1, 0) >= 0, full = knows && !(p.revents & POLLOUT);
+        gone = knows && (p.revents & (POLLRDHUP | POLLHUP | POLLERR | POLLNVAL));
+        if (!gone && full && j->most_untaken && j->text.size - j->taken > j->most_untaken) {
+            shutdown(j->fd, SHUT_RDWR);
+            gone = true;
+        }
     }
     pthread_mutex_unlock(&j->lock);
     return !gone;

@@ -67,6 +67,7 @@ typedef struct task {
     task_state state;
     bool cancel;          /* asked for */
     int fd;               /* the client's socket, asked whether it is still there; -1: none */
+    size_t taken, most_untaken; /* bytes of text that went on to the client, and may wait for it; 0: any number */
     buf text;             /* of the answer, whole UTF-8 characters */
     size_t ready;         /* so much of it can be no part of a stop text any more */
     task_token *tokens;
