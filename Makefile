@@ -16,7 +16,7 @@ JOBS     = $(if $(findstring -j,$(MAKEFLAGS)),,-j$(shell nproc))
 AGAIN    = +@$(MAKE) --no-print-directory $(JOBS)
 
 LIB_SRC  := $(wildcard src/base/*.c src/gguf/*.c src/text/*.c src/engine/*.c quant/*.c simd/*.c models/*.c)
-CLI_SRC  := $(wildcard src/cli/*.c src/server/*.c)
+CLI_SRC   = $(wildcard src/cli/*.c) $(if $(filter libmicrohttpd,$(HAVE)),$(wildcard src/server/*.c),src/server/json_limits.c)
 # tests/kernels.c is a program of its own, tests/fuzz/NAME.c a fuzz target, bench/NAME.c a program.
 TEST_SRC := $(filter-out tests/kernels% tests/mkmodel%,$(wildcard tests/*.c))
 FUZZ_SRC := $(filter-out tests/fuzz/replay.c,$(wildcard tests/fuzz/*.c))

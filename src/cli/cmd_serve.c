@@ -1,4 +1,17 @@
 /* tawny serve: the doors that clients know, over one model. */
+#include "cli.h"
+
+#ifndef HAVE_LIBMICROHTTPD
+
+int cmd_serve(int argc, char **argv)
+{
+    const cli_opt opts[] = {{0}};
+    int code = cli_parse("serve", argc, argv, opts, NULL);
+    return code >= 0 ? code : cli_fail(1, "serve: this tawny was built without libmicrohttpd");
+}
+
+#else
+
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
@@ -225,3 +238,5 @@ int cmd_serve(int argc, char **argv)
     sampler_opts_free(&o.sampling);
     return code ? code : cli_finish(0);
 }
+
+#endif
