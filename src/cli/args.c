@@ -125,7 +125,8 @@ int cli_env(const char *command, const cli_opt *opts, const cli_variable *v)
         if (!value) continue;
         const cli_opt *o = find_opt(opts, v->option, strlen(v->option));
         if (!*value || !o) return cli_fail(2, "%s: %s is empty", command, v->variable);
-        if (v->known && !v->known(value)) return cli_fail(2, "%s: %s %s: not a value of %s", command, v->variable, value, v->option);
+        if (v->known && !v->known(value))
+            return cli_fail(2, "%s: %s %s: not a value of %s", command, v->variable, value, v->option);
         code = set_value(command, o, v->variable, value);
     }
     return code;

@@ -78,8 +78,8 @@ static int add_keys(serve_opts *o, char *text, const char *ends, const char *fro
 {
     size_t before = o->keys.n;
     int code = -1;
-    for (char *rest = NULL, *key = text ? strtok_r(text, ends, &rest) : NULL; key && code < 0; key = strtok_r(NULL, ends, &rest))
-        code = add_key(o, key);
+    char *rest = NULL, *key = text ? strtok_r(text, ends, &rest) : NULL;
+    for (; key && code < 0; key = strtok_r(NULL, ends, &rest)) code = add_key(o, key);
     return code >= 0 || o->keys.n > before ? code : cli_fail(1, "serve: %s: no key in it", from);
 }
 
@@ -98,7 +98,8 @@ static int read_keys(serve_opts *o, buf *text, buf *variable)
     }
     if (!o->key_file) return -1;
     snprintf(from, sizeof from, "%s %.200s", name, o->key_file);
-    if (file_read(o->key_file, MAX_KEYS_FILE, text, &err) != TAWNY_OK) return cli_fail(1, "serve: %s: %s", name, err.message);
+    if (file_read(o->key_file, MAX_KEYS_FILE, text, &err) != TAWNY_OK)
+        return cli_fail(1, "serve: %s: %s", name, err.message);
     return add_keys(o, text->data, "\r\n", from);
 }
 
@@ -108,7 +109,8 @@ static int say_ready(const server *s)
     char url[300];
     bool v6 = strchr(s->config.host, ':') != NULL;
     snprintf(url, sizeof url, v6 ? "http://[%.200s]:%d" : "http://%.200s:%d", s->config.host, s->port);
-    json_t *line = json_pack("{s:b,s:s,s:i,s:s,s:i}", "ready", 1, "url", url, "port", s->port, "model", server_model_name(s), "pid", (int)getpid());
+    json_t *line = json_pack("{s:b,s:s,s:i,s:s,s:i}", "ready", 1, "url", url, "port", s->port, "model", server_model_name(s),
+                             "pid", (int)getpid());
     bool said = line && json_dumpf(line, stdout, JSON_COMPACT) == 0;
     json_decref(line);
     putchar('\n');
@@ -134,11 +136,47 @@ static bool wait_for_end(const serve_opts *o, const server *s, const sigset_t *e
     const struct timespec often = {.tv_nsec = 20000000};
     const double since = task_now();
     bool budgets = o->budget_tokens || o->budget_seconds, broke = false;
-    while (!broke && (budgets ? sigtimedwait(ends, NULL, &often) : sigwaitinfo(ends, NULL)) < 0) broke = budgets && over_budget(o, s, since);
+    while (!broke && (budgets ? sigtimedwait(ends, NULL, &often) : sigwaitinfo(ends, NULL)) < 0)
+        broke = budgets && over_budget(o, s, since);
     signal(SIGTERM, SIG_DFL);
     signal(SIGINT, SIG_DFL);
     pthread_sigmask(SIG_UNBLOCK, ends, NULL);
     return broke;
+}
+
+/* While the model is opened there is nothing to drain: a signal ends the process at once. */
+typedef struct opening {
+    const sigset_t *ends;
+    _Atomic bool done;
+} opening;
+
+static void end_at_once(const sigset_t *ends, int signal_number)
+{
+    signal(signal_number, SIG_DFL);
+    pthread_sigmask(SIG_UNBLOCK, ends, NULL);
+    raise(signal_number);
+}
+
+static void *watch(void *arg)
+{
+    opening *o = arg;
+    const struct timespec often = {.tv_nsec = 20000000};
+    while (!atomic_load(&o->done)) {
+        int signal_number = sigtimedwait(o->ends, NULL, &often);
+        if (signal_number > 0) end_at_once(o->ends, signal_number);
+    }
+    return NULL;
+}
+
+static tawny_status open_watched(const serve_opts *o, const server_config *c, const sigset_t *ends, server **s, tawny_error *err)
+{
+    opening w = {.ends = ends};
+    pthread_t watcher;
+    bool watched = pthread_create(&watcher, NULL, watch, &w) == 0; /* without it the signal waits */
+    tawny_status st = server_open(o->engine.model, c, s, err);
+    atomic_store(&w.done, true);
+    if (watched) pthread_join(watcher, NULL);
+    return st;
 }
 
 static int serve(const serve_opts *o, const server_config *c)
@@ -151,7 +189,7 @@ static int serve(const serve_opts *o, const server_config *c)
     sigaddset(&ends, SIGINT);
     pthread_sigmask(SIG_BLOCK, &ends, NULL); /* inherited by all threads: sigwait alone takes them */
     signal(SIGPIPE, SIG_IGN);
-    if (server_open(o->engine.model, c, &s, &err) != TAWNY_OK) return cli_fail_err(&err);
+    if (open_watched(o, c, &ends, &s, &err) != TAWNY_OK) return cli_fail_err(&err);
     engine_opts_tell(&o->engine, s->model);
     fprintf(stderr, "tawny: listening on http://%s:%d, %d slots, %d threads\n", c->host, s->port, sched_n_slots(s->sched),
             tawny_engine_n_threads(sched_engine(s->sched)));
@@ -201,10 +239,13 @@ int cmd_serve(int argc, char **argv)
         {"-to --timeout", CLI_INT, &o.timeout, "S", "seconds that a connection may be idle (default: 60)", 1, 86400},
         {"--max-connections", CLI_INT, &o.connections, "N", "at once (default: 2048)", 1, 65536},
         {"--max-body", CLI_INT, &o.max_body, "MB", "of a request (default: 8)", 1, 1024},
-        {"--ci", CLI_FLAG, &o.ci, NULL, "for tests: --temp 0, a fixed seed, a free port; one line of JSON says when it is ready", 0, 0},
-        {"--budget-tokens", CLI_INT, &o.budget_tokens, "N", "of all prompts and answers; beyond, it ends with code 3 (default: 0: no limit)", 0,
+        {"--ci", CLI_FLAG, &o.ci, NULL, "for tests: --temp 0, a fixed seed, a free port; a line of JSON when ready",
+         0, 0},
+        {"--budget-tokens", CLI_INT, &o.budget_tokens, "N",
+         "of all prompts and answers; beyond, it ends with code 3 (default: 0: no limit)", 0,
          INT32_MAX},
-        {"--budget-seconds", CLI_INT, &o.budget_seconds, "N", "from when it is ready; beyond, it ends with code 3 (default: 0: no limit)", 0, 1 << 30},
+        {"--budget-seconds", CLI_INT, &o.budget_seconds, "N",
+         "from when it is ready; beyond, it ends with code 3 (default: 0: no limit)", 0, 1 << 30},
         SAMPLER_OPTS(o.sampling),
         {0},
     };
@@ -224,7 +265,8 @@ int cmd_serve(int argc, char **argv)
     if (code < 0) code = systemd_socket(&fd, address, sizeof address);
     if (code < 0 && o.template_file && file_read(o.template_file, 1 << 20, &source, &err) != TAWNY_OK) code = cli_fail_err(&err);
     server_config c = {
-        .host = code < 0 && fd >= 0 ? address : o.host, .port = o.port, .listen_fd = code < 0 ? fd : -1, .keys = o.keys.items, .n_keys = o.keys.n, .hosts = o.hosts.items, .n_hosts = o.hosts.n,
+        .host = code < 0 && fd >= 0 ? address : o.host, .port = o.port, .listen_fd = code < 0 ? fd : -1,
+        .keys = o.keys.items, .n_keys = o.keys.n, .hosts = o.hosts.items, .n_hosts = o.hosts.n,
         .alias = o.alias, .template_source = source.data, .max_body = (size_t)o.max_body << 20, .timeout = o.timeout,
         .max_connections = o.connections, .sched = {.engine = o.engine.params, .n_slots = o.slots, .max_queue = o.queue},
         .measure = o.measure, .pooling = kind, .sampling = o.sampling.p, .n_predict = o.n_predict, .load = o.engine.load,

@@ -26,7 +26,8 @@ static int check_socket(int fd, char *host, size_t size)
     struct sockaddr_storage a;
     socklen_t n = sizeof a, one = sizeof(int);
     int listens = 0, type = 0;
-    if (getsockname(fd, (struct sockaddr *)&a, &n) != 0) return cli_fail(1, "serve: LISTEN_FDS: descriptor %d: %s", fd, strerror(errno));
+    if (getsockname(fd, (struct sockaddr *)&a, &n) != 0)
+        return cli_fail(1, "serve: LISTEN_FDS: descriptor %d: %s", fd, strerror(errno));
     bool tcp = a.ss_family == AF_INET || a.ss_family == AF_INET6;
     if (!tcp || getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &one) != 0 || type != SOCK_STREAM ||
         getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listens, &one) != 0 || !listens)
