@@ -2,7 +2,7 @@
  * common counter in address order, so that a slow core takes fewer and memory is read as it lies. */
 #include "glu.h"
 
-enum { UNIT_BYTES = 256 * 1024, FEW_COLUMNS = 8, PANEL = 32, ROWS = 16, MOST_ROWS = 1024 };
+enum { UNIT_BYTES = 256 * 1024, FEW_COLUMNS = 8, SOME_COLUMNS = 32, PANEL = 32, ROWS = 16, MOST_ROWS = 1024 };
 
 static int planes_for(const run *r, const weight *w) { return w == &r->m->output ? 2 : r->sh->planes; }
 
@@ -12,33 +12,55 @@ void run_quantize(run *r, run_acts *a, const weight *w, const float *x, int n)
     int64_t k = w->k;
     if (kind == QUANT_ACT_F32) {
         a->planes = 1;
-        a->plane[0] = (simd_act){.kind = kind, .k = k, .stride = (size_t)k * sizeof(float), .data = (uint8_t *)(uintptr_t)x};
+        a->act = (simd_act){.kind = kind, .k = k, .stride = (size_t)k * sizeof(float), .data = (uint8_t *)(uintptr_t)x};
         return;
     }
     a->planes = planes_for(r, w);
-    for (int i = 0; i < a->planes; i++) {
-        simd_act_layout(&a->plane[i], kind, k);
-        a->plane[i].data = run_token_bytes(r, (size_t)n * a->plane[i].stride);
-    }
+    a->n = n;
+    simd_act_layout(&a->act, kind, k);
+    a->act.data = run_token_bytes(r, (size_t)(n * a->planes) * a->act.stride);
     run_mark mark = run_mark_at(r);
     float *rest = run_own_bytes(r, (size_t)k * sizeof *rest);
     int from, to;
     run_share(r, n, &from, &to);
     for (int t = from; t < to; t++) {
         const float *row = x + (size_t)t * (size_t)k;
-        uint8_t *column = a->plane[0].data + (size_t)t * a->plane[0].stride;
-        simd.quantize(&a->plane[0], row, column);
+        uint8_t *column = a->act.data + (size_t)t * a->act.stride;
+        simd.quantize(&a->act, row, column);
         if (a->planes == 1) continue;
-        simd.residual(&a->plane[0], row, column, rest);
-        simd.quantize(&a->plane[1], rest, a->plane[1].data + (size_t)t * a->plane[1].stride);
+        simd.residual(&a->act, row, column, rest);
+        simd.quantize(&a->act, rest, column + (size_t)n * a->act.stride);
     }
     run_release(r, mark);
 }
 
+/* An index of 2 n columns, and their outputs. */
 float *run_product_space(run *r, int n)
 {
-    size_t panel = (size_t)PANEL * (size_t)n, few = (size_t)MOST_ROWS * FEW_COLUMNS;
-    return run_own_bytes(r, (panel > few ? panel : few) * sizeof(float));
+    size_t panel = (size_t)PANEL * 2 * (size_t)n, few = (size_t)MOST_ROWS * 2 * FEW_COLUMNS;
+    return run_own_bytes(r, (2 * (size_t)n + 16 + (panel > few ? panel : few)) * sizeof(float));
+}
+
+/* Both planes in one pass over the weights, as twice the columns; then their sums. */
+static void product_of_planes(simd_tile t, const weight *w, const run_acts *x, float *space)
+{
+    int32_t *column = (int32_t *)(void *)space;
+    const int32_t *y_index = t.y_index;
+    int n = t.cols;
+    float *y = t.y, *sums = space + (size_t)(2 * n + 15) / 16 * 16;
+    size_t ldy = t.ldy, rows = (size_t)t.rows;
+    for (int c = 0; c < n; c++) {
+        column[c] = t.x_index ? t.x_index[c] : c;
+        column[n + c] = x->n + column[c];
+    }
+    t.x_index = column;
+    t.cols = 2 * n;
+    t.y = sums;
+    t.y_index = NULL;
+    t.ldy = rows;
+    simd.tile[w->format](&t);
+    for (int c = 0; c < n; c++)
+        simd.add(y + (size_t)(y_index ? y_index[c] : c) * ldy, sums + (size_t)c * rows, sums + (size_t)(n + c) * rows, rows);
 }
 
 void run_product(run *r, const weight *w, int64_t row, int64_t rows, const run_acts *x, const int32_t *x_index, int cols,
@@ -46,34 +68,30 @@ void run_product(run *r, const weight *w, int64_t row, int64_t rows, const run_a
 {
     simd_tile t = {
         .w = w->data + (size_t)row * w->row_bytes, .row_bytes = w->row_bytes, .k = w->k, .rows = rows,
-        .x = &x->plane[0], .x_index = x_index, .cols = cols,
+        .x = &x->act, .x_index = x_index, .cols = cols,
         .y = y + row, .y_index = y_index, .ldy = (size_t)w->rows, .scratch = r->scratch,
     };
-    if (!run_gemm(r, w, &t)) simd.tile[w->format](&t);
-    if (x->planes == 2) { /* the same weights, in cache by now, times what the first plane left over */
-        simd_tile rest = t;
-        rest.x = &x->plane[1];
-        rest.y = space;
-        rest.y_index = NULL;
-        rest.ldy = (size_t)rows;
-        simd.tile[w->format](&rest);
-    }
-    for (int c = 0; c < cols; c++) {
+    if (x->planes == 2)
+        product_of_planes(t, w, x, space);
+    else if (!run_gemm(r, w, &t)) /* floats alone go by gemm */
+        simd.tile[w->format](&t);
+    for (int c = 0; c < cols && (w->scale || bias); c++) {
         float *out = t.y + (size_t)(y_index ? y_index[c] : c) * t.ldy;
-        if (x->planes == 2) simd.add(out, out, space + (size_t)c * (size_t)rows, (size_t)rows);
         if (w->scale) simd.scale(out, out, *w->scale, (size_t)rows);
         if (bias) simd.add(out, out, bias + row, (size_t)rows);
     }
 }
 
-/* In prefill a panel; in decode as many as make up UNIT_BYTES, but at least four units a thread. */
+/* In prefill a panel, with some columns a few; in decode as many as make up UNIT_BYTES. But at least four units a
+ * thread; one thread need not share. */
 int64_t run_unit_rows(const run *r, const weight *w, int cols)
 {
-    if (cols > FEW_COLUMNS) return PANEL;
+    if (cols > SOME_COLUMNS) return PANEL;
+    int64_t step = cols > FEW_COLUMNS ? PANEL : ROWS, most = cols > FEW_COLUMNS ? 4 * PANEL : MOST_ROWS;
     int64_t by_bytes = (int64_t)(UNIT_BYTES / (w->row_bytes ? w->row_bytes : 1)), by_share = w->rows / (4 * r->threads);
     int64_t rows = by_bytes < by_share ? by_bytes : by_share;
-    if (rows > MOST_ROWS) rows = MOST_ROWS;
-    return rows < ROWS ? ROWS : rows / ROWS * ROWS;
+    if (rows > most || r->threads == 1) rows = most;
+    return rows < step ? step : rows / step * step;
 }
 
 /* The same for n matrices of the same rows, in larger pieces where all go by gemm. */

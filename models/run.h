@@ -99,8 +99,8 @@ void run_probe_at(run *r, const char *name, int layer, const float *values, int 
 /* Activations as kernels read them: one plane of int8, or two, the second of what the first left over
  * (16 bits); F32 formats read the floats themselves. */
 typedef struct run_acts {
-    int planes;
-    simd_act plane[2];
+    int planes, n;
+    simd_act act; /* n columns, then those of the second plane */
 } run_acts;
 
 /* Quantizes x [n][k] for the weight w (token bytes). The caller calls run_tokens_done before they are used. */

@@ -44,6 +44,12 @@ INLINE __m512i pick_bits(__m512i v, int from, int step)
 /* Codes that name one of sixteen values; bits 4 to 6 of q are not looked at, bit 7 is clear. */
 INLINE __m512i look_up(__m128i values, __m512i q) { return _mm512_shuffle_epi8(_mm512_broadcast_i32x4(values), q); }
 
+/* The same; bits 4 to 7 are not looked at. */
+INLINE __m512i look_up_low4(__m128i values, __m512i q)
+{
+    return _mm512_permutexvar_epi8(q, _mm512_broadcast_i32x4(values));
+}
+
 /* quant_iq4_values + 128, quant_fp4_values + 16 */
 INLINE __m128i iq4_codes(void)
 {

@@ -7,13 +7,14 @@
 #ifndef SIMD_AVX512_BLOCK256_H
 #define SIMD_AVX512_BLOCK256_H
 
-#include "avx512_rows.h"
+#include "avx512_grid.h"
 
 typedef struct head256 {
     __m512i scale[16]; /* int32, a group */
-    __m512i pair[8];   /* minima, int16 of two groups */
+    __m512i pair[8];   /* minima (or scales, see pairs), int16 of two groups */
     __m512i extra[20]; /* what the quarters share, and the format knows */
     __m512 d, m;
+    const __m512i *table; /* of the grid */
 } head256;
 
 /* Some columns from some block on: offsets of its codes, scale and sums in each column. */
@@ -22,6 +23,7 @@ typedef struct cols256 {
     const uint8_t *p[BLOCK256_TILE];
     float *y[BLOCK256_TILE];
     size_t q, d, s;
+    const uint8_t *codes[BLOCK256_TILE]; /* in the order of a grid's vectors; few columns only */
 } cols256;
 
 typedef struct panel256 { /* one block of 32 rows */
@@ -41,6 +43,11 @@ typedef struct format256 {
     int group; /* 16, 32, or 256 where there are no sub-scales */
     int zero;
     bool minima;
+    int order; /* of a grid: weights a row (avx512_grid.h has the order of the vectors); 0: as the file has them */
+    bool pairs; /* group 16, order 8: scales are in `pair`; a dword's halves are of two groups */
+    const __m512i *table;
+    /* In place of `chunk` where columns are few: isum[c] += the products of a whole block with n columns at a[c]. */
+    void (*dot)(const rows16 *r, const head256 *h, const uint8_t *const *a, int n, __m512i *isum);
 } format256;
 
 /* Orders of quads: as numbered, and where byte l of a half has bits of weights l, l + 32, l + 64, l + 96. */
@@ -50,7 +57,8 @@ INLINE int quad_by_32(int j, int i) { return 8 * (j / 2) + 2 * i + j % 2; }
 enum {
     BLOCK256_CHUNK = 4, /* blocks in a panel: at most 45 KiB */
     BLOCK256_FEW = 8,   /* columns served from registers, */
-    BLOCK256_REGS = 4,  /* so many at a time */
+    BLOCK256_REGS = 4,  /* so many at a time; */
+    BLOCK256_GRID = 256, /* blocks whose activations are put in a grid's order at a time */
 };
 
 INLINE cols256 cols256_at(const simd_tile *t, int group, int c, int n, int64_t block)
@@ -111,6 +119,14 @@ INLINE __m512i dot_quad(__m512i s, const __m512i *q, const uint8_t *a)
 INLINE __m512i dot_chunk(const format256 *f, const head256 *h, int j, const __m512i *q, const uint8_t *a,
                          const int32_t *start, __m512i isum)
 {
+    if (f->pairs) { /* sums of two products fit: codes are up to 107 */
+        __m512i s[2] = {isum, _mm512_setzero_si512()};
+        for (int i = 0; i < 16; i++) {
+            __m512i two = _mm512_maddubs_epi16(q[i], bcast_i32(a + 64 * j + 4 * i));
+            s[i % 2] = _mm512_dpwssd_epi32(s[i % 2], two, h->pair[2 * j + i / 8]);
+        }
+        return _mm512_add_epi32(s[0], s[1]);
+    }
     for (int i = 0; i < 4; i++) {
         int at = f->quad(j, i);
         bool from_zero = f->minima || f->group == 256;
@@ -127,8 +143,9 @@ INLINE __m512i dot_chunk(const format256 *f, const head256 *h, int j, const __m5
 }
 
 /* One group of rows by n columns over `blocks` blocks. carry: the outputs hold the sums of the blocks before.
- * next: bytes from these rows to the next group's, or 0. */
-INLINE void few256(const format256 *f, group16 g, const cols256 *x, int n, size_t blocks, bool carry, size_t next)
+ * soon: the rows that come next, or NULL. */
+INLINE void few256(const format256 *f, group16 g, const cols256 *x, int n, size_t blocks, bool carry,
+                   const uint8_t *soon)
 {
     __m512 acc[BLOCK256_REGS];
     for (int c = 0; c < n; c++)
@@ -137,19 +154,31 @@ INLINE void few256(const format256 *f, group16 g, const cols256 *x, int n, size_
         head256 h;
         __m512i isum[BLOCK256_REGS];
         _Alignas(64) int32_t start[BLOCK256_REGS][16];
-        size_t ahead = rows_ahead((blocks - b) * f->bytes, blocks * f->bytes, next);
+        h.table = f->table;
         f->head(&g.r, &h);
         for (int c = 0; c < n; c++) {
+            if (f->pairs) {
+                __m512i s = pair_sum(16, h.pair, 1, sums256(x, 16, c, b));
+                isum[c] = _mm512_sub_epi32(_mm512_setzero_si512(), _mm512_slli_epi32(s, f->zero == 64 ? 6 : 4));
+                continue;
+            }
             if (!f->minima) starts256(f->group, f->zero, sums256(x, f->group, c, b), start[c]);
             isum[c] = f->group == 256 ? _mm512_set1_epi32(start[c][0]) : _mm512_setzero_si512();
         }
+        if (f->dot) {
+            const uint8_t *a[BLOCK256_REGS];
+            for (int c = 0; c < n; c++) a[c] = x->p[c] + x->q + 256 * b;
+            if (soon) fetch_soon(soon + 16 * f->bytes * b, 16 * f->bytes);
+            f->dot(&g.r, &h, a, n, isum);
+        }
 #pragma GCC unroll 1
-        for (int j = 0; j < 4; j++) {
+        for (int j = f->dot ? 4 : 0; j < 4; j++) {
             __m512i q[16];
-            rows_prefetch_some(&g.r, (size_t)j, ahead, f->bytes);
+            if (soon) fetch_soon(soon + 4 * f->bytes * (4 * b + (size_t)j), 4 * f->bytes);
             f->chunk(&g.r, &h, j, q);
             for (int c = 0; c < n; c++)
-                isum[c] = dot_chunk(f, &h, j, q, x->p[c] + x->q + 256 * b, start[c], isum[c]);
+                isum[c] = dot_chunk(f, &h, j, q, (f->order ? x->codes[c] : x->p[c] + x->q) + 256 * b, start[c],
+                                    isum[c]);
         }
         rows_advance(&g.r, f->bytes);
         for (int c = 0; c < n; c++) {
@@ -162,30 +191,37 @@ INLINE void few256(const format256 *f, group16 g, const cols256 *x, int n, size_
     for (int c = 0; c < n; c++) _mm512_mask_storeu_ps(x->y[c] + g.row, g.keep, acc[c]);
 }
 
-/* One group of rows by all columns. */
-INLINE void few256_cols(const simd_tile *t, const format256 *f, group16 g, int64_t b, size_t nb, size_t next)
+/* One group of rows by all columns. codes: of each column, in a grid's order. */
+INLINE void few256_cols(const simd_tile *t, const format256 *f, group16 g, int64_t b, size_t nb,
+                        const uint8_t *soon, const uint8_t *codes)
 {
-    for (int c = 0; c < t->cols; c += BLOCK256_REGS) {
+    for (int c = 0; c < t->cols; c += BLOCK256_REGS, soon = NULL) {
         int n = t->cols - c < BLOCK256_REGS ? t->cols - c : BLOCK256_REGS;
         cols256 x = cols256_at(t, f->group, c, n, b);
+        for (int i = 0; i < n && f->order; i++) x.codes[i] = codes + 256 * nb * (size_t)(c + i);
         switch (n) {
-        case 1: few256(f, g, &x, 1, nb, b > 0, next); break;
-        case 2: few256(f, g, &x, 2, nb, b > 0, next); break;
-        case 3: few256(f, g, &x, 3, nb, b > 0, next); break;
-        default: few256(f, g, &x, 4, nb, b > 0, next); break;
+        case 1: few256(f, g, &x, 1, nb, b > 0, soon); break;
+        case 2: few256(f, g, &x, 2, nb, b > 0, soon); break;
+        case 3: few256(f, g, &x, 3, nb, b > 0, soon); break;
+        default: few256(f, g, &x, 4, nb, b > 0, soon); break;
         }
     }
 }
 
 INLINE void few256_rows(const simd_tile *t, const format256 *f)
 {
+    uint8_t *codes = (uint8_t *)t->scratch + 16 * BLOCK256_CHUNK * 256; /* after the copy of the rows */
     int64_t blocks = t->k / 256, chunk = t->rows < 16 ? BLOCK256_CHUNK : blocks;
+    if (f->order && chunk > BLOCK256_GRID) chunk = BLOCK256_GRID;
+    fetch_first(t);
     for (int64_t b = 0; b < blocks; b += chunk) {
         int64_t nb = blocks - b < chunk ? blocks - b : chunk;
+        size_t n = 256 * (size_t)nb;
+        for (int c = 0; c < t->cols && f->order; c++)
+            grid_permute(f->order, column_of(t, c) + 256 * b, codes + n * (size_t)c, n);
         for (int64_t r = 0; r < t->rows; r += 16) {
             group16 g = group_at(t, r, (size_t)b * f->bytes, (size_t)nb * f->bytes, t->scratch);
-            if (r == 0) rows_prefetch(&g.r, 0, ROWS_AHEAD);
-            few256_cols(t, f, g, b, (size_t)nb, t->rows - r >= 32 ? 16 * t->row_bytes : 0);
+            few256_cols(t, f, g, b, (size_t)nb, soon_after(t, r), codes);
         }
     }
 }
@@ -193,16 +229,24 @@ INLINE void few256_rows(const simd_tile *t, const format256 *f)
 INLINE void panel256_fill(const format256 *f, panel256 *p, int half, rows16 r, size_t blocks)
 {
     for (size_t b = 0; b < blocks; b++, p++) {
-        head256 h;
+        head256 h = {.table = f->table};
         f->head(&r, &h);
 #pragma GCC unroll 1
         for (int j = 0; j < 4; j++) {
             __m512i q[16];
-            f->chunk(&r, &h, j, q);
+            if (f->order) {
+                __m512i v[16];
+                f->chunk(&r, &h, j, v);
+                grid_in_order(f->order, v, q);
+            } else f->chunk(&r, &h, j, q);
             for (int i = 0; i < 16; i++) p->q[4 * f->quad(j, i / 4) + i % 4][half] = q[i];
         }
         rows_advance(&r, f->bytes);
-        if (f->group < 256)
+        for (int i = 0; i < 8 && f->pairs; i++) {
+            p->scale[2 * i][half] = _mm512_and_si512(h.pair[i], dwords_of(0xffff));
+            p->scale[2 * i + 1][half] = _mm512_srli_epi32(h.pair[i], 16);
+        }
+        if (f->group < 256 && !f->pairs)
             for (int i = 0; i < 256 / f->group; i++) p->scale[i][half] = h.scale[i];
         p->d[half] = h.d;
         if (!f->minima) continue;
@@ -289,6 +333,9 @@ INLINE void many256(const simd_tile *t, const format256 *f)
         size_t off = (size_t)b * f->bytes, bytes = (size_t)nb * f->bytes;
         for (int64_t r = 0; r < t->rows; r += 32) {
             group16 g[2];
+            bool down = r + 32 < t->rows; /* else the next blocks of the first rows */
+            if (t->cols <= COLUMNS_SOON && (down || b + nb < blocks))
+                fetch_rows(t, down ? r + 32 : 0, down ? off : off + bytes, bytes);
             for (int h = 0; h < 2; h++) {
                 bool any = r + 16 * h < t->rows;
                 g[h] = group_at(t, any ? r + 16 * h : r, off, bytes, copy);

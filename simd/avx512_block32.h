@@ -11,6 +11,7 @@
 typedef struct block16 {
     __m512i q[8]; /* weights 4j .. 4j+3, `zero` added; lane = row */
     __m512 d, m;  /* scale, and minimum or the scale of the second half */
+    __m512i raw[5]; /* what the parts of a block of the file share: kept from one to the next */
 } block16;
 
 typedef enum kind32 { BLOCK32_ZERO, BLOCK32_MINIMA, BLOCK32_HALVES } kind32;
@@ -91,17 +92,18 @@ INLINE void next32(const format32 *f, rows16 *r, size_t b, block16 *w)
 }
 
 /* One group of rows by n columns over `blocks` blocks. carry: the outputs hold the sums of the blocks before.
- * next: bytes from these rows to the next group's, or 0. */
-INLINE void few32(const format32 *f, group16 g, const cols32 *x, int n, size_t blocks, bool carry, size_t next)
+ * soon: the rows that come next, or NULL. */
+INLINE void few32(const format32 *f, group16 g, const cols32 *x, int n, size_t blocks, bool carry, const uint8_t *soon)
 {
-    const size_t bytes = f->bytes / (size_t)f->parts;
-    const size_t often = bytes > 32 ? 1 : bytes > 16 ? 2 : bytes > 8 ? 4 : 8; /* at most 64 bytes */
     __m512 acc[BLOCK32_REGS];
     for (int c = 0; c < n; c++)
         acc[c] = carry ? _mm512_maskz_loadu_ps(g.keep, x->y[c] + g.row) : _mm512_setzero_ps();
+    block16 w = {.d = _mm512_setzero_ps()};
     for (size_t b = 0; b < blocks; b++) {
-        block16 w;
-        if (b % often == 0) rows_prefetch(&g.r, rows_ahead((blocks - b) * bytes, blocks * bytes, next), 1);
+        if (soon && b % (size_t)f->parts == 0) {
+            fetch_soon(soon, 16 * f->bytes);
+            soon += 16 * f->bytes;
+        }
         next32(f, &g.r, b, &w);
         for (int c = 0; c < n; c++) {
             const uint8_t *a = x->p[c] + x->q + 32 * b;
@@ -122,16 +124,17 @@ INLINE void few32(const format32 *f, group16 g, const cols32 *x, int n, size_t b
 }
 
 /* One group of rows by all columns. */
-INLINE void few32_cols(const simd_tile *t, const format32 *f, group16 g, int64_t b, size_t nb, size_t next)
+INLINE void few32_cols(const simd_tile *t, const format32 *f, group16 g, int64_t b, size_t nb,
+                       const uint8_t *soon)
 {
-    for (int c = 0; c < t->cols; c += BLOCK32_REGS) {
+    for (int c = 0; c < t->cols; c += BLOCK32_REGS, soon = NULL) {
         int n = t->cols - c < BLOCK32_REGS ? t->cols - c : BLOCK32_REGS;
         cols32 x = cols32_at(t, f->kind, c, n, b);
         switch (n) {
-        case 1: few32(f, g, &x, 1, nb, b > 0, next); break;
-        case 2: few32(f, g, &x, 2, nb, b > 0, next); break;
-        case 3: few32(f, g, &x, 3, nb, b > 0, next); break;
-        default: few32(f, g, &x, 4, nb, b > 0, next); break;
+        case 1: few32(f, g, &x, 1, nb, b > 0, soon); break;
+        case 2: few32(f, g, &x, 2, nb, b > 0, soon); break;
+        case 3: few32(f, g, &x, 3, nb, b > 0, soon); break;
+        default: few32(f, g, &x, 4, nb, b > 0, soon); break;
         }
     }
 }
@@ -139,21 +142,21 @@ INLINE void few32_cols(const simd_tile *t, const format32 *f, group16 g, int64_t
 INLINE void few32_rows(const simd_tile *t, const format32 *f)
 {
     int64_t blocks = t->k / 32, chunk = t->rows < 16 ? BLOCK32_CHUNK : blocks;
+    fetch_first(t);
     for (int64_t b = 0; b < blocks; b += chunk) {
         int64_t nb = blocks - b < chunk ? blocks - b : chunk;
         size_t off = (size_t)(b / f->parts) * f->bytes, bytes = (size_t)(nb / f->parts) * f->bytes;
         for (int64_t r = 0; r < t->rows; r += 16) {
             group16 g = group_at(t, r, off, bytes, t->scratch);
-            if (r == 0) rows_prefetch(&g.r, 0, ROWS_AHEAD);
-            few32_cols(t, f, g, b, (size_t)nb, t->rows - r >= 32 ? 16 * t->row_bytes : 0);
+            few32_cols(t, f, g, b, (size_t)nb, soon_after(t, r));
         }
     }
 }
 
 INLINE void panel32_fill(const format32 *f, panel32 *p, int half, rows16 r, size_t blocks)
 {
+    block16 w = {.d = _mm512_setzero_ps()};
     for (size_t b = 0; b < blocks; b++) {
-        block16 w;
         next32(f, &r, b, &w);
         for (int j = 0; j < 8; j++) p[b].q[j][half] = w.q[j];
         p[b].d[half] = w.d;
@@ -230,6 +233,9 @@ INLINE void many32(const simd_tile *t, const format32 *f)
         size_t off = (size_t)(b / f->parts) * f->bytes, bytes = (size_t)(nb / f->parts) * f->bytes;
         for (int64_t r = 0; r < t->rows; r += 32) {
             group16 g[2];
+            bool down = r + 32 < t->rows; /* else the next blocks of the first rows */
+            if (t->cols <= COLUMNS_SOON && (down || b + nb < blocks))
+                fetch_rows(t, down ? r + 32 : 0, down ? off : off + bytes, bytes);
             for (int h = 0; h < 2; h++) {
                 bool any = r + 16 * h < t->rows;
                 g[h] = group_at(t, any ? r + 16 * h : r, off, bytes, copy);

@@ -34,10 +34,11 @@ INLINE void rows_advance(rows16 *r, size_t bytes)
 INLINE __m512i rows_load(const rows16 *r, size_t e, size_t off)
 {
     size_t at = e * r->stride + off;
-    __m512i v = _mm512_castsi128_si512(_mm_loadu_si128((const __m128i *)(const void *)(r->p[0] + at)));
-    v = _mm512_inserti32x4(v, _mm_loadu_si128((const __m128i *)(const void *)(r->p[1] + at)), 1);
-    v = _mm512_inserti32x4(v, _mm_loadu_si128((const __m128i *)(const void *)(r->p[2] + at)), 2);
-    return _mm512_inserti32x4(v, _mm_loadu_si128((const __m128i *)(const void *)(r->p[3] + at)), 3);
+    __m256i a = _mm256_castsi128_si256(_mm_loadu_si128((const __m128i *)(const void *)(r->p[0] + at)));
+    __m256i b = _mm256_castsi128_si256(_mm_loadu_si128((const __m128i *)(const void *)(r->p[2] + at)));
+    a = _mm256_inserti128_si256(a, _mm_loadu_si128((const __m128i *)(const void *)(r->p[1] + at)), 1);
+    b = _mm256_inserti128_si256(b, _mm_loadu_si128((const __m128i *)(const void *)(r->p[3] + at)), 1);
+    return _mm512_inserti64x4(_mm512_castsi256_si512(a), b, 1);
 }
 
 /* v[e] as rows_load gives them: out[j] has bytes 4j .. 4j+3 of every row, lane = row. */
@@ -82,15 +83,15 @@ INLINE __m512i rows_u32(const rows16 *r, size_t off)
     return _mm512_inserti32x4(_mm512_inserti32x4(x, v[2], 2), v[3], 3);
 }
 
-/* The 2 bytes at off of every row. */
+/* The 2 bytes at off of every row: put together in general registers, which have nothing else to do. */
 INLINE __m256i rows_u16(const rows16 *r, size_t off)
 {
     __m128i v[4];
     for (int l = 0; l < 4; l++) {
-        v[l] = _mm_cvtsi32_si128(load_u16(r->p[l] + off));
-        v[l] = _mm_insert_epi16(v[l], load_u16(r->p[l] + r->stride + off), 1);
-        v[l] = _mm_insert_epi16(v[l], load_u16(r->p[l] + 2 * r->stride + off), 2);
-        v[l] = _mm_insert_epi16(v[l], load_u16(r->p[l] + 3 * r->stride + off), 3);
+        const uint8_t *p = r->p[l] + off;
+        uint64_t lo = load_u16(p) | (uint64_t)load_u16(p + r->stride) << 16;
+        uint64_t hi = load_u16(p + 2 * r->stride) | (uint64_t)load_u16(p + 3 * r->stride) << 16;
+        v[l] = _mm_cvtsi64_si128((long long)(lo | hi << 32));
     }
     __m128i lo = _mm_unpacklo_epi64(v[0], v[1]), hi = _mm_unpacklo_epi64(v[2], v[3]);
     return _mm256_inserti128_si256(_mm256_castsi128_si256(lo), hi, 1);
@@ -99,15 +100,17 @@ INLINE __m256i rows_u16(const rows16 *r, size_t off)
 /* The byte at off of every row. */
 INLINE __m128i rows_u8(const rows16 *r, size_t off)
 {
-    __m128i v[4];
-    for (int l = 0; l < 4; l++) {
-        const uint8_t *p = r->p[l] + off;
-        v[l] = _mm_cvtsi32_si128(p[0]);
-        v[l] = _mm_insert_epi8(v[l], p[r->stride], 1);
-        v[l] = _mm_insert_epi8(v[l], p[2 * r->stride], 2);
-        v[l] = _mm_insert_epi8(v[l], p[3 * r->stride], 3);
+    uint64_t v[2];
+    for (int i = 0; i < 2; i++) {
+        uint32_t w[2];
+        for (int l = 0; l < 2; l++) {
+            const uint8_t *p = r->p[2 * i + l] + off;
+            uint32_t lo = p[0] | (uint32_t)p[r->stride] << 8, hi = p[2 * r->stride] | (uint32_t)p[3 * r->stride] << 8;
+            w[l] = lo | hi << 16;
+        }
+        v[i] = w[0] | (uint64_t)w[1] << 32;
     }
-    return _mm_unpacklo_epi64(_mm_unpacklo_epi32(v[0], v[1]), _mm_unpacklo_epi32(v[2], v[3]));
+    return _mm_set_epi64x((long long)v[1], (long long)v[0]);
 }
 
 /* The low and the high halves of every lane, as f16. */
@@ -130,28 +133,35 @@ INLINE __m512 bcast_f32(const void *p)
 }
 
 /* ---- prefetching, for kernels that read each byte once ----
- * Sixteen streams are more than the hardware follows: each row is fetched ROWS_AHEAD bytes before its use, and near
- * its end the beginning of the row sixteen further on, so that a tile waits for memory once, at its start. */
-enum { ROWS_AHEAD = 576 };
+ * Sixteen streams are more than the hardware follows from memory, but from L2 they are no slower than one: while
+ * sixteen rows are computed, the next sixteen are fetched into L2 in the order of their addresses. */
+enum {
+    ROWS_SOON = 256 * 1024, /* the most bytes to be fetched so */
+    COLUMNS_SOON = 48,      /* with more columns waiting for memory does not count */
+};
 
-/* How far ahead of where a row stands to fetch, `left` bytes before the end of rows of `bytes`; next: bytes from
- * these rows to the next sixteen, or 0. */
-INLINE size_t rows_ahead(size_t left, size_t bytes, size_t next)
+INLINE void fetch_soon(const uint8_t *p, size_t bytes)
 {
-    return next && left <= ROWS_AHEAD ? ROWS_AHEAD + next - bytes : ROWS_AHEAD;
+    for (size_t i = 0; i < bytes; i += 64) _mm_prefetch((const char *)p + i, _MM_HINT_T1);
 }
 
-/* `bytes` of rows e, 4 + e, 8 + e and 12 + e, `delta` on from where they stand. */
-INLINE void rows_prefetch_some(const rows16 *r, size_t e, size_t delta, size_t bytes)
+/* The first sixteen of a tile's rows, and what is fetched while they are computed. */
+INLINE void fetch_first(const simd_tile *t)
 {
-    for (int l = 0; l < 4; l++)
-        for (size_t i = 0; i < bytes; i += 64)
-            _mm_prefetch((const char *)(r->p[l] + e * r->stride + delta + i), _MM_HINT_T0);
+    if (t->rows >= 16 && 16 * t->row_bytes <= ROWS_SOON) fetch_soon(t->w, 16 * t->row_bytes);
 }
 
-INLINE void rows_prefetch(const rows16 *r, size_t delta, size_t bytes)
+/* The sixteen rows after those from row r on: NULL where there are none, or too large ones. */
+INLINE const uint8_t *soon_after(const simd_tile *t, int64_t r)
 {
-    for (size_t e = 0; e < 4; e++) rows_prefetch_some(r, e, delta, bytes);
+    bool any = t->rows - r >= 32 && 16 * t->row_bytes <= ROWS_SOON;
+    return any ? t->w + (size_t)(r + 16) * t->row_bytes : NULL;
+}
+
+/* For panels: 32 rows from row r on, `bytes` of each from `off` on. */
+INLINE void fetch_rows(const simd_tile *t, int64_t r, size_t off, size_t bytes)
+{
+    for (int64_t i = r; i < r + 32 && i < t->rows; i++) fetch_soon(t->w + (size_t)i * t->row_bytes + off, bytes);
 }
 
 /* Columns of activations, and of outputs. */

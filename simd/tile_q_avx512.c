@@ -15,6 +15,17 @@ INLINE void nibbles(const rows16 *r, size_t off, __m512i *q)
     }
 }
 
+/* The same, where they name values. */
+INLINE void named_nibbles(const rows16 *r, size_t off, __m128i values, __m512i *q)
+{
+    __m512i v[4];
+    rows_piece(r, off, v);
+    for (int j = 0; j < 4; j++) {
+        q[j] = look_up_low4(values, v[j]);
+        q[4 + j] = look_up_low4(values, _mm512_srli_epi16(v[j], 4));
+    }
+}
+
 /* Adds the fifth bits: bit i of bits is weight i's. */
 INLINE void fifth_bits(__m512i bits, __m512i *q)
 {
@@ -70,8 +81,7 @@ INLINE void unpack_q8_0(const rows16 *r, int part, block16 *b)
 INLINE void unpack_iq4_nl(const rows16 *r, int part, block16 *b)
 {
     (void)part;
-    nibbles(r, 2, b->q);
-    for (int j = 0; j < 8; j++) b->q[j] = look_up(iq4_codes(), b->q[j]);
+    named_nibbles(r, 2, iq4_codes(), b->q);
     b->d = _mm512_cvtph_ps(rows_u16(r, 0));
 }
 
@@ -80,8 +90,7 @@ INLINE void unpack_mxfp4(const rows16 *r, int part, block16 *b)
 {
     __m512i e = _mm512_cvtepu8_epi32(rows_u8(r, 0)), one = dwords_of(1);
     (void)part;
-    nibbles(r, 1, b->q);
-    for (int j = 0; j < 8; j++) b->q[j] = look_up(fp4_codes(), b->q[j]);
+    named_nibbles(r, 1, fp4_codes(), b->q);
     __m512i normal = _mm512_slli_epi32(_mm512_sub_epi32(e, one), 23);
     __m512i small = _mm512_sllv_epi32(dwords_of(0x200000), e);
     b->d = _mm512_castsi512_ps(_mm512_mask_mov_epi32(normal, _mm512_cmple_epu32_mask(e, one), small));
@@ -101,32 +110,38 @@ INLINE __m512 ue4m3_half(__m512i v, int i)
 /* Byte j of 8 holds weights j and j + 8 of 16. */
 INLINE void unpack_nvfp4(const rows16 *r, int part, block16 *b)
 {
-    __m512i v[4], d = rows_u32(r, 0);
+    __m512i v[4];
+    if (part == 0) b->raw[0] = rows_u32(r, 0);
     rows_piece(r, 4 + 16 * (size_t)part, v);
     for (int j = 0; j < 8; j++) {
         __m512i q = _mm512_srli_epi16(v[j / 4 * 2 + j % 2], j % 4 >= 2 ? 4 : 0);
-        b->q[j] = look_up(fp4_codes(), _mm512_and_si512(q, bytes_of(15)));
+        b->q[j] = look_up_low4(fp4_codes(), q);
     }
-    d = _mm512_srl_epi32(d, _mm_cvtsi32_si128(16 * part));
+    __m512i d = _mm512_srl_epi32(b->raw[0], _mm_cvtsi32_si128(16 * part));
     b->d = ue4m3_half(d, 0);
     b->m = ue4m3_half(d, 1);
+}
+
+/* The scale and the sixteen bytes after it, once for all parts. */
+INLINE void raw_bits(const rows16 *r, int part, block16 *b)
+{
+    if (part > 0) return;
+    rows_piece(r, 2, b->raw);
+    b->d = _mm512_cvtph_ps(rows_u16(r, 0));
 }
 
 /* 32 weights of a bit each, times two. */
 INLINE void unpack_q1_0(const rows16 *r, int part, block16 *b)
 {
-    __m512i bits = rows_u32(r, 2 + 4 * (size_t)part);
-    for (int j = 0; j < 8; j++) b->q[j] = _mm512_and_si512(pick_bits(bits, 4 * j + 63, 1), bytes_of(2));
-    b->d = _mm512_cvtph_ps(rows_u16(r, 0));
+    raw_bits(r, part, b);
+    for (int j = 0; j < 8; j++) b->q[j] = _mm512_and_si512(pick_bits(b->raw[part], 4 * j + 63, 1), bytes_of(2));
 }
 
 INLINE void unpack_q2_0(const rows16 *r, int part, block16 *b)
 {
-    for (int j = 0; j < 8; j += 4) {
-        __m512i bits = rows_u32(r, 2 + 8 * (size_t)part + (size_t)j);
-        for (int i = 0; i < 4; i++) b->q[j + i] = _mm512_and_si512(pick_bits(bits, 8 * i, 2), bytes_of(3));
-    }
-    b->d = _mm512_cvtph_ps(rows_u16(r, 0));
+    raw_bits(r, part, b);
+    for (int j = 0; j < 8; j++)
+        b->q[j] = _mm512_and_si512(pick_bits(b->raw[2 * part + j / 4], 8 * (j % 4), 2), bytes_of(3));
 }
 
 BLOCK32_PANEL(panel_zero, BLOCK32_ZERO)

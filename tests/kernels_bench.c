@@ -67,7 +67,11 @@ static void bench_tile(const bench *b, const tier *t, quant_id id)
     double ops = (double)(2 * BATCH_ROWS * LONG_ROW) * 1e-9;
     double g64 = ops * 64 / time_tile(b, fn, id, BATCH_ROWS, 64), g512 = 0;
     if (strcmp(t->name, "scalar") != 0) g512 = ops * 512 / time_tile(b, fn, id, BATCH_ROWS, 512);
-    printf("%-10s %-8s %8.2f %8.2f %10.1f %10.1f\n", quant_table[id].name, t->name, cache, memory, g64, g512);
+    double some[2] = {0};
+    for (int i = 0; i < 2 && strcmp(t->name, "scalar") != 0; i++)
+        some[i] = (double)all * (double)row / time_tile(b, fn, id, all, i ? 32 : 8) * 1e-9;
+    printf("%-10s %-8s %8.2f %8.2f %8.2f %8.2f %10.1f %10.1f\n", quant_table[id].name, t->name, cache, memory, some[0], some[1],
+           g64, g512);
     fflush(stdout);
 }
 
@@ -90,8 +94,8 @@ void bench_tiles(void)
     b.scratch = aligned_alloc(64, SIMD_SCRATCH);
     b.acts = aligned_alloc(64, x.stride * 512);
     b.y = malloc(b.w_bytes > sizeof(float) * 512 * BATCH_ROWS ? b.w_bytes : sizeof(float) * 512 * BATCH_ROWS);
-    printf("%-10s %-8s %8s %8s %10s %10s\n", "", "", "GB/s", "GB/s", "GOPS", "GOPS");
-    printf("%-10s %-8s %8s %8s %10s %10s\n", "format", "tier", "L2", "memory", "64 cols", "512 cols");
+    printf("%-10s %-8s %8s %8s %8s %8s %10s %10s\n", "", "", "GB/s", "GB/s", "GB/s", "GB/s", "GOPS", "GOPS");
+    printf("%-10s %-8s %8s %8s %8s %8s %10s %10s\n", "format", "tier", "L2", "memory", "8 cols", "32 cols", "64 cols", "512 cols");
     for (int id = 0; id < QUANT_FORMATS; id++) {
         if (!tile_wanted(id)) continue;
         make_weights((quant_id)id, b.w, b.w_bytes / (size_t)quant_table[id].block_bytes, 0, 1);
