@@ -100,7 +100,7 @@ typedef struct tawny_engine_params {
     int32_t n_ubatch;   /* tokens computed together at most; 0: 512 */
     tawny_kv_type type_k, type_v;
     /* Bits of the activations that quantized weights are multiplied with: 8, or 16 (two planes of 8), which is
-     * as good as F32 and doubles the arithmetic. 0: 16 for models of up to 1 GiB of weights, where arithmetic is
+     * as good as F32 and doubles the arithmetic. 0: 16 for models of up to 256 MiB of weights, where arithmetic is
      * cheap and errors show most, else 8. Part of what makes the bits of a result. */
     int32_t act_bits;
     bool no_pin;        /* leave the threads to the scheduler */

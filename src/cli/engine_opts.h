@@ -22,7 +22,7 @@ typedef struct engine_opts {
     {"-ub --ubatch-size", CLI_INT, &(o).params.n_ubatch, "N", "tokens computed together in prefill (default: 512)", 0, 65536}, \
     {"-ctk --cache-type-k", CLI_STR, &(o).type_k, "TYPE", "type of the cache's keys: " types, 0, 0},                        \
     {"-ctv --cache-type-v", CLI_STR, &(o).type_v, "TYPE", "type of the cache's values: " types, 0, 0},                      \
-    {"--act-bits", CLI_INT, &(o).params.act_bits, "N", "bits of activations: 8 or 16 (default: 16 up to 1 GiB of weights, else 8)", 0, 16}, \
+    {"--act-bits", CLI_INT, &(o).params.act_bits, "N", "bits of activations: 8 or 16 (default: 16 up to 256 MiB of weights, else 8)", 0, 16}, \
     {"--load", CLI_STR, &(o).load_name, "HOW", "weights: mmap (default), huge (pages), lock, huge+lock, auto", 0, 0},          \
     {"--no-mmap", CLI_FLAG, &(o).no_mmap, NULL, "--load huge", 0, 0},                                                        \
     {"--mlock", CLI_FLAG, &(o).lock, NULL, "--load lock", 0, 0},                                                             \

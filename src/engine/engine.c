@@ -6,7 +6,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
-enum { LINE = 64, MAX_CTX = 1 << 27, MAX_BATCH = 65536, FINE_BYTES = 1 << 30 };
+enum { LINE = 64, MAX_CTX = 1 << 27, MAX_BATCH = 65536, FINE_BYTES = 256 << 20 };
 
 static size_t round_up(size_t n, size_t to) { return (n + to - 1) / to * to; }
 
