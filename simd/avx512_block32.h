@@ -91,6 +91,23 @@ INLINE void next32(const format32 *f, rows16 *r, size_t b, block16 *w)
     if ((int)b % f->parts == f->parts - 1) rows_advance(r, f->bytes);
 }
 
+/* acc and block b by column c */
+INLINE __m512 block32(const format32 *f, const block16 *w, const cols32 *x, int c, size_t b, __m512 acc)
+{
+    const uint8_t *a = x->p[c] + x->q + 32 * b;
+    int sum = sum32(f->kind, x, c, b, 0);
+    __m512 da = bcast_f32(x->p[c] + x->d + 4 * b);
+    __m512i s = start32(f->kind, f->zero, sum);
+    for (int j = 0; j < 8; j++) {
+        s = _mm512_dpbusd_epi32(s, w->q[j], bcast_i32(a + 4 * j));
+        if (j != 3 || f->kind != BLOCK32_HALVES) continue;
+        acc = scale32(acc, s, w->d, da);
+        s = start32(f->kind, f->zero, sum32(f->kind, x, c, b, 1));
+    }
+    acc = scale32(acc, s, f->kind == BLOCK32_HALVES ? w->m : w->d, da);
+    return f->kind == BLOCK32_MINIMA ? minimum32(acc, sum, w->m, da) : acc;
+}
+
 /* One group of rows by n columns over `blocks` blocks. carry: the outputs hold the sums of the blocks before.
  * soon: the rows that come next, or NULL. */
 INLINE void few32(const format32 *f, group16 g, const cols32 *x, int n, size_t blocks, bool carry, const uint8_t *soon)
@@ -99,26 +116,17 @@ INLINE void few32(const format32 *f, group16 g, const cols32 *x, int n, size_t b
     for (int c = 0; c < n; c++)
         acc[c] = carry ? _mm512_maskz_loadu_ps(g.keep, x->y[c] + g.row) : _mm512_setzero_ps();
     block16 w = {.d = _mm512_setzero_ps()};
-    for (size_t b = 0; b < blocks; b++) {
-        if (soon && b % (size_t)f->parts == 0) {
+    for (size_t b = 0; b < blocks;) {
+        if (soon) {
             fetch_soon(soon, 16 * f->bytes);
             soon += 16 * f->bytes;
         }
-        next32(f, &g.r, b, &w);
-        for (int c = 0; c < n; c++) {
-            const uint8_t *a = x->p[c] + x->q + 32 * b;
-            int sum = sum32(f->kind, x, c, b, 0);
-            __m512 da = bcast_f32(x->p[c] + x->d + 4 * b);
-            __m512i s = start32(f->kind, f->zero, sum);
-            for (int j = 0; j < 8; j++) {
-                s = _mm512_dpbusd_epi32(s, w.q[j], bcast_i32(a + 4 * j));
-                if (j != 3 || f->kind != BLOCK32_HALVES) continue;
-                acc[c] = scale32(acc[c], s, w.d, da);
-                s = start32(f->kind, f->zero, sum32(f->kind, x, c, b, 1));
-            }
-            acc[c] = scale32(acc[c], s, f->kind == BLOCK32_HALVES ? w.m : w.d, da);
-            if (f->kind == BLOCK32_MINIMA) acc[c] = minimum32(acc[c], sum, w.m, da);
+#pragma GCC unroll 4
+        for (int part = 0; part < f->parts; part++, b++) {
+            f->unpack(&g.r, part, &w);
+            for (int c = 0; c < n; c++) acc[c] = block32(f, &w, x, c, b, acc[c]);
         }
+        rows_advance(&g.r, f->bytes);
     }
     for (int c = 0; c < n; c++) _mm512_mask_storeu_ps(x->y[c] + g.row, g.keep, acc[c]);
 }
