@@ -20,7 +20,7 @@ extern "C" {
 #define TAWNY_VERSION "0.1.0"
 
 /* The version of the numerical contract: results with equal versions are equal to the last bit. */
-#define TAWNY_CONTRACT 1
+#define TAWNY_CONTRACT 2
 
 typedef enum tawny_status {
     TAWNY_OK = 0,
