@@ -1,6 +1,8 @@
 /* How tawny serve begins, ends and gets rid of clients: variables, --ci, budgets, sockets that are handed over, SIGTERM. */
 #include <arpa/inet.h>
 #include <check.h>
+#include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -12,6 +14,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "../src/cli/sandbox.h"
 #include "program.h"
 #include "server_proc.h"
 #include "tiny_model.h"
@@ -303,6 +306,34 @@ START_TEST(handed_over)
 }
 END_TEST
 
+/* The number of the first right that is there and should not be, or the other way round; 0: none. */
+static int wrong_right(const char *new_file)
+{
+    if (open(model, O_RDONLY | O_CLOEXEC) < 0) return 1;
+    if (open(model, O_RDWR | O_CLOEXEC) >= 0 || errno != EACCES) return 2;
+    if (open(new_file, O_CREAT | O_WRONLY | O_CLOEXEC, 0600) >= 0 || errno != EACCES) return 3;
+    if (unlink(model) == 0 || errno != EACCES) return 4;
+    execl("/bin/true", "true", (char *)NULL);
+    return errno == EACCES ? 0 : 5;
+}
+
+START_TEST(sandboxed)
+{
+    enum { WITHOUT = 77 };
+    char new_file[128];
+    int status;
+    snprintf(new_file, sizeof new_file, "%s/new", dir);
+    pid_t pid = fork();
+    if (pid == 0) _exit(sandbox_enter() ? WITHOUT : wrong_right(new_file));
+    waitpid(pid, &status, 0);
+    ck_assert(WIFEXITED(status));
+    if (WEXITSTATUS(status) == WITHOUT)
+        printf("skipped: sandboxed, the kernel has no Landlock\n");
+    else
+        ck_assert_int_eq(WEXITSTATUS(status), 0);
+}
+END_TEST
+
 START_TEST(variables)
 {
     static const struct {
@@ -362,6 +393,7 @@ Suite *suite_serve_life(void)
     tcase_add_test(t, answers_in_tests_are_the_same);
     tcase_add_test(t, budget_of_tokens);
     tcase_add_test(t, handed_over);
+    tcase_add_test(t, sandboxed);
     tcase_add_test(t, variables);
     suite_add_tcase(s, t);
 #else

@@ -7,6 +7,7 @@
 #include "cli.h"
 #include "doctor.h"
 #include "doctor_kernels.h"
+#include "sandbox.h"
 
 /* Which tier serves which formats: {"avx512": ["Q4_0", ...]}. */
 static void formats(findings *f)
@@ -76,6 +77,16 @@ static void measure(findings *f)
                       peak);
 }
 
+/* What a server gives up its rights by. */
+static void rights(findings *f)
+{
+    const char *why = sandbox_missing();
+    findings_fact_text(f, "system", "Landlock", why ? why : "yes");
+    if (why)
+        findings_addf(f, FINDING_NOTE, "no-landlock", "`tawny serve` keeps the right to write files and to begin programs",
+                      "lsm=landlock,... on the kernel's command line", "no Landlock: %s", why);
+}
+
 int cmd_doctor(int argc, char **argv)
 {
     bool as_json = false;
@@ -100,6 +111,7 @@ int cmd_doctor(int argc, char **argv)
     doctor_stack(&t, &f);
     if (!*root) {
         findings_fact_text(&f, "kernels", "tier", simd_tier_name(simd_current()));
+        rights(&f);
         formats(&f);
         measure(&f);
         if (examine(&f, &err) != TAWNY_OK) {

@@ -23,6 +23,7 @@ int cmd_serve(int argc, char **argv)
 #include "../server/serve.h"
 #include "engine_opts.h"
 #include "sampler_opts.h"
+#include "sandbox.h"
 #include "systemd.h"
 
 enum { MAX_KEYS_FILE = 1 << 20, BROKE_BUDGET = 3, CI_SEED = 1, CI_PORT = 0, PORT = 8080 };
@@ -189,10 +190,12 @@ static int serve(const serve_opts *o, const server_config *c)
     sigaddset(&ends, SIGINT);
     pthread_sigmask(SIG_BLOCK, &ends, NULL); /* inherited by all threads: sigwait alone takes them */
     signal(SIGPIPE, SIG_IGN);
+    const char *open_to_all = sandbox_enter(); /* before the first thread: those that there are would not be bound by it */
     if (open_watched(o, c, &ends, &s, &err) != TAWNY_OK) return cli_fail_err(&err);
     engine_opts_tell(&o->engine, s->model);
     fprintf(stderr, "tawny: listening on http://%s:%d, %d slots, %d threads\n", c->host, s->port, sched_n_slots(s->sched),
             tawny_engine_n_threads(sched_engine(s->sched)));
+    if (open_to_all) fprintf(stderr, "tawny: without Landlock: %s\n", open_to_all);
     int code = o->ci ? say_ready(s) : -1;
     if (code < 0) code = systemd_notify("READY=1");
     if (code < 0) {
