@@ -142,7 +142,7 @@ START_TEST(several_prompts)
     ck_assert_int_eq(json_integer_value(at(two, "usage.prompt_tokens")), 6);
     json_decref(two);
     json_decref(one);
-    one = server_json(&server, "/v1/completions", "{\"prompt\":\"fox\",\"max_tokens\":9,\"logprobs\":2}", 200);
+    one = server_json(&server, "/v1/completions", "{\"prompt\":\"fox\",\"max_tokens\":9,\"ignore_eos\":true,\"seed\":1,\"logprobs\":2}", 200);
     ck_assert_uint_eq(json_array_size(at(one, "choices.0.logprobs.tokens")), 9);
     ck_assert_uint_eq(json_array_size(at(one, "choices.0.logprobs.text_offset")), 9);
     ck_assert_uint_eq(json_object_size(at(one, "choices.0.logprobs.top_logprobs.8")), 2);
@@ -235,12 +235,12 @@ START_TEST(reasoning)
     ck_assert_int_eq(tiny_model_write(m, &err), TAWNY_OK);
     server_proc_start(&s, m, (const char *const[]){"--chat-template-file", path, "-t", "2", NULL});
     json_t *j = server_json(&s, "/v1/chat/completions",
-                            "{" MESSAGES ",\"max_tokens\":30,\"response_format\":{\"type\":\"json_object\"},\"logit_bias\":{\"257\":-100}}", 200);
+                            "{" MESSAGES ",\"max_tokens\":30,\"seed\":1,\"response_format\":{\"type\":\"json_object\"},\"logit_bias\":{\"257\":-100}}", 200);
     ck_assert_str_eq(text_at(j, "choices.0.message.content"), "");
     ck_assert_uint_gt(strlen(text_at(j, "choices.0.message.reasoning_content")), 0);
     ck_assert_int_eq(json_integer_value(at(j, "usage.completion_tokens_details.reasoning_tokens")), 30);
     json_decref(j);
-    j = server_json(&s, "/v1/responses", "{\"input\":\"x\",\"max_output_tokens\":30,\"logit_bias\":{\"257\":-100}}", 200);
+    j = server_json(&s, "/v1/responses", "{\"input\":\"x\",\"max_output_tokens\":30,\"seed\":1,\"logit_bias\":{\"257\":-100}}", 200);
     ck_assert_str_eq(text_at(j, "output.0.type"), "reasoning");
     ck_assert_str_eq(text_at(j, "output.0.status"), "incomplete");
     ck_assert_int_eq(json_integer_value(at(j, "usage.output_tokens_details.reasoning_tokens")), 30);
