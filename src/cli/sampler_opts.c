@@ -94,24 +94,9 @@ int sampler_opts_resolve(sampler_opts *o, const char *command, const tokenizer *
     return sampler_params_check(&o->p, &err) ? cli_fail_err(&err) : -1;
 }
 
-static const char *piece(void *ctx, tawny_token t, size_t *n) { return tok_piece(ctx, t, TOK_SPECIAL, n); }
-
-static size_t tokenize(void *ctx, const char *text, size_t n, tawny_token *out, size_t cap)
-{
-    tok_vec v = {0};
-    size_t found = tok_encode(ctx, text, n, 0, &v, NULL) ? 0 : v.n;
-    if (found && cap) memcpy(out, v.v, (found < cap ? found : cap) * sizeof *out);
-    tok_vec_free(&v);
-    return found;
-}
-
 tawny_status sampler_opts_new(const sampler_opts *o, const tokenizer *tok, size_t n_ctx, sampler **out,
                               tawny_error *err)
 {
-    union { /* the callbacks' context is a void *; they only read */
-        const tokenizer *in;
-        void *out;
-    } ctx = {.in = tok};
-    sampler_vocab vocab = {.ctx = ctx.out, .piece = piece, .tokenize = tokenize};
+    sampler_vocab vocab = sampler_vocab_of(tok);
     return sampler_new(&o->p, (int)tok_n_vocab(tok), n_ctx, &vocab, out, err);
 }

@@ -84,6 +84,10 @@ typedef struct sampler_vocab {
     size_t (*tokenize)(void *ctx, const char *text, size_t n, tawny_token *out, size_t cap);
 } sampler_vocab;
 
+/* Of a tokenizer, which must outlive its use. */
+struct tokenizer;
+sampler_vocab sampler_vocab_of(const struct tokenizer *t);
+
 typedef struct sampler sampler;
 
 /* n_vocab logits a call; of longer histories the last max_history tokens count. vocab may be NULL: no

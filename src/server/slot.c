@@ -5,17 +5,6 @@
 
 #include "../engine/sampler.h"
 
-static const char *piece(void *ctx, tawny_token t, size_t *n) { return tok_piece(ctx, t, TOK_SPECIAL, n); }
-
-static size_t tokenize(void *ctx, const char *text, size_t n, tawny_token *out, size_t cap)
-{
-    tok_vec v = {0};
-    size_t found = tok_encode(ctx, text, n, 0, &v, NULL) ? 0 : v.n;
-    if (found && cap) memcpy(out, v.v, (found < cap ? found : cap) * sizeof *out);
-    tok_vec_free(&v);
-    return found;
-}
-
 static void release(slot *s)
 {
     sampler_free(s->sampler);
@@ -35,11 +24,7 @@ static void release(slot *s)
 tawny_status slot_begin(slot *s, task *j, tawny_engine *e, tawny_model *m, const tokenizer *tok, const gbnf_vocab *vocab,
                         tawny_error *err)
 {
-    union { /* the callbacks' context is a void *; they only read */
-        const tokenizer *in;
-        void *out;
-    } ctx = {.in = tok};
-    sampler_vocab v = {.ctx = ctx.out, .piece = piece, .tokenize = tokenize};
+    sampler_vocab v = sampler_vocab_of(tok);
     size_t n_top = j->p.n_top > 0 ? (size_t)j->p.n_top : 0;
     tawny_status st = sampler_new(&j->p.sampling, (int)tok_n_vocab(tok), (size_t)tawny_engine_n_ctx(e), &v, &s->sampler, err);
     s->vocab = vocab;
