@@ -83,6 +83,19 @@ tawny_status load_windows_both(model *m, uint32_t window, uint32_t period, bool 
     return windows(m, window, period, first, err);
 }
 
+tawny_status load_unscaled_windows(model *m, uint32_t period, tawny_error *err)
+{
+    rope_hp *r = m->hp.rope;
+    uint32_t window = 0;
+    TRY(model_opt_u32(m, "attention.sliding_window", 0, 1u << 30, &window, err));
+    if (!window) return TAWNY_OK;
+    TRY(load_windows(m, window, period, err));
+    r[1].base = r[0].base;
+    r[1].scale = r[1].attn_factor = 1;
+    r[1].ext_factor = 0;
+    return TAWNY_OK;
+}
+
 tawny_status load_shared_kv(model *m, uint32_t own, tawny_error *err)
 {
     for (uint32_t i = own; i < m->hp.n_layer; i++) {

@@ -23,6 +23,10 @@ tawny_status load_needs_pattern(const model *m, tawny_error *err);
  * one without. Turned at a base of 10000 unless rope.freq_base_swa says otherwise. */
 tawny_status load_windows_both(model *m, uint32_t window, uint32_t period, bool first, tawny_error *err);
 
+/* load_windows with attention.sliding_window tokens, where that is given and not 0; layers with a window turn with the
+ * base of the others, without their scaling. */
+tawny_status load_unscaled_windows(model *m, uint32_t period, tawny_error *err);
+
 /* Layers from `own` on read the keys and values of the last two before it, which are a windowed and a full one. */
 tawny_status load_shared_kv(model *m, uint32_t own, tawny_error *err);
 

@@ -15,20 +15,13 @@ static const binding bindings[] = {BIND_ENDS, BIND_PRE_NORMS, BIND_ATTN, BIND_QK
 static tawny_status load(model *m, tawny_error *err)
 {
     hparams *hp = &m->hp;
-    uint32_t window = 0;
     hp->rope_style = ROPE_NEOX;
     TRY(load_rms_eps(m, err));
     TRY(load_needs_experts(m, err));
     TRY(load_needs_expert_width(m, err));
     load_normed_weights(m);
     TRY(load_turns_whole_heads(m, err));
-    TRY(model_opt_u32(m, "attention.sliding_window", 0, 1u << 30, &window, err));
-    if (!window) return TAWNY_OK;
-    TRY(load_windows(m, window, 4, err));
-    hp->rope[1].base = hp->rope[0].base;
-    hp->rope[1].scale = hp->rope[1].attn_factor = 1;
-    hp->rope[1].ext_factor = 0;
-    return TAWNY_OK;
+    return load_unscaled_windows(m, 4, err);
 }
 
 const arch arch_mellum = {.name = "mellum", .load = load, .bindings = bindings, .forward = forward};

@@ -47,16 +47,9 @@ static tawny_status load_olmo(model *m, tawny_error *err)
 static tawny_status load_olmo2(model *m, tawny_error *err)
 {
     hparams *hp = &m->hp;
-    uint32_t window = 0;
     hp->rope_style = ROPE_NEOX;
     TRY(load_rms_eps(m, err));
-    TRY(model_opt_u32(m, "attention.sliding_window", 0, 1u << 30, &window, err));
-    if (!window) return TAWNY_OK;
-    TRY(load_windows(m, window, 4, err));
-    hp->rope[1].base = hp->rope[0].base;
-    hp->rope[1].scale = hp->rope[1].attn_factor = 1;
-    hp->rope[1].ext_factor = 0;
-    return TAWNY_OK;
+    return load_unscaled_windows(m, 4, err);
 }
 
 static tawny_status load_olmoe(model *m, tawny_error *err)
