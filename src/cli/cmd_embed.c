@@ -7,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "../engine/engine.h"
 #include "../text/embed_request.h"
 #include "engine_opts.h"
 #include "lines.h"
@@ -43,20 +44,11 @@ typedef struct worker {
     size_t cap; /* floats */
 } worker;
 
-static tawny_status open_tokenizer(const char *path, tokenizer **t, tawny_error *err)
-{
-    gguf *g = NULL;
-    tawny_status st = gguf_open(path, GGUF_HEADER_ONLY, &g, err);
-    if (st == TAWNY_OK) st = tok_open(g, t, err);
-    gguf_close(g);
-    return st;
-}
-
 static tawny_status open_worker(worker *w, const options *o, tawny_error *err)
 {
     tawny_status st = engine_opts_open(&o->engine, &w->m, err);
     if (st == TAWNY_OK) st = tawny_engine_new(w->m, &o->engine.params, &w->e, err);
-    if (st == TAWNY_OK) st = open_tokenizer(o->engine.model, &w->tok, err);
+    if (st == TAWNY_OK) st = tok_open(w->m->m.file, &w->tok, err);
     if (st != TAWNY_OK) return st;
     if (w->pooling == TAWNY_POOLING_MODEL) w->pooling = tawny_model_pooling(w->m);
     if (tawny_model_n_embd_out(w->m, w->pooling) == 0)
@@ -198,7 +190,7 @@ static void each_line(worker *w, int fd)
     lines_free(&in);
 }
 
-static int run(const options *o, worker *w)
+static int answer_all(const options *o, worker *w)
 {
     tawny_error err;
     bool std = !o->file || strcmp(o->file, "-") == 0;
@@ -234,7 +226,7 @@ int cmd_embed(int argc, char **argv)
     char path[4096];
     code = engine_opts_resolve(&o.engine, "embed", path, sizeof path);
     if (code >= 0) return code;
-    code = run(&o, &w);
+    code = answer_all(&o, &w);
     close_worker(&w);
     return code;
 }

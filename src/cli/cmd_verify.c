@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../engine/engine.h"
 #include "engine_opts.h"
 #include "net.h"
 #include "verify.h"
@@ -26,15 +27,6 @@ typedef struct worker {
     remote r;
     verify_result result;
 } worker;
-
-static tawny_status open_tokenizer(const char *path, tokenizer **t, tawny_error *err)
-{
-    gguf *g = NULL;
-    tawny_status st = gguf_open(path, GGUF_HEADER_ONLY, &g, err);
-    if (st == TAWNY_OK) st = tok_open(g, t, err);
-    gguf_close(g);
-    return st;
-}
 
 /* The server that is named, or the first of the usual places that answers. */
 static tawny_status find_server(worker *w, const options *o, tawny_error *err)
@@ -83,7 +75,7 @@ static int against_server(worker *w, options *o)
     tawny_error err;
     bool heading = false;
     tawny_status st = tawny_model_open(o->engine.model, &w->m, &err);
-    if (st == TAWNY_OK) st = open_tokenizer(o->engine.model, &w->tok, &err);
+    if (st == TAWNY_OK) st = tok_open(w->m->m.file, &w->tok, &err);
     if (st != TAWNY_OK) return cli_fail_err(&err);
     st = find_server(w, o, &err);
     if (st == TAWNY_OK) st = verify_same_model(&w->r, w->m, &err);
