@@ -13,7 +13,7 @@ static gbnf_matcher *matcher_of(const char *schema, gbnf **g)
     buf text = {0};
     gbnf_matcher *m;
     tawny_error err;
-    if (schema_to_gbnf(schema, strlen(schema), &text, NULL, &err)) ck_abort_msg("%s\nof: %s", err.message, schema);
+    if (schema_to_gbnf(schema, strlen(schema), &text, &err)) ck_abort_msg("%s\nof: %s", err.message, schema);
     if (gbnf_parse(text.data, text.size, NULL, g, &err)) ck_abort_msg("%s\nin:\n%s", err.message, text.data);
     ck_assert_int_eq(gbnf_matcher_new(*g, NULL, &m, &err), TAWNY_OK);
     buf_free(&text);
@@ -226,7 +226,7 @@ START_TEST(malformed_schemas)
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         buf out = {0};
         tawny_error err = {0};
-        ck_assert_int_eq(schema_to_gbnf(bad[i][0], strlen(bad[i][0]), &out, NULL, &err), TAWNY_E_FORMAT);
+        ck_assert_int_eq(schema_to_gbnf(bad[i][0], strlen(bad[i][0]), &out, &err), TAWNY_E_FORMAT);
         ck_assert_msg(strncmp(err.message, bad[i][1], strlen(bad[i][1])) == 0, "%s: %s", bad[i][0], err.message);
         buf_free(&out);
     }
@@ -236,7 +236,7 @@ START_TEST(malformed_schemas)
     buf_str(&deep, "{}");
     for (int i = 0; i < 1000; i++) buf_str(&deep, "}");
     tawny_error err;
-    ck_assert_int_eq(schema_to_gbnf(deep.data, deep.size, &out, NULL, &err), TAWNY_E_LIMIT);
+    ck_assert_int_eq(schema_to_gbnf(deep.data, deep.size, &out, &err), TAWNY_E_LIMIT);
     buf_free(&deep);
     buf_free(&out);
 }

@@ -46,7 +46,7 @@ static double bytes_an_element(const char *type)
 /* Of keys and values where `depth` tokens are in the cache, by the model's heads and windows. */
 static double cache_bytes(const tawny_model *m, const compare_row *r, double depth)
 {
-    double sum = 2.0 * 0;
+    double sum = 0;
     for (uint32_t i = 0; i < m->m.hp.n_layer; i++) {
         const layer_hp *l = &m->m.hp.layer[i];
         double keys = depth;

@@ -79,8 +79,7 @@ tawny_status schema_rules(const char *schema, size_t n, const char *prefix, unsi
     return c.st;
 }
 
-tawny_status schema_to_gbnf(const char *schema, size_t n, buf *out, buf *loose, tawny_error *err)
+tawny_status schema_to_gbnf(const char *schema, size_t n, buf *out, tawny_error *err)
 {
-    (void)loose;
     return schema_rules(schema, n, "root", 0, out, err);
 }

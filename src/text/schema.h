@@ -31,7 +31,7 @@ enum { SCHEMA_CLOSED = 1 }; /* where properties are described, no others (withou
  * "prefix-". A larger grammar may hold several, under different prefixes. */
 tawny_status schema_rules(const char *schema, size_t n, const char *prefix, unsigned flags, buf *out, tawny_error *err);
 
-/* The same as a whole grammar: the prefix is root. loose stays as it is. */
-tawny_status schema_to_gbnf(const char *schema, size_t n, buf *out, buf *loose, tawny_error *err);
+/* The same as a whole grammar: the prefix is root. */
+tawny_status schema_to_gbnf(const char *schema, size_t n, buf *out, tawny_error *err);
 
 #endif
