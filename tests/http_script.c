@@ -1,6 +1,5 @@
 #include "http_script.h"
 
-#include <arpa/inet.h>
 #include <check.h>
 #include <signal.h>
 #include <stdio.h>
@@ -9,8 +8,9 @@
 #include <strings.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
-#include <sys/wait.h>
 #include <unistd.h>
+
+#include "loopback.h"
 
 #define COMMIT "0123456789abcdef0123456789abcdef01234567"
 
@@ -169,26 +169,12 @@ static void serve(int listener, const http_script *s)
 
 void http_script_start(http_script *s)
 {
-    struct sockaddr_in a = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}};
-    socklen_t n = sizeof a;
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    ck_assert_int_ge(fd, 0);
-    ck_assert_int_eq(bind(fd, (struct sockaddr *)&a, sizeof a), 0);
-    ck_assert_int_eq(listen(fd, 64), 0);
-    ck_assert_int_eq(getsockname(fd, (struct sockaddr *)&a, &n), 0);
-    s->port = ntohs(a.sin_port);
-    s->pid = fork();
-    ck_assert_int_ge(s->pid, 0);
-    if (s->pid == 0) {
-        prctl(PR_SET_PDEATHSIG, SIGKILL);
-        signal(SIGCHLD, SIG_IGN);
-        serve(fd, s);
-    }
-    close(fd);
+    int fd;
+    s->pid = loopback_fork(&s->port, &fd);
+    if (s->pid == 0) serve(fd, s);
 }
 
 void http_script_stop(http_script *s)
 {
-    kill(s->pid, SIGKILL);
-    waitpid(s->pid, NULL, 0);
+    loopback_end(s->pid);
 }
