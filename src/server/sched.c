@@ -1,52 +1,12 @@
-#include "sched.h"
+#include "sched_int.h"
 
 #include <errno.h>
 #include <poll.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/socket.h>
 #include <time.h>
 
-#include "slot.h"
-
-enum { WORTH_SHARING = 32, LEAST_CHUNK = 8 };
-
-typedef struct call {
-    void (*fn)(void *arg, tawny_engine *e);
-    void *arg;
-    bool done;
-    struct call *next;
-} call;
-
-struct sched {
-    tawny_model *model;
-    const tokenizer *tok;
-    tawny_engine *engine;
-    gbnf_vocab *vocab; /* made when the first grammar comes */
-    slot *slots;
-    int n_slots, max_queue, first; /* first: whose prompt goes first in the next step */
-    tawny_step *items;  /* [n_slots] */
-    slot **of;          /* [n_slots]: whose item it is */
-    pthread_t thread;
-    bool started;
-    double decode_ms;   /* of a step without prompts, as it was lately */
-    double token_ms;    /* that a token of a prompt adds to a step */
-    uint64_t now;       /* steps so far */
-
-    pthread_mutex_t lock; /* guards all below */
-    pthread_cond_t work;  /* something to do */
-    pthread_cond_t idle;  /* something was done */
-    task *head, **tail;
-    int n_queued, n_running;
-    bool stop, draining, cancel_all;
-    call *calls;
-    sched_work *works;   /* a ring: the last one, whose next is the first */
-    int n_works;
-    sched_stats stats;
-    sched_slot *shown;    /* [n_slots] */
-};
-
-static void wake(task *j)
+void sched_wake(task *j)
 {
     pthread_mutex_lock(&j->lock);
     if (j->wake) j->wake(j->user);
@@ -108,7 +68,7 @@ void sched_cancel(sched *s, task *j)
 
 /* Whether anybody still waits: it was not cancelled, the client's end of the connection is open, and the client reads. One
  * that does not, until the socket is full and more than enough text waits behind it, is hung up on: HTTP then closes. */
-static bool wanted(task *j)
+bool sched_wanted(task *j)
 {
     pthread_mutex_lock(&j->lock);
     bool gone = j->cancel;
@@ -125,120 +85,9 @@ static bool wanted(task *j)
     return !gone;
 }
 
-/* Takes task *at out of the queue; under the lock. */
-static task *unlink_task(sched *s, task **at)
-{
-    task *j = *at;
-    *at = j->next;
-    if (!*at) s->tail = at;
-    s->n_queued--;
-    j->next = NULL;
-    return j;
-}
+/* ---- the thread ---- */
 
-/* ---- places for tasks ---- */
-
-static int32_t common(const slot *x, const task *j)
-{
-    int32_t n, same = 0;
-    const tawny_token *t = tawny_session_tokens(x->session, &n);
-    while (same < n && (size_t)same < j->prompt.n && t[same] == j->prompt.v[same]) same++;
-    return same;
-}
-
-/* The prompt of j is being read by another already: what both share will be there to be had soon. */
-static bool better_wait(const sched *s, const task *j)
-{
-    for (int i = 0; i < s->n_slots; i++) {
-        const slot *x = &s->slots[i];
-        if (!x->task || !x->reading || x->task->p.no_reuse) continue;
-        size_t n = x->task->prompt.n < j->prompt.n ? x->task->prompt.n : j->prompt.n, same = 0;
-        while (same < n && x->task->prompt.v[same] == j->prompt.v[same]) same++;
-        if ((int32_t)same > x->n_done && same >= 2 * WORTH_SHARING && same * 2 > j->prompt.n) return true;
-    }
-    return false;
-}
-
-/* The slot that was asked for, which is idle; else the idle slot whose past is the longest prefix of the prompt, else the least recently used. */
-static slot *place_for(sched *s, const task *j)
-{
-    if (j->p.slot >= 0) return &s->slots[j->p.slot];
-    slot *best = NULL;
-    int32_t most = 0;
-    for (int i = 0; i < s->n_slots; i++) {
-        slot *x = &s->slots[i];
-        if (x->task) continue;
-        int32_t same = x->session && !j->p.no_reuse ? common(x, j) : 0;
-        if (!best || same > most + WORTH_SHARING || (same + WORTH_SHARING > most && x->used < best->used)) {
-            best = x;
-            most = same;
-        }
-    }
-    return best;
-}
-
-/* A session that begins as the prompt does: the slot's own, or a second timeline of another's past. */
-static tawny_status prepare_session(sched *s, slot *x, const task *j, tawny_error *err)
-{
-    const slot *from = NULL;
-    int32_t own = x->session && !j->p.no_reuse ? common(x, j) : 0, most = own + WORTH_SHARING;
-    for (int i = 0; i < s->n_slots && !j->p.no_reuse; i++) {
-        const slot *o = &s->slots[i];
-        if (o == x || !o->session) continue;
-        int32_t same = common(o, j);
-        if (same <= most) continue;
-        most = same;
-        from = o;
-    }
-    tawny_status st = TAWNY_OK;
-    if (from) {
-        tawny_session_free(x->session);
-        x->session = NULL;
-        st = tawny_session_fork(from->session, &x->session, err);
-    } else if (!x->session) {
-        st = tawny_session_new(s->engine, &x->session, err);
-    }
-    if (st != TAWNY_OK) return st;
-    if (j->p.no_reuse) tawny_session_truncate(x->session, 0);
-    x->n_done = tawny_session_reuse(x->session, j->prompt.v, (int32_t)j->prompt.n);
-    if (x->n_done == (int32_t)j->prompt.n) { /* the logits of a step are wanted, not of memory that others' steps use */
-        tawny_session_truncate(x->session, x->n_done - 1);
-        x->n_done = tawny_session_reuse(x->session, j->prompt.v, (int32_t)j->prompt.n - 1);
-    }
-    return TAWNY_OK;
-}
-
-static tawny_status begin(sched *s, slot *x, task *j, tawny_error *err)
-{
-    tawny_status st = TAWNY_OK;
-    if (j->prompt.n == 0) return err_set(err, TAWNY_E_ARG, "the prompt is empty: there are no tokens to go on from");
-    if (j->prompt.n >= (size_t)tawny_engine_n_ctx(s->engine) + (j->p.max_tokens == 0))
-        return err_set(err, TAWNY_E_LIMIT, "the request exceeds the available context size: %zu tokens in a context of %d", j->prompt.n,
-                       tawny_engine_n_ctx(s->engine));
-    if (j->p.grammar && !s->vocab) {
-        gbnf_tokens tokens = gbnf_tokens_of(s->tok);
-        st = gbnf_vocab_new(&tokens, &s->vocab, err);
-    }
-    if (st == TAWNY_OK) st = prepare_session(s, x, j, err);
-    if (st == TAWNY_OK) st = slot_begin(x, j, s->engine, s->model, s->tok, s->vocab, err);
-    if (st != TAWNY_OK) return st;
-    pthread_mutex_lock(&j->lock);
-    j->state = TASK_RUNNING;
-    j->times.started = task_now();
-    j->n_prompt = (int)j->prompt.n;
-    j->n_cached = j->n_done = x->n_done;
-    j->slot = x->no;
-    pthread_mutex_unlock(&j->lock);
-    pthread_mutex_lock(&s->lock);
-    s->stats.cached_tokens += (uint64_t)x->n_done;
-    s->stats.cache_hits += x->n_done > 0;
-    s->stats.queue_ms += j->times.started - j->times.queued;
-    pthread_mutex_unlock(&s->lock);
-    return TAWNY_OK;
-}
-
-/* Ends the slot's task for the statistics, tells who waits, and lets it go. */
-static void finish(sched *s, slot *x)
+void sched_finish(sched *s, slot *x)
 {
     task *j = x->task;
     pthread_mutex_lock(&j->lock);
@@ -254,178 +103,20 @@ static void finish(sched *s, slot *x)
     s->stats.prompt_ms += read;
     s->stats.answer_ms += answer;
     pthread_mutex_unlock(&s->lock);
-    wake(j);
+    sched_wake(j);
     slot_end(x);
     x->used = s->now;
-}
-
-/* A task from the queue that could begin, unlinked; NULL where there is none. Those nobody wants end here. */
-static task *next_task(sched *s)
-{
-    task *found = NULL, *dropped = NULL;
-    pthread_mutex_lock(&s->lock);
-    for (task **at = &s->head; *at && !found;) {
-        if (s->cancel_all || !wanted(*at)) {
-            task *j = unlink_task(s, at);
-            j->next = dropped;
-            dropped = j;
-        } else if (better_wait(s, *at) || ((*at)->p.slot >= 0 && s->slots[(*at)->p.slot].task)) {
-            at = &(*at)->next;
-        } else {
-            found = unlink_task(s, at);
-            s->n_running++;
-        }
-    }
-    for (task *j = dropped; j; j = j->next) s->stats.cancelled++;
-    pthread_mutex_unlock(&s->lock);
-    for (task *j; (j = dropped);) {
-        dropped = j->next;
-        task_end(j, TASK_CANCELLED);
-        wake(j);
-        task_drop(j);
-    }
-    return found;
-}
-
-static bool any_idle(const sched *s)
-{
-    for (int i = 0; i < s->n_slots; i++)
-        if (!s->slots[i].task) return true;
-    return false;
-}
-
-static void admit(sched *s)
-{
-    task *j;
-    while (any_idle(s) && (j = next_task(s))) {
-        tawny_error err = {0};
-        slot *x = place_for(s, j);
-        if (begin(s, x, j, &err) == TAWNY_OK) {
-            wake(j);
-            continue;
-        }
-        task_fail(j, &err);
-        pthread_mutex_lock(&s->lock);
-        s->n_running--;
-        s->stats.failed++;
-        pthread_mutex_unlock(&s->lock);
-        wake(j);
-        task_drop(j);
-    }
 }
 
 static void sweep(sched *s, bool all)
 {
     for (int i = 0; i < s->n_slots; i++) {
         slot *x = &s->slots[i];
-        if (!x->task || (!all && wanted(x->task))) continue;
+        if (!x->task || (!all && sched_wanted(x->task))) continue;
         task_end(x->task, TASK_CANCELLED);
-        finish(s, x);
+        sched_finish(s, x);
     }
 }
-
-/* ---- steps ---- */
-
-/* How many tokens of prompts go into a step beside `decoding` answers: as many as make it no longer than about three
- * without them, or a tenth of a second. */
-static int chunk(const sched *s, int decoding)
-{
-    int most = tawny_engine_n_ubatch(s->engine) - decoding;
-    if (!decoding || s->token_ms <= 0) return decoding && most > 64 ? 64 : most;
-    double room = 2 * s->decode_ms > 100 - s->decode_ms ? 2 * s->decode_ms : 100 - s->decode_ms;
-    double n = room / s->token_ms;
-    return n < LEAST_CHUNK ? (most < LEAST_CHUNK ? most : LEAST_CHUNK) : n > most ? most : (int)n;
-}
-
-/* The items of a step: the next token of every answer, then pieces of prompts, beginning with another each time. */
-static int collect(sched *s, int *n_read)
-{
-    int n = 0;
-    *n_read = 0;
-    for (int i = 0; i < s->n_slots; i++) {
-        slot *x = &s->slots[i];
-        if (!x->task || x->reading) continue;
-        s->of[n] = x;
-        s->items[n++] = (tawny_step){.session = x->session, .tokens = &x->next, .n = 1, .n_logits = 1};
-    }
-    int room = chunk(s, n);
-    for (int i = 0; i < s->n_slots && room > 0; i++) {
-        slot *x = &s->slots[(s->first + i) % s->n_slots];
-        if (!x->task || !x->reading) continue;
-        int left = (int)x->task->prompt.n - x->n_done, take = left < room ? left : room;
-        s->of[n] = x;
-        s->items[n++] = (tawny_step){.session = x->session, .tokens = x->task->prompt.v + x->n_done, .n = take, .n_logits = take == left};
-        room -= take;
-        *n_read += take;
-    }
-    s->first = (s->first + 1) % s->n_slots;
-    return n;
-}
-
-static void learn(sched *s, int n, int n_read, double ms)
-{
-    const double new = 0.2;
-    if (n_read == 0)
-        s->decode_ms = s->decode_ms > 0 ? (1 - new) * s->decode_ms + new * ms : ms;
-    else if (n_read >= LEAST_CHUNK) {
-        double base = n > 1 ? s->decode_ms : 0, each = ms > base ? (ms - base) / n_read : 0;
-        s->token_ms = s->token_ms > 0 ? (1 - new) * s->token_ms + new * each : each;
-    }
-}
-
-static void after(sched *s, const tawny_step *item, slot *x)
-{
-    task *j = x->task;
-    if (x->reading) {
-        x->n_done += item->n;
-        pthread_mutex_lock(&j->lock);
-        j->n_done = x->n_done;
-        pthread_mutex_unlock(&j->lock);
-        x->reading = x->n_done < (int32_t)j->prompt.n;
-        if (!x->reading) tawny_session_checkpoint(x->session);
-    }
-    int before = x->n_answer;
-    bool more = x->reading || slot_sample(x, item->logits, s->tok, tawny_engine_n_ctx(s->engine));
-    pthread_mutex_lock(&s->lock);
-    s->stats.answer_tokens += (uint64_t)(x->n_answer - before);
-    pthread_mutex_unlock(&s->lock);
-    if (more) wake(j);
-    else finish(s, x);
-}
-
-static void count(sched *s, int n, int n_read, double ms)
-{
-    pthread_mutex_lock(&s->lock);
-    s->stats.steps++;
-    s->stats.step_ms += ms;
-    s->stats.prompt_tokens += (uint64_t)n_read;
-    s->stats.busy += (uint64_t)n;
-    s->stats.bytes_read += tawny_model_bytes_per_token(s->model);
-    pthread_mutex_unlock(&s->lock);
-}
-
-static void step(sched *s)
-{
-    int n_read, n = collect(s, &n_read);
-    tawny_error err = {0};
-    if (n == 0) return;
-    double start = task_now();
-    tawny_status st = tawny_engine_step(s->engine, s->items, n, &err);
-    double ms = task_now() - start;
-    s->now++;
-    count(s, n, n_read, ms);
-    learn(s, n, n_read, ms);
-    for (int i = 0; i < n; i++) {
-        if (st == TAWNY_OK) {
-            after(s, &s->items[i], s->of[i]);
-        } else {
-            task_fail(s->of[i]->task, &err);
-            finish(s, s->of[i]);
-        }
-    }
-}
-
-/* ---- the thread ---- */
 
 static void show(sched *s)
 {
@@ -488,8 +179,8 @@ static void *run(void *arg)
         s->cancel_all = all;
         pthread_mutex_unlock(&s->lock);
         sweep(s, all);
-        admit(s);
-        step(s);
+        sched_admit(s);
+        sched_step(s);
         serve_works(s, all);
         pthread_mutex_lock(&s->lock);
         if (!busy(s)) s->cancel_all = false;
