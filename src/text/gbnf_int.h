@@ -71,6 +71,7 @@ typedef struct gbnf_trie {
     uint32_t *common;   /* [n] length of the common beginning with the one before */
     uint32_t *rest;     /* [n + 1] where in bytes what follows it begins */
     char *bytes;
+    uint32_t *past; /* for each of bytes: the first later token that does not share it */
     size_t n;
 } gbnf_trie;
 

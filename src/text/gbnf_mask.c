@@ -30,24 +30,30 @@ static int by_bytes(const void *a, const void *b)
 }
 
 /* A trie, written down depth first. */
-static bool fill(gbnf_trie *v, const sorted *s, size_t n)
+static bool fill(gbnf_trie *v, const sorted *s, size_t n, size_t longest)
 {
-    size_t total = 0, at = 0;
+    size_t total = 0, at = 0, depth = 0;
     for (size_t i = 0; i < n; i++) total += s[i].n;
+    uint32_t *open = calloc(longest + 1, sizeof *open); /* the bytes on the way to the token at hand */
     v->order = calloc(n + 1, sizeof *v->order);
     v->common = calloc(n + 1, sizeof *v->common);
     v->rest = calloc(n + 1, sizeof *v->rest);
     v->bytes = total < UINT32_MAX ? malloc(total + 1) : NULL;
-    if (!v->order || !v->common || !v->rest || !v->bytes) return false;
-    for (size_t i = 0; i < n; i++) {
+    v->past = total < UINT32_MAX ? calloc(total + 1, sizeof *v->past) : NULL;
+    bool ok = open && v->order && v->common && v->rest && v->bytes && v->past;
+    for (size_t i = 0; i < n && ok; i++) {
         size_t k = 0;
         while (i && k < s[i].n && k < s[i - 1].n && s[i].s[k] == s[i - 1].s[k]) k++;
         v->order[i] = s[i].t;
         v->common[i] = (uint32_t)k;
         v->rest[i] = (uint32_t)at;
         memcpy(v->bytes + at, s[i].s + k, s[i].n - k);
-        at += s[i].n - k;
+        while (depth > k) v->past[open[--depth]] = (uint32_t)i;
+        while (depth < s[i].n) open[depth++] = (uint32_t)at++;
     }
+    while (depth) v->past[open[--depth]] = (uint32_t)n;
+    free(open);
+    if (!ok) return false;
     v->rest[n] = (uint32_t)at;
     v->n = n;
     return true;
@@ -155,7 +161,7 @@ tawny_status gbnf_vocab_new(const gbnf_tokens *tokens, gbnf_vocab **out, tawny_e
     }
     if (ok) {
         qsort(s, all, sizeof *s, by_bytes);
-        ok = fill(&v->all, s, all);
+        ok = fill(&v->all, s, all, v->longest);
     }
     for (int k = 0; ok && k < GBNF_KINDS; k++) {
         size_t odd = 0;
@@ -164,7 +170,7 @@ tawny_status gbnf_vocab_new(const gbnf_tokens *tokens, gbnf_vocab **out, tawny_e
             if (k == GBNF_PLAIN ? is_plain(s[i].s, s[i].n) : is_letters(s[i].s, s[i].n)) allow(v->kind[k], s[i].t);
             else rest[odd++] = s[i];
         }
-        ok = v->kind[k] && fill(&v->odd[k], rest, odd);
+        ok = v->kind[k] && fill(&v->odd[k], rest, odd, v->longest);
     }
     free(rest);
     free(s);
@@ -182,6 +188,7 @@ static void free_trie(gbnf_trie *v)
     free(v->common);
     free(v->rest);
     free(v->bytes);
+    free(v->past);
 }
 
 void gbnf_vocab_free(gbnf_vocab *v)
@@ -203,13 +210,13 @@ static void walk(gbnf_matcher *m, const gbnf_trie *v, gbnf_state s, uint64_t *bi
     m->path[0] = s;
     for (size_t i = 0; i < v->n && !m->failed;) {
         size_t k = v->common[i];
-        for (uint32_t b = v->rest[i]; b < v->rest[i + 1] && m->path[k]; b++, k++)
-            m->path[k + 1] = gbnf_step(m, m->path[k], (uint8_t)v->bytes[b]);
-        if (m->path[k]) {
-            allow(bits, v->order[i++]);
+        uint32_t b = v->rest[i], end = v->rest[i + 1];
+        for (; b < end && (m->path[k + 1] = gbnf_step(m, m->path[k], (uint8_t)v->bytes[b])) != GBNF_DEAD; b++) k++;
+        if (b < end) {
+            i = v->past[b];
             continue;
         }
-        for (i++; i < v->n && v->common[i] >= k; i++) {} /* their first k bytes are the dead ones */
+        allow(bits, v->order[i++]);
     }
 }
 
