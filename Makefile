@@ -37,7 +37,7 @@ avx512  := $(avx2) -mavx512f -mavx512bw -mavx512dq -mavx512vl -mavx512vnni -mavx
 
 # What was found on this machine is kept in $(B)/config.mk, and made anew when the question changes.
 NEEDED   := libxxhash libutf8proc jansson
-OPTIONAL := $(filter-out $(WITHOUT),openblas libedit libcurl libcrypto libmicrohttpd)
+OPTIONAL := $(filter-out $(WITHOUT),openblas libedit libcurl libcrypto libmicrohttpd libseccomp)
 HAVE     := $(shell for p in $(OPTIONAL); do pkg-config --exists $$p && echo $$p; done 2>/dev/null)
 QUESTION := $(strip $(CC) $(CFLAGS) $(FLAGS) $(LDFLAGS) $(avx512) $(HAVE))
 UPPER     = $(shell echo $(1) | tr a-z- A-Z_)
@@ -80,8 +80,9 @@ suite: $(B)/tests/check $(B)/tawny $(B)/tests/kernels
 	$(B)/tests/kernels
 	$(B)/tests/check
 
-# The suite under a sanitizer, in a build of its own. (UBSan makes GCC warn that it ignores loop annotations.)
-SLOW := CK_TIMEOUT_MULTIPLIER=20 ASAN_OPTIONS=handle_sigbus=0 TSAN_OPTIONS=handle_sigbus=0:suppressions=tests/tsan.supp
+# The suite under a sanitizer, in a build of its own, without the seccomp filter: sanitizers begin processes and look into
+# others. (UBSan makes GCC warn that it ignores loop annotations.)
+SLOW := CK_TIMEOUT_MULTIPLIER=20 ASAN_OPTIONS=handle_sigbus=0 TSAN_OPTIONS=handle_sigbus=0:suppressions=tests/tsan.supp WITHOUT="$(WITHOUT) libseccomp"
 asan: deps ## the suite and the fuzz targets under AddressSanitizer and LeakSanitizer
 	$(AGAIN) suite replay B=$(B)/asan HARDEN= CFLAGS="-O1 -g -fno-omit-frame-pointer" SAN=-fsanitize=address $(SLOW)
 ubsan: deps ## the suite under UndefinedBehaviorSanitizer

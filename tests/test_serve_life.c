@@ -4,10 +4,12 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -191,6 +193,8 @@ START_TEST(client_that_does_not_read)
     int fd = begin("{\"prompt\":\"owl\",\"max_tokens\":-1,\"stream\":true,\"ignore_eos\":true,\"logprobs\":5}", 1024);
     wait_for("tawny:requests_cancelled_total", 1);
     json_decref(server_json(&server, "/v1/completions", "{\"prompt\":\"x\",\"max_tokens\":1}", 200));
+    int room = 1 << 20; /* what the kernel still has would come in pieces of a few hundred bytes */
+    setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &room, sizeof room);
     const char *end = last_bytes(fd);
     ck_assert_ptr_null(strstr(end, "[DONE]"));
     ck_assert_int_eq(server_proc_stop(&server), 0);
@@ -334,6 +338,64 @@ START_TEST(sandboxed)
 }
 END_TEST
 
+static void *nothing(void *arg) { return arg; }
+
+/* The number of the first call that is refused and should not be, or the other way round; 0: none. */
+static int wrong_call(const char *new_file, bool writes)
+{
+    pthread_t th;
+    struct sockaddr_in a = {.sin_family = AF_INET, .sin_port = htons(1), .sin_addr = {htonl(INADDR_LOOPBACK)}};
+    int made = open(new_file, O_CREAT | O_WRONLY | O_CLOEXEC, 0600), refused = errno;
+    void *page = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (writes ? made < 0 || fsync(made) || unlink(new_file) : made >= 0 || refused != EPERM) return 1;
+    if (open(model, O_RDONLY | O_CLOEXEC) < 0) return 2;
+    if (pthread_create(&th, NULL, nothing, NULL) || pthread_join(th, NULL)) return 3;
+    if (page == MAP_FAILED || mprotect(page, 4096, PROT_READ | PROT_EXEC) == 0 || errno != EPERM) return 4;
+    if (mmap(NULL, 4096, PROT_WRITE | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) != MAP_FAILED || errno != EPERM) return 5;
+    if (socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0) >= 0 || errno != EPERM) return 6;
+    if (connect(0, (struct sockaddr *)&a, sizeof a) == 0 || errno != EPERM) return 7;
+    if (fork() >= 0 || errno != EPERM) return 8;
+    if (kill(getppid(), 0) == 0 || errno != EPERM) return 9;
+    if (execl("/bin/true", "true", (char *)NULL) == 0 || errno != EPERM) return 10;
+    return 0;
+}
+
+START_TEST(only_calls_that_are_needed)
+{
+    enum { WITHOUT = 77 };
+    char new_file[128];
+    int status;
+    snprintf(new_file, sizeof new_file, "%s/new", dir);
+    pid_t pid = fork();
+    if (pid == 0) _exit(sandbox_calls(_i) ? WITHOUT : wrong_call(new_file, _i));
+    waitpid(pid, &status, 0);
+    ck_assert(WIFEXITED(status));
+    if (WEXITSTATUS(status) == WITHOUT)
+        printf("skipped: only_calls_that_are_needed, %s\n", sandbox_calls_missing() ? sandbox_calls_missing() : "seccomp is not allowed here");
+    else
+        ck_assert_int_eq(WEXITSTATUS(status), 0);
+}
+END_TEST
+
+/* Whether all threads of a process have entered (status's "Seccomp:\t2" and "NoNewPrivs:\t1"). */
+static bool all_bound(pid_t pid)
+{
+    char command[200], out[16];
+    snprintf(command, sizeof command, "cat /proc/%d/task/*/status | grep -Ec '^(Seccomp:.[01]|NoNewPrivs:.0)$'", (int)pid);
+    program_sh(command, out, sizeof out);
+    return strtol(out, NULL, 10) == 0;
+}
+
+START_TEST(serves_in_the_sandbox)
+{
+    server_proc_start(&server, model, (const char *const[]){"-t", "2", "--pooling", "mean", NULL});
+    json_decref(server_json(&server, "/v1/completions", "{\"prompt\":\"x\",\"max_tokens\":5,\"grammar\":\"root ::= [a-z]*\"}", 200));
+    json_decref(server_json(&server, "/v1/embeddings", "{\"input\":\"owl\"}", 200));
+    if (!sandbox_missing() && !sandbox_calls_missing()) ck_assert(all_bound(server.pid));
+    ck_assert_int_eq(server_proc_stop(&server), 0);
+}
+END_TEST
+
 START_TEST(variables)
 {
     static const struct {
@@ -394,6 +456,8 @@ Suite *suite_serve_life(void)
     tcase_add_test(t, budget_of_tokens);
     tcase_add_test(t, handed_over);
     tcase_add_test(t, sandboxed);
+    tcase_add_loop_test(t, only_calls_that_are_needed, false, true + 1);
+    tcase_add_test(t, serves_in_the_sandbox);
     tcase_add_test(t, variables);
     suite_add_tcase(s, t);
 #else

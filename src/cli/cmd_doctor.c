@@ -80,11 +80,15 @@ static void measure(findings *f)
 /* What a server gives up its rights by. */
 static void rights(findings *f)
 {
-    const char *why = sandbox_missing();
+    const char *why = sandbox_missing(), *calls = sandbox_calls_missing();
     findings_fact_text(f, "system", "Landlock", why ? why : "yes");
     if (why)
         findings_addf(f, FINDING_NOTE, "no-landlock", "`tawny serve` keeps the right to write files and to begin programs",
                       "lsm=landlock,... on the kernel's command line", "no Landlock: %s", why);
+    findings_fact_text(f, "system", "seccomp", calls ? calls : "yes");
+    if (calls)
+        findings_addf(f, FINDING_NOTE, "no-seccomp", "`tawny serve` keeps the right to any system call",
+                      "CONFIG_SECCOMP_FILTER=y in the kernel, and tawny built with libseccomp", "no seccomp: %s", calls);
 }
 
 int cmd_doctor(int argc, char **argv)

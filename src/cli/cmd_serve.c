@@ -185,6 +185,8 @@ static int serve(const serve_opts *o, const server_config *c)
     tawny_error err;
     server *s;
     sigset_t ends;
+    int notify, code = systemd_open(&notify);
+    if (code >= 0) return code;
     sigemptyset(&ends);
     sigaddset(&ends, SIGTERM);
     sigaddset(&ends, SIGINT);
@@ -192,16 +194,18 @@ static int serve(const serve_opts *o, const server_config *c)
     signal(SIGPIPE, SIG_IGN);
     const char *open_to_all = sandbox_enter(); /* before the first thread: those that there are would not be bound by it */
     if (open_watched(o, c, &ends, &s, &err) != TAWNY_OK) return cli_fail_err(&err);
+    const char *any_call = sandbox_calls(false);
     engine_opts_tell(&o->engine, s->model);
     fprintf(stderr, "tawny: listening on http://%s:%d, %d slots, %d threads\n", c->host, s->port, sched_n_slots(s->sched),
             tawny_engine_n_threads(sched_engine(s->sched)));
     if (open_to_all) fprintf(stderr, "tawny: without Landlock: %s\n", open_to_all);
-    int code = o->ci ? say_ready(s) : -1;
-    if (code < 0) code = systemd_notify("READY=1");
+    if (any_call) fprintf(stderr, "tawny: without seccomp: %s\n", any_call);
+    if (o->ci) code = say_ready(s);
+    if (code < 0) code = systemd_notify(notify, "READY=1");
     if (code < 0) {
         bool broke = wait_for_end(o, s, &ends);
         fprintf(stderr, "tawny: ending\n");
-        systemd_notify("STOPPING=1");
+        systemd_notify(notify, "STOPPING=1");
         server_drain(s, broke ? 0 : o->grace);
         code = broke ? BROKE_BUDGET : 0;
     }

@@ -55,20 +55,30 @@ int systemd_socket(int *fd, char *host, size_t size)
     return code;
 }
 
-int systemd_notify(const char *state)
+int systemd_open(int *fd)
 {
     const char *path = getenv("NOTIFY_SOCKET");
     struct sockaddr_un a = {.sun_family = AF_UNIX};
-    size_t n = path ? strlen(path) : 0, said = strlen(state);
+    size_t n = path ? strlen(path) : 0;
+    *fd = -1;
     if (!n) return -1;
     if ((path[0] != '/' && path[0] != '@') || n >= sizeof a.sun_path)
         return cli_fail(2, "serve: NOTIFY_SOCKET %s: not the name of a local socket", path);
     memcpy(a.sun_path, path, n);
     if (path[0] == '@') a.sun_path[0] = 0; /* an abstract name */
-    int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    int s = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
     socklen_t size = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + n);
-    bool sent = fd >= 0 && sendto(fd, state, said, MSG_NOSIGNAL, (struct sockaddr *)&a, size) == (ssize_t)said;
+    if (s >= 0 && connect(s, (struct sockaddr *)&a, size) == 0) {
+        *fd = s;
+        return -1;
+    }
     int reason = errno;
-    if (fd >= 0) close(fd);
-    return sent ? -1 : cli_fail(1, "serve: NOTIFY_SOCKET %s: %s", path, strerror(reason));
+    if (s >= 0) close(s);
+    return cli_fail(1, "serve: NOTIFY_SOCKET %s: %s", path, strerror(reason));
+}
+
+int systemd_notify(int fd, const char *state)
+{
+    if (fd < 0 || send(fd, state, strlen(state), MSG_NOSIGNAL) >= 0) return -1;
+    return cli_fail(1, "serve: NOTIFY_SOCKET: %s", strerror(errno));
 }

@@ -8,7 +8,10 @@
  * See sd_listen_fds(3). The variables are taken out of the environment: they are not for processes begun here. */
 int systemd_socket(int *fd, char *host, size_t size);
 
-/* "READY=1", "STOPPING=1": a datagram to NOTIFY_SOCKET, if there is one; see sd_notify(3). -1, or an exit code. */
-int systemd_notify(const char *state);
+/* The socket of NOTIFY_SOCKET, connected; *fd is -1 where there is none. -1 to go on, or an exit code. See sd_notify(3). */
+int systemd_open(int *fd);
+
+/* "READY=1", "STOPPING=1": a datagram to it; nothing where fd is -1. -1, or an exit code. */
+int systemd_notify(int fd, const char *state);
 
 #endif
