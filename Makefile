@@ -26,7 +26,7 @@ exe       = $(patsubst %.c,$(B)/%,$(1))
 LIB_OBJ  := $(call obj,$(LIB_SRC))
 
 # What the code is compiled with. Hardening may be left out only for the sanitizers (HARDEN=).
-WARN    := -Wall -Wextra -Wconversion -Wshadow -Wvla -Werror
+WARN    := -Wall -Wextra -Wconversion -Wno-enum-float-conversion -Wshadow -Wvla -Werror
 HARDEN  := $(if $(filter -O0,$(CFLAGS)),,-U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=3) -fstack-protector-strong \
            -fstack-clash-protection
 FLAGS   := -std=c11 -D_GNU_SOURCE -I. -Isrc -MMD -MP -fopenmp -ffp-contract=off -fno-math-errno $(WARN) $(HARDEN) $(SAN)

@@ -35,7 +35,7 @@ static pooling resolve(const model *m, tawny_pooling p)
 
 tawny_pooling tawny_model_pooling(const tawny_model *t)
 {
-    return (tawny_pooling)(t->m.hp.head.pooling + TAWNY_POOLING_NONE);
+    return (tawny_pooling)((int)t->m.hp.head.pooling + TAWNY_POOLING_NONE);
 }
 
 bool tawny_model_embeds_only(const tawny_model *t) { return !model_has_logits(&t->m); }

@@ -352,7 +352,7 @@ json_t *completion_timings(const choice *c)
 {
     task *j = c->task;
     pthread_mutex_lock(&j->lock);
-    double end = task_ended(j->state) ? j->times.ended : task_now(), first = j->times.first ? j->times.first : end;
+    double end = task_ended(j->state) ? j->times.ended : task_now(), first = j->times.first > 0 ? j->times.first : end;
     double read = first - j->times.started, write = end - first;
     int n = j->n_prompt - j->n_cached, made = (int)j->n_tokens;
     pthread_mutex_unlock(&j->lock);

@@ -100,7 +100,7 @@ static void set_end(json_t *o, choice *c)
 {
     set_logprobs(o, c);
     const task *j = c->task; /* it has ended */
-    double first = j->times.first ? j->times.first : j->times.ended;
+    double first = j->times.first > 0 ? j->times.first : j->times.ended;
     json_object_set_new(o, "done_reason", json_string(c->state == TASK_LENGTH ? "length" : "stop"));
     json_object_set_new(o, "total_duration", json_integer((json_int_t)((j->times.ended - j->times.queued) * 1e6)));
     json_object_set_new(o, "load_duration", json_integer(0));

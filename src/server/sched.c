@@ -92,7 +92,7 @@ void sched_finish(sched *s, slot *x)
     task *j = x->task;
     pthread_mutex_lock(&j->lock);
     task_state state = j->state;
-    double first = j->times.first ? j->times.first : j->times.ended, read = first - j->times.started, answer = j->times.ended - first;
+    double first = j->times.first > 0 ? j->times.first : j->times.ended, read = first - j->times.started, answer = j->times.ended - first;
     uint64_t tokens = j->prompt.n + j->n_tokens;
     pthread_mutex_unlock(&j->lock);
     pthread_mutex_lock(&s->lock);
