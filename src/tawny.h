@@ -55,13 +55,14 @@ typedef enum tawny_load {
     TAWNY_LOAD_HUGE,      /* copied into anonymous memory in huge pages, by direct I/O: the page cache holds none */
     TAWNY_LOAD_LOCK,      /* mapped, read and kept in memory (mlock); fails where the limit of the process is too low */
     TAWNY_LOAD_HUGE_LOCK, /* copied and kept */
-    TAWNY_LOAD_AUTO       /* mapped or huge, by what is left of the memory and a measurement (a third of a second) */
+    TAWNY_LOAD_RECACHE,   /* mapped; what the page cache holds in small pages is first read again in large ones */
+    TAWNY_LOAD_AUTO       /* mapped, recache or huge, by what is left of the memory and a measurement (half a second) */
 } tawny_load;
 
 tawny_status tawny_model_open_as(const char *path, tawny_load load, tawny_model **out, tawny_error *err);
-/* What was done (never AUTO); *why: the reason, where AUTO had to find one, else "". */
+/* What was done (never AUTO); *why: the reason, where AUTO had to find one, what RECACHE came to, else "". */
 tawny_load tawny_model_loaded(const tawny_model *m, const char **why);
-const char *tawny_load_name(tawny_load load);              /* "mmap", "huge", "lock", "huge+lock", "auto" */
+const char *tawny_load_name(tawny_load load);              /* "mmap", "huge", "lock", "huge+lock", "recache", "auto" */
 bool tawny_load_parse(const char *name, tawny_load *load); /* false: unknown */
 
 void tawny_model_close(tawny_model *m); /* after its engines; NULL is fine */

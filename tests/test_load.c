@@ -131,6 +131,43 @@ START_TEST(pieces_and_ends)
 }
 END_TEST
 
+/* In a folder whose pages the kernel can put together (tmpfs) and in one where they are read again: the bytes stay, and what
+ * is counted adds up. How much comes into large pages is the kernel's affair. */
+START_TEST(page_cache_made_anew)
+{
+    static const char *const folders[] = {"/dev/shm", dir};
+    size_t n = (66 << 20) + 5;
+    uint8_t *data = malloc(n);
+    for (size_t k = 0; k < n; k++) data[k] = (uint8_t)(k * 2654435761u >> 13);
+    for (int i = 0; i < 2; i++) {
+        char name[128];
+        file_map m;
+        file_recached r;
+        if (access(folders[i], W_OK) != 0) continue;
+        snprintf(name, sizeof name, "%s/tawny-recache-%d", folders[i], (int)getpid());
+        ck_assert_int_eq(file_write(name, data, n, &e), TAWNY_OK);
+        ck_assert_int_eq(file_map_open(name, &m, &e), TAWNY_OK);
+        ck_assert_uint_eq((uintptr_t)m.data % MEM_HUGE, 0);
+        for (int round = 0; round < 2; round++) {
+            ck_assert_msg(file_recache(&m, 0, n, &r, &e) == TAWNY_OK, "%s", e.message);
+            ck_assert_uint_le(r.bytes, 66 << 20);
+            ck_assert_uint_le(r.after, r.bytes);
+            ck_assert(r.useless || r.bytes == 66 << 20);
+            ck_assert(r.useless || r.before <= r.after);
+            ck_assert(!file_damaged(&m) && memcmp(m.data, data, n) == 0);
+        }
+        ck_assert_int_eq(file_recache(&m, 65 << 20, n, &r, &e), TAWNY_OK); /* from the huge page that holds it */
+        ck_assert_uint_eq(r.bytes, 2 << 20);
+        ck_assert_int_eq(truncate(name, 1 << 20), 0);
+        ck_assert_int_eq(file_recache(&m, 0, n, &r, &e), TAWNY_E_DAMAGED);
+        ck_assert_int_eq(unlink(name), 0);
+        ck_assert_int_eq(file_recache(&m, 0, n, &r, &e), TAWNY_E_IO);
+        file_map_close(&m);
+    }
+    free(data);
+}
+END_TEST
+
 START_TEST(locking_has_limits)
 {
     struct rlimit limit = {4096, 4096};
@@ -225,8 +262,9 @@ START_TEST(options)
     *at = 0;
     int n = snprintf(line, sizeof line,
                      "l='%s/tawny logits -m %s --tokens 1,2,3'; a=$($l) && for o in '--load huge' '--no-mmap' "
-                     "'--load auto' '--load mmap'; do [ \"$($l $o 2>/dev/null)\" = \"$a\" ] || exit 1; done; "
+                     "'--load auto' '--load recache' '--load mmap'; do [ \"$($l $o 2>/dev/null)\" = \"$a\" ] || exit 1; done; "
                      "$l --load auto 2>&1 >/dev/null | grep -q 'auto: mmap' || exit 2; "
+                     "$l --load recache 2>&1 >/dev/null | grep -q 'load recache: ' || exit 5; "
                      "$l --load hugh 2>/dev/null; [ $? = 2 ] || exit 3; "
                      "$l --load mmap --no-mmap 2>/dev/null; [ $? = 2 ] || exit 4",
                      self, path);
@@ -244,6 +282,7 @@ Suite *suite_load(void)
     tcase_add_test(t, each_way_computes_the_same);
     tcase_add_test(t, copies_outlive_the_file);
     tcase_add_test(t, pieces_and_ends);
+    tcase_add_test(t, page_cache_made_anew);
     tcase_add_test(t, locking_has_limits);
     tcase_add_test(t, no_memory_is_an_error);
     tcase_add_test(t, sets_of_files);

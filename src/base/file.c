@@ -1,4 +1,5 @@
 #include "file.h"
+#include "mem.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -91,6 +92,27 @@ static void release_slot(int i)
     atomic_store(&table[i].used, false);
 }
 
+/* Maps a file where its huge pages would be the memory's, and asks for such when it is read. MAP_FAILED with errno. */
+static void *map_aligned(int fd, size_t size)
+{
+    if (size < MEM_HUGE) return mmap(NULL, size, PROT_READ, MAP_PRIVATE, fd, 0);
+    size_t whole = (size + page_size - 1) / page_size * page_size, room = whole + MEM_HUGE;
+    uint8_t *p = mmap(NULL, room, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (p == MAP_FAILED) return p;
+    size_t before = (MEM_HUGE - (uintptr_t)p % MEM_HUGE) % MEM_HUGE;
+    void *at = mmap(p + before, size, PROT_READ, MAP_PRIVATE | MAP_FIXED, fd, 0);
+    if (at == MAP_FAILED) {
+        int why = errno;
+        munmap(p, room);
+        errno = why;
+        return at;
+    }
+    if (before) munmap(p, before);
+    munmap(p + before + whole, MEM_HUGE - before);
+    madvise(at, size, MADV_HUGEPAGE); /* refused by kernels without; what is read from the disk then comes in large pages */
+    return at;
+}
+
 tawny_status file_map_open(const char *path, file_map *m, tawny_error *err)
 {
     *m = (file_map){.slot = -1};
@@ -108,7 +130,7 @@ tawny_status file_map_open(const char *path, file_map *m, tawny_error *err)
                          S_ISDIR(st.st_mode) ? "is a directory" : "is not a regular file");
     } else if (st.st_size <= 0) {
         status = err_set(err, TAWNY_E_FORMAT, "%s: the file is empty", path);
-    } else if ((uintmax_t)st.st_size > PTRDIFF_MAX - page_size) {
+    } else if ((uintmax_t)st.st_size > PTRDIFF_MAX - page_size - MEM_HUGE) {
         status = err_set(err, TAWNY_E_LIMIT, "%s: too large to map", path);
     }
     if (status) goto end;
@@ -119,7 +141,7 @@ tawny_status file_map_open(const char *path, file_map *m, tawny_error *err)
         status = err_set(err, TAWNY_E_LIMIT, "%s: more than %d files are mapped", path, MAPPINGS);
         goto end;
     }
-    void *p = mmap(NULL, size, PROT_READ, MAP_PRIVATE, fd, 0);
+    void *p = map_aligned(fd, size);
     if (p == MAP_FAILED) {
         status = err_errno(err, errno, "%s: cannot map %zu bytes", path, size);
         release_slot(slot);

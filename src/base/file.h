@@ -5,7 +5,7 @@
 #include "buf.h"
 #include "error.h"
 
-/* A file mapped read-only. Where a page of it can no longer be read (the file shrank or the device
+/* A file mapped read-only, at an address that lets the kernel map it in huge pages where its page cache holds such. Where a page of it can no longer be read (the file shrank or the device
  * failed: SIGBUS), the fault handler puts a page of zeros in its place and sets `damaged`; whoever
  * computes on the mapping asks file_damaged() before using the result. The process never dies of it. */
 typedef struct file_map {
@@ -32,6 +32,17 @@ typedef struct file_copy {
 } file_copy;
 tawny_status file_copy_open(const file_map *m, size_t from, file_copy *c, tawny_error *err);
 void file_copy_close(file_copy *c); /* a zeroed one is fine */
+
+/* The page cache of bytes [from, to) of a mapped file, where it lies in small pages, made anew in large ones: put together by
+ * the kernel, or dropped and read again from the disk. What other processes have mapped stays as it is. Bytes in whole
+ * huge pages; `again`: of pieces that were not in large pages; `useless`: it brought nothing, so it was given up. Nobody
+ * may use the range meanwhile (it would be correct, but keep the old pages). */
+typedef struct file_recached {
+    uint64_t bytes, before, after, again;
+    double seconds;
+    bool useless;
+} file_recached;
+tawny_status file_recache(const file_map *m, size_t from, size_t to, file_recached *r, tawny_error *err);
 
 /* Brings n bytes at p into memory and keeps them there until they are unmapped; the error tells the limit. */
 tawny_status file_lock(const char *label, const void *p, size_t n, tawny_error *err);

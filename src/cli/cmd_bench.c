@@ -71,7 +71,7 @@ static int parse(bench *b)
     tawny_load load;
     for (int i = 0; code < 0 && i < b->load.n; i++)
         if (!engine_opts_load(b->load.v[i], &load))
-            return cli_fail(2, "bench: --load %s: mmap, huge, lock, huge+lock and auto are known", b->load.v[i]);
+            return cli_fail(2, "bench: --load %s: mmap, recache, huge, lock, huge+lock and auto are known", b->load.v[i]);
     return code;
 }
 
@@ -241,7 +241,7 @@ int cmd_bench(int argc, char **argv)
         {"-ub --ubatch-size", CLI_LIST, &b.given[UB], "LIST", "tokens computed together (default: 512)", 0, 0},
         {"-ctk --cache-type-k", CLI_LIST, &b.given_k, "LIST", "types of the cache's keys: f16 (default), f32, bf16, q8_0, q4_0", 0, 0},
         {"-ctv --cache-type-v", CLI_LIST, &b.given_v, "LIST", "types of its values: the same", 0, 0},
-        {"--load -lm --load-mode", CLI_LIST, &b.given_load, "LIST", "mmap (default), huge, lock, huge+lock, auto", 0,
+        {"--load -lm --load-mode", CLI_LIST, &b.given_load, "LIST", "mmap (default), recache, huge, lock, huge+lock, auto", 0,
          0},
         {"--gemm", CLI_STR, &b.gemm, "WHOSE", "prefill with float weights: own (default) or blas (OpenBLAS)", 0, 0},
         {"--act-bits", CLI_INT, &b.params.act_bits, "N", "bits of activations: 8 or 16 (default: as the model asks)",

@@ -66,14 +66,14 @@ static int resolve_load(engine_opts *o, const char *command)
     if (!o->load_name) return -1;
     if (o->lock || o->no_mmap) return cli_fail(2, "%s: --load and --mlock or --no-mmap: one of them", command);
     if (engine_opts_load(o->load_name, &o->load)) return -1;
-    return cli_fail(2, "%s: --load %s: mmap, huge, lock, huge+lock and auto are known", command, o->load_name);
+    return cli_fail(2, "%s: --load %s: mmap, recache, huge, lock, huge+lock and auto are known", command, o->load_name);
 }
 
 void engine_opts_tell(const engine_opts *o, const tawny_model *m)
 {
     const char *why;
     tawny_model_loaded(m, &why);
-    if (o->load == TAWNY_LOAD_AUTO) fprintf(stderr, "tawny: --load auto: %s\n", why);
+    if (why[0]) fprintf(stderr, "tawny: --load %s%s\n", o->load == TAWNY_LOAD_AUTO ? "auto: " : "", why);
 }
 
 tawny_status engine_opts_open(const engine_opts *o, tawny_model **out, tawny_error *err)

@@ -23,7 +23,7 @@ typedef struct engine_opts {
     {"-ctk --cache-type-k", CLI_STR, &(o).type_k, "TYPE", "type of the cache's keys: " types, 0, 0},                        \
     {"-ctv --cache-type-v", CLI_STR, &(o).type_v, "TYPE", "type of the cache's values: " types, 0, 0},                      \
     {"--act-bits", CLI_INT, &(o).params.act_bits, "N", "bits of activations: 8 or 16 (default: 16 up to 256 MiB of weights, else 8)", 0, 16}, \
-    {"--load", CLI_STR, &(o).load_name, "HOW", "weights: mmap (default), huge (pages), lock, huge+lock, auto", 0, 0},          \
+    {"--load", CLI_STR, &(o).load_name, "HOW", "weights: mmap (default), recache, huge, lock, huge+lock, auto", 0, 0},         \
     {"--no-mmap", CLI_FLAG, &(o).no_mmap, NULL, "--load huge", 0, 0},                                                        \
     {"--mlock", CLI_FLAG, &(o).lock, NULL, "--load lock", 0, 0},                                                             \
     {"--gemm", CLI_STR, &(o).gemm, "WHOSE", "prefill with float weights: own (default) or blas (OpenBLAS)", 0, 0},           \
@@ -33,7 +33,7 @@ typedef struct engine_opts {
 /* Resolves names and the default model's path (into path[], at least 4096 bytes); -1 or an exit code. */
 int engine_opts_resolve(engine_opts *o, const char *command, char *path, size_t size);
 
-/* Opens the model as the options say, and says on stderr what --load auto chose. */
+/* Opens the model as the options say, and says on stderr what --load auto chose, or recache came to. */
 tawny_status engine_opts_open(const engine_opts *o, tawny_model **out, tawny_error *err);
 void engine_opts_tell(const engine_opts *o, const tawny_model *m); /* the latter part alone */
 

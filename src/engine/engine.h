@@ -13,7 +13,7 @@ struct tawny_model {
     _Atomic bool hash_stopped;
     uint64_t bytes_per_token;
     tawny_load load;    /* as it was done; why, where that was to be found out */
-    char load_why[160];
+    char load_why[240];
 };
 
 struct tawny_engine {

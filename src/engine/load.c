@@ -4,14 +4,15 @@
 
 #include "../base/cpu.h"
 #include "../base/error.h"
+#include "../base/file.h"
 #include "../base/mem.h"
 #include "engine.h"
 #include "limits.h"
 
-enum { SAMPLE = 128 << 20, ROUNDS = 7, WORTH_PERCENT = 5 };
+enum { SAMPLE = 128 << 20, ROUNDS = 7, WORTH_PERCENT = 5, MOST_SECONDS = 30 };
 static const double sample_seconds = 0.01;
 
-static const char *const names[] = {"mmap", "huge", "lock", "huge+lock", "auto"};
+static const char *const names[] = {"mmap", "huge", "lock", "huge+lock", "recache", "auto"};
 
 const char *tawny_load_name(tawny_load load) { return names[load]; }
 
@@ -50,6 +51,48 @@ static tawny_status compare(const gguf *g, double *mapped, double *huge, tawny_e
     return st;
 }
 
+static bool faster(double a, double b) { return a * 100 > b * (100 + WORTH_PERCENT); }
+
+/* The whole file made anew in large pages; `why` gets what came of it. */
+static tawny_status recache(const gguf *g, char *why, size_t size, tawny_error *err)
+{
+    file_recached r;
+    uint64_t bytes = gguf_file_bytes(g), left = mem_available("");
+    if (bytes > left) {
+        snprintf(why, size, "recache: left as it is: %llu MiB would not stay in the %llu MiB of memory that are left",
+                 (unsigned long long)bytes >> 20, (unsigned long long)left >> 20);
+        return TAWNY_OK;
+    }
+    tawny_status st = gguf_recache(g, &r, err);
+    unsigned long long before = r.before >> 20, after = r.after >> 20, whole = r.bytes >> 20;
+    if (st != TAWNY_OK) return st;
+    if (r.again == 0)
+        snprintf(why, size, "recache: %llu of %llu MiB lie in large pages", after, whole);
+    else if (r.useless)
+        snprintf(why, size, "recache: given up after %llu MiB, which stay in small pages: the file system or kernel has no "
+                 "large ones for them, or other processes use the file", whole);
+    else
+        snprintf(why, size, "recache: %llu of %llu MiB lie in large pages, before it were %llu; %.1f s", after, whole, before,
+                 r.seconds);
+    return TAWNY_OK;
+}
+
+/* Tries it on the sample: whether it came into large pages, is read faster, and the rest would not take long. */
+static bool try_recache(const gguf *g, const gguf_tensor *first, double before, double huge, char *why, size_t size)
+{
+    file_recached r;
+    tawny_error err;
+    double mapped, again;
+    uint64_t bytes = gguf_file_bytes(g);
+    if (bytes > mem_available("") || gguf_recache_part(g, first, SAMPLE, &r, &err) != TAWNY_OK || r.useless) return false;
+    if (compare(g, &mapped, &again, &err) != TAWNY_OK || !faster(mapped, before)) return false;
+    double rest = r.again ? r.seconds / (double)r.again * (double)bytes : 0;
+    if (rest > MOST_SECONDS) return false;
+    snprintf(why, size, "recache: %.1f GB/s were read as it was cached, %.1f after it was read again in large pages (%.1f from "
+             "memory in huge pages)", before, mapped, (huge + again) / 2);
+    return true;
+}
+
 static tawny_load choose(const gguf *g, char *why, size_t size)
 {
     double mapped, huge;
@@ -58,24 +101,29 @@ static tawny_load choose(const gguf *g, char *why, size_t size)
     const gguf_tensor *first = gguf_tensor_count(g) ? gguf_tensor_at(g, 0) : NULL;
     if (!first || gguf_bytes_from(g, first) < SAMPLE) {
         snprintf(why, size, "mmap: too few weights for a measurement");
-    } else if (bytes > left / 2) {
-        snprintf(why, size, "mmap: a copy would take more than half of the %llu MiB of memory that are left",
-                 (unsigned long long)left >> 20);
     } else if (compare(g, &mapped, &huge, &err) != TAWNY_OK) {
         snprintf(why, size, "mmap: %.120s", err.message);
+    } else if (!faster(huge, mapped)) {
+        snprintf(why, size, "mmap: %.1f GB/s are read as it is mapped, %.1f from huge pages", mapped, huge);
+    } else if (try_recache(g, first, mapped, huge, why, size)) {
+        return TAWNY_LOAD_RECACHE;
+    } else if (bytes > left / 2) {
+        snprintf(why, size, "mmap: %.1f GB/s are read as it is mapped, %.1f from huge pages, but a copy would take more than "
+                 "half of the %llu MiB of memory that are left", mapped, huge, (unsigned long long)left >> 20);
     } else {
-        bool worth = huge * 100 > mapped * (100 + WORTH_PERCENT);
-        snprintf(why, size, "%s: %.1f GB/s are read as it is mapped, %.1f from huge pages", worth ? "huge" : "mmap",
-                 mapped, huge);
-        return worth ? TAWNY_LOAD_HUGE : TAWNY_LOAD_MMAP;
+        snprintf(why, size, "huge: %.1f GB/s are read as it is mapped, %.1f from huge pages", mapped, huge);
+        return TAWNY_LOAD_HUGE;
     }
     return TAWNY_LOAD_MMAP;
 }
 
 tawny_status engine_load(tawny_model *t, tawny_load load, tawny_error *err)
 {
-    if (load == TAWNY_LOAD_AUTO) load = choose(t->m.file, t->load_why, sizeof t->load_why);
+    char told[sizeof t->load_why];
+    bool chosen = load == TAWNY_LOAD_AUTO;
+    if (chosen) load = choose(t->m.file, t->load_why, sizeof t->load_why);
     t->load = load;
+    if (load == TAWNY_LOAD_RECACHE) return recache(t->m.file, chosen ? told : t->load_why, sizeof told, err);
     bool copy = load == TAWNY_LOAD_HUGE || load == TAWNY_LOAD_HUGE_LOCK;
     return gguf_load(t->m.file, copy, load == TAWNY_LOAD_LOCK || load == TAWNY_LOAD_HUGE_LOCK, err);
 }

@@ -83,6 +83,12 @@ void gguf_close(gguf *g); /* NULL is fine */
  * anonymous memory in huge pages, by direct I/O; lock: kept in memory (mlock). Where it fails, g is to be closed. */
 tawny_status gguf_load(gguf *g, bool copy, bool lock, tawny_error *err);
 
+/* The page cache of the files made anew in large pages (file_recache), before their weights are used: of all of them, or of
+ * so many bytes from a tensor's first on. *sum: of all files together. */
+struct file_recached;
+tawny_status gguf_recache(const gguf *g, struct file_recached *sum, tawny_error *err);
+tawny_status gguf_recache_part(const gguf *g, const gguf_tensor *t, size_t bytes, struct file_recached *r, tawny_error *err);
+
 const char *gguf_path(const gguf *g);      /* of the first file */
 uint32_t gguf_version(const gguf *g);      /* 2 or 3 */
 uint32_t gguf_split_count(const gguf *g);  /* files in the set, at least 1 */

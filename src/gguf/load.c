@@ -57,6 +57,28 @@ tawny_status gguf_load(gguf *g, bool copy, bool lock, tawny_error *err)
     return status || !lock ? status : lock_weights(g, err);
 }
 
+tawny_status gguf_recache_part(const gguf *g, const gguf_tensor *t, size_t bytes, file_recached *r, tawny_error *err)
+{
+    return file_recache(&g->maps[t->split], (size_t)t->offset, (size_t)t->offset + bytes, r, err);
+}
+
+tawny_status gguf_recache(const gguf *g, file_recached *sum, tawny_error *err)
+{
+    *sum = (file_recached){0};
+    for (size_t i = 0; !sum->useless && i < g->n_maps; i++) {
+        file_recached r;
+        tawny_status status = file_recache(&g->maps[i], 0, g->maps[i].size, &r, err);
+        if (status) return status;
+        sum->bytes += r.bytes;
+        sum->before += r.before;
+        sum->after += r.after;
+        sum->again += r.again;
+        sum->seconds += r.seconds;
+        sum->useless = r.useless;
+    }
+    return TAWNY_OK;
+}
+
 uint64_t gguf_bytes_from(const gguf *g, const gguf_tensor *t) { return g->maps[t->split].size - t->offset; }
 
 bool gguf_pages(const gguf *g, mem_pages *out)

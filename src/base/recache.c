@@ -1,0 +1,127 @@
+/* A file's page cache in large pages: what lies in small ones is dropped and read again, piece by piece.
+ *
+ * The kernel maps cached pages of a file by entries for 2 MiB where they lie in folios of that size. It makes such folios
+ * when a mapping that asks for huge pages faults a file in, on file systems that can (ext4 from Linux 6.16, XFS from
+ * 5.18); what was written or read in another way lies in smaller ones, until it is dropped. Where the kernel can put small
+ * ones together in memory (MADV_COLLAPSE: tmpfs, and any file with CONFIG_READ_ONLY_THP_FOR_FS), nothing is read again. */
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "clock.h"
+#include "file.h"
+#include "mem.h"
+
+/* Linux 5.14 and 6.1; the C library may be older. */
+#ifndef MADV_POPULATE_READ
+#define MADV_POPULATE_READ 22
+#endif
+#ifndef MADV_COLLAPSE
+#define MADV_COLLAPSE 25
+#endif
+
+enum { PIECE = 64 << 20, MAX_THREADS = 4, GOOD_PERCENT = 90, PAGE = 4096 };
+
+typedef struct job {
+    const file_map *map;
+    int fd;
+    size_t end;
+    _Atomic size_t next;
+    _Atomic uint64_t bytes, before, after, again;
+    atomic_bool useless;
+} job;
+
+/* Of n bytes (whole huge pages, but for the end of the file) mapped at p: those in huge pages, after a touch of each. */
+static uint64_t huge_bytes(uint8_t *p, size_t n)
+{
+    mem_pages pages;
+    for (size_t i = 0; i < n; i += MEM_HUGE)
+        if (madvise(p + i, PAGE, MADV_POPULATE_READ) != 0) return 0;
+    return mem_pages_of(p, n, &pages) ? pages.huge : 0;
+}
+
+static void drop(const job *j, uint8_t *p, size_t at, size_t n)
+{
+    madvise(p, n, MADV_DONTNEED);
+    madvise((void *)(uintptr_t)(j->map->data + at), n, MADV_DONTNEED); /* what is mapped anywhere stays in the cache */
+    sync_file_range(j->fd, (off_t)at, (off_t)n,
+                    SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE | SYNC_FILE_RANGE_WAIT_AFTER);
+    posix_fadvise(j->fd, (off_t)at, (off_t)n, POSIX_FADV_DONTNEED);
+}
+
+/* The piece at `at`, seen through a mapping of its own at `window`. False: not one of its pages became a large one. */
+static bool fold_piece(job *j, uint8_t *window, size_t at)
+{
+    size_t n = j->end - at < PIECE ? j->end - at : PIECE, whole = n / MEM_HUGE * MEM_HUGE;
+    uint8_t *p = mmap(window, n, PROT_READ, MAP_PRIVATE | MAP_FIXED, j->fd, (off_t)at);
+    if (p == MAP_FAILED) return false;
+    madvise(p, n, MADV_HUGEPAGE);
+    uint64_t before = huge_bytes(p, n), after = before;
+    bool good = before * 100 >= (uint64_t)whole * GOOD_PERCENT;
+    if (!good) {
+        if (madvise(p, whole, MADV_COLLAPSE) != 0 || (after = huge_bytes(p, n)) < whole) {
+            drop(j, p, at, n);
+            madvise(p, n, MADV_POPULATE_READ);
+            after = huge_bytes(p, n);
+        }
+        atomic_fetch_add(&j->again, n);
+    }
+    atomic_fetch_add(&j->bytes, whole);
+    atomic_fetch_add(&j->before, before);
+    atomic_fetch_add(&j->after, after);
+    return good || after > before;
+}
+
+static void *fold_pieces(void *arg)
+{
+    job *j = arg;
+    size_t room = PIECE + MEM_HUGE, at;
+    uint8_t *reserved = mmap(NULL, room, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (reserved == MAP_FAILED) return NULL;
+    uint8_t *window = reserved + (MEM_HUGE - (uintptr_t)reserved % MEM_HUGE) % MEM_HUGE;
+    while (!atomic_load(&j->useless) && (at = atomic_fetch_add(&j->next, PIECE)) < j->end)
+        if (!fold_piece(j, window, at) && atomic_load(&j->after) == atomic_load(&j->before)) atomic_store(&j->useless, true);
+    munmap(reserved, room);
+    return NULL;
+}
+
+/* The first piece alone tells whether it helps here; others share the rest. */
+static void fold_all(job *j)
+{
+    pthread_t thread[MAX_THREADS];
+    int n = 0;
+    size_t end = j->end;
+    if (end - j->next > PIECE) j->end = j->next + PIECE;
+    fold_pieces(j);
+    atomic_store(&j->next, j->end);
+    j->end = end;
+    if (atomic_load(&j->useless)) return;
+    while (n < MAX_THREADS - 1 && pthread_create(&thread[n], NULL, fold_pieces, j) == 0) n++;
+    fold_pieces(j);
+    while (n > 0) pthread_join(thread[--n], NULL);
+}
+
+tawny_status file_recache(const file_map *m, size_t from, size_t to, file_recached *r, tawny_error *err)
+{
+    struct stat st;
+    tawny_status status = TAWNY_OK;
+    double start = clock_now();
+    int fd = open(m->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    *r = (file_recached){0};
+    if (fd < 0) return err_errno(err, errno, "%s", m->path);
+    if (fstat(fd, &st) != 0) {
+        status = err_errno(err, errno, "%s", m->path);
+    } else if (st.st_dev != m->device || st.st_ino != m->inode || (uintmax_t)st.st_size != m->size) {
+        status = err_set(err, TAWNY_E_DAMAGED, "%s: the file changed while it was opened", m->path);
+    } else {
+        job j = {.map = m, .fd = fd, .end = to < m->size ? to : m->size, .next = from / MEM_HUGE * MEM_HUGE};
+        if (m->size >= MEM_HUGE && j.next < j.end) fold_all(&j);
+        *r = (file_recached){j.bytes, j.before, j.after, j.again, clock_now() - start, j.useless};
+    }
+    close(fd);
+    return status;
+}
