@@ -1,6 +1,6 @@
 # tawny: large language models from GGUF files on the CPU alone.
 # `make help` lists the targets; the variables that you may set:
-#   CC=clang-19   CFLAGS="-O3 -g"   B=build   PREFIX=/usr/local   DESTDIR=   WITHOUT="libedit ..."   V=1
+#   CC=clang-19   CFLAGS="-O3 -g"   B=build   PREFIX=/usr/local   DESTDIR=   WITHOUT="libedit page ..."   V=1
 
 ifeq ($(origin CC),default)
 CC      := gcc
@@ -40,6 +40,8 @@ NEEDED   := libxxhash libutf8proc jansson
 OPTIONAL := $(filter-out $(WITHOUT),openblas libedit libcurl libcrypto libmicrohttpd libseccomp)
 HAVE     := $(shell for p in $(OPTIONAL); do pkg-config --exists $$p && echo $$p; done 2>/dev/null)
 QUESTION := $(strip $(CC) $(CFLAGS) $(FLAGS) $(LDFLAGS) $(avx512) $(HAVE))
+# The page of the server is bundled by npm, where that is (src/server/page).
+PAGE     := $(if $(filter page,$(WITHOUT)),without,$(if $(shell command -v npm),with,no-npm))
 UPPER     = $(shell echo $(1) | tr a-z- A-Z_)
 TUNE      = $(firstword $(foreach z,znver5 znver4 znver3,$(shell \
               $(CC) -mtune=$(z) -E -xc /dev/null >/dev/null 2>&1 && echo $(z))) generic)
@@ -62,7 +64,7 @@ FORCE:
 # ---- the targets ----
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
-.PHONY: FORCE all help deps demo check suite replay install gpu-bandwidth bench mca fuzz supported clients schemathesis vmath-sweep asan ubsan tsan lint clean
+.PHONY: FORCE all help deps demo check suite replay install page gpu-bandwidth bench mca fuzz supported clients schemathesis vmath-sweep asan ubsan tsan lint clean
 all: $(B)/tawny $(B)/tawny.1 ## build the program, build/tawny (the default)
 
 demo: deps ## install what is missing, build, fetch a small model (94 MiB) and let it answer
@@ -122,6 +124,10 @@ clients: all $(B)/tests/mkmodel ## the official clients of OpenAI, Anthropic and
 schemathesis: all $(B)/tests/mkmodel ## thousands of requests made of /openapi.json (PyPI)
 	tools/schemathesis
 
+page: ## bundle the server's page anew (npm)
+	@rm -f $(B)/page/page.inc
+	@$(MAKE) --no-print-directory $(B)/page/page.inc
+
 vmath-sweep: $(B)/tests/check ## the errors of the vector functions over all floats (an hour)
 	TAWNY_SWEEP=1 $(B)/tests/check vmath
 
@@ -171,6 +177,13 @@ $(B)/tawny: $(call obj,$(CLI_SRC)) $(B)/libtawny.a
 	$(LD) $(CLI_LIBS) -o $@
 $(B)/tawny.1: $(B)/tawny tools/man
 	$(Q)tools/man $(B)/tawny > $@
+
+$(B)/page/is-$(PAGE):
+	@mkdir -p $(@D); rm -f $(@D)/is-*; touch $@
+$(B)/page/page.inc: $(B)/page/is-$(PAGE) tools/page $(wildcard src/server/page/*)
+	@tools/page $(PAGE) $(@D)
+$(B)/src/server/page.o: FLAGS += -I$(B)/page
+$(B)/src/server/page.o: $(B)/page/page.inc
 
 $(B)/tools/stream.h: tools/gpu-bandwidth/stream.comp
 	@mkdir -p $(@D)

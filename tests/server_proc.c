@@ -75,11 +75,11 @@ static void unchunk(char *body)
     *to = 0;
 }
 
-char *server_ask(const server_proc *s, const char *method, const char *path, const char *extra, const char *body, int *status)
+char *server_raw(const server_proc *s, const char *method, const char *path, const char *extra, const char *body, size_t *size)
 {
     enum { MOST = 4 << 20 };
     int fd = connected(s->port);
-    char *all = malloc(MOST), *answer = NULL;
+    char *all = malloc(MOST);
     size_t n = 0;
     FILE *f = fdopen(dup(fd), "w");
     fprintf(f, "%s %s HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: %zu\r\n%s\r\n", method, path, body ? strlen(body) : 0,
@@ -88,7 +88,15 @@ char *server_ask(const server_proc *s, const char *method, const char *path, con
     fclose(f);
     for (ssize_t k; n < MOST - 1 && (k = read(fd, all + n, MOST - 1 - n)) > 0;) n += (size_t)k;
     all[n] = 0;
+    *size = n;
     close(fd);
+    return all;
+}
+
+char *server_ask(const server_proc *s, const char *method, const char *path, const char *extra, const char *body, int *status)
+{
+    size_t n;
+    char *all = server_raw(s, method, path, extra, body, &n), *answer = NULL;
     *status = 0;
     if (sscanf(all, "HTTP/1.1 %d", status) == 1 && (answer = strstr(all, "\r\n\r\n"))) {
         const char *coding = strcasestr(all, "\r\nTransfer-Encoding: chunked\r\n");

@@ -18,6 +18,8 @@ int server_proc_stop(server_proc *s);
 /* A request by hand: `extra` are further header lines, each with its end. The body of the answer is NUL-terminated and
  * the caller's to free; *status gets the code (0: no answer). */
 char *server_ask(const server_proc *s, const char *method, const char *path, const char *extra, const char *body, int *status);
+/* The whole answer as it came, *size bytes and a NUL; the caller's to free. */
+char *server_raw(const server_proc *s, const char *method, const char *path, const char *extra, const char *body, size_t *size);
 /* The same with a JSON answer, which is checked to be one, of the status that is expected. */
 json_t *server_json(const server_proc *s, const char *path, const char *body, int expected);
 

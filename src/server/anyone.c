@@ -50,6 +50,9 @@ void metrics(exchange *x)
     metric(&b, "counter", "tawny:queue_seconds_total", "Time until they began, over all requests.", s.queue_ms / 1e3);
     metric(&b, "counter", "tawny:step_seconds_total", "Time of all steps.", s.step_ms / 1e3);
     metric(&b, "counter", "tawny:weight_bytes_total", "Bytes of weights read by all steps.", (double)s.bytes_read);
+    metric(&b, "counter", "tawny:http_requests_total", "Requests that reached their handler.", (double)atomic_load(&sv->handled));
+    metric(&b, "counter", "tawny:http_refused_total", "Requests that were refused by their headers: host, origin, path, key, size.",
+           (double)atomic_load(&sv->refused));
     metric(&b, "gauge", "tawny:slots", "Sequences that are computed together at most.", sched_n_slots(sv->sched));
     metric(&b, "gauge", "tawny:read_gigabytes_per_second", "GB/s at which steps without prompts read weights, lately.",
            rate((double)tawny_model_bytes_per_token(sv->model) / 1e6, s.decode_ms));

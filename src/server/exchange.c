@@ -74,6 +74,13 @@ void reply_text(exchange *x, int status, const char *type, const char *text, siz
     x->status = status;
 }
 
+void reply_field(exchange *x, const char *name, const char *value)
+{
+    if (x->n_fields == REPLY_FIELDS) return;
+    x->fields[x->n_fields].name = name;
+    x->fields[x->n_fields++].value = value;
+}
+
 void reply_json(exchange *x, int status, json_t *body)
 {
     char *text = body ? json_dumps(body, JSON_COMPACT) : NULL;

@@ -49,8 +49,12 @@ typedef struct route {
 enum {
     ROUTE_PUBLIC = 1, /* no key is asked for */
     ROUTE_DRAINING = 2, /* answered also while the server ends */
-    ROUTE_TEXT = 4      /* the answer is plain text, no JSON */
+    ROUTE_TEXT = 4,     /* the answer is plain text, no JSON */
+    ROUTE_LOADING = 8,  /* answered also while the model is being loaded */
+    ROUTE_PAGE = 16,    /* for people: other sites may link to it */
+    ROUTE_HIDDEN = 32   /* no part of the interface that openapi.c describes */
 };
+enum { REPLY_FIELDS = 12 };
 
 struct exchange {
     sched_work work;               /* of exchange_post */
@@ -79,6 +83,10 @@ struct exchange {
     buf reply;
     const char *reply_type;        /* its Content-Type */
     int retry_after;               /* seconds, with 429 and 503; 0: not said */
+    struct {
+        const char *name, *value;
+    } fields[REPLY_FIELDS];        /* further headers of the answer */
+    int n_fields;
 
     pthread_mutex_t lock;          /* guards all below */
     bool news, suspended;
@@ -92,6 +100,7 @@ void reply_json(exchange *x, int status, json_t *body); /* takes body */
 void reply_text(exchange *x, int status, const char *type, const char *text, size_t n);
 /* In the door's shape. field: the parameter, or NULL. */
 void reply_error(exchange *x, int status, const char *type, const char *message, const char *field);
+void reply_field(exchange *x, const char *name, const char *value); /* a header; both live as long as x */
 void reply_status(exchange *x, const tawny_error *err, const char *field); /* by the kind of error */
 
 /* Reads the body's parameters; false after a reply that names the field. */

@@ -80,12 +80,19 @@ static bool known_host(const server *sv, const char *host)
     return false;
 }
 
-/* Pages of other sites may not ask: a browser says where a request comes from. */
-static bool foreign(struct MHD_Connection *c)
+static bool header_is(struct MHD_Connection *c, const char *name, const char *value)
+{
+    const char *given = MHD_lookup_connection_value(c, MHD_HEADER_KIND, name);
+    return given && strcmp(given, value) == 0;
+}
+
+/* Pages of other origins may not ask: a browser says where a request comes from. What they may do is to link to a page. */
+static bool foreign(struct MHD_Connection *c, const route *r)
 {
     const char *origin = MHD_lookup_connection_value(c, MHD_HEADER_KIND, "Origin"), *host = MHD_lookup_connection_value(c, MHD_HEADER_KIND, "Host");
     const char *site = MHD_lookup_connection_value(c, MHD_HEADER_KIND, "Sec-Fetch-Site");
-    if (site && strcmp(site, "cross-site") == 0) return true;
+    bool follows = r && (r->flags & ROUTE_PAGE) && header_is(c, "Sec-Fetch-Mode", "navigate") && header_is(c, "Sec-Fetch-Dest", "document");
+    if (site && strcmp(site, "same-origin") != 0 && strcmp(site, "none") != 0 && !follows) return true;
     if (!origin) return false;
     const char *at = strstr(origin, "://");
     return !at || !host || strcasecmp(at + 3, host) != 0;
@@ -128,15 +135,17 @@ const char *http_rest(const exchange *x) { return x->path + strlen(x->route->pat
 
 /* ---- answers ---- */
 
-static void common_headers(struct MHD_Response *r)
+/* x: whose answer it is; NULL: nobody's. */
+static void add_headers(struct MHD_Response *r, const exchange *x)
 {
     MHD_add_response_header(r, "Server", "tawny");
     MHD_add_response_header(r, "X-Content-Type-Options", "nosniff");
-    MHD_add_response_header(r, "Cache-Control", "no-store");
+    for (int i = 0; x && i < x->n_fields; i++) MHD_add_response_header(r, x->fields[i].name, x->fields[i].value);
+    if (!MHD_get_response_header(r, "Cache-Control")) MHD_add_response_header(r, "Cache-Control", "no-store");
 }
 
-static enum MHD_Result send_buffer(struct MHD_Connection *c, int status, const char *type, const char *text, size_t n, int retry_after,
-                                   const char *allow)
+static enum MHD_Result send_buffer(struct MHD_Connection *c, const exchange *x, int status, const char *type, const char *text, size_t n,
+                                   int retry_after, const char *allow)
 {
     union { /* MHD takes a void *, and copies */
         const char *in;
@@ -145,8 +154,8 @@ static enum MHD_Result send_buffer(struct MHD_Connection *c, int status, const c
     char seconds[16];
     struct MHD_Response *r = MHD_create_response_from_buffer(n, n ? u.out : (void *)&u, MHD_RESPMEM_MUST_COPY);
     if (!r) return MHD_NO;
-    common_headers(r);
-    MHD_add_response_header(r, "Content-Type", type);
+    add_headers(r, x);
+    if (status != 304) MHD_add_response_header(r, "Content-Type", type);
     snprintf(seconds, sizeof seconds, "%d", retry_after);
     if (retry_after) MHD_add_response_header(r, "Retry-After", seconds);
     if (allow) MHD_add_response_header(r, "Allow", allow);
@@ -158,7 +167,7 @@ static enum MHD_Result send_buffer(struct MHD_Connection *c, int status, const c
 
 static enum MHD_Result send_reply(exchange *x)
 {
-    return send_buffer(x->connection, x->status, x->reply_type, x->reply.data, x->reply.size, x->retry_after, NULL);
+    return send_buffer(x->connection, x, x->status, x->reply_type, x->reply.data, x->reply.size, x->retry_after, NULL);
 }
 
 /* The exchange waits: no thread does. Under its lock, since whoever wakes it looks at `suspended`. */
@@ -198,7 +207,7 @@ static enum MHD_Result send_stream(exchange *x)
 {
     struct MHD_Response *r = MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, BLOCK, read_stream, x, NULL);
     if (!r) return MHD_NO;
-    common_headers(r);
+    add_headers(r, x);
     MHD_add_response_header(r, "Content-Type", x->door->stream_type);
     MHD_add_response_header(r, "X-Accel-Buffering", "no");
     enum MHD_Result ok = MHD_queue_response(x->connection, 200, r);
@@ -220,14 +229,16 @@ static enum MHD_Result proceed(exchange *x)
 
 /* ---- requests ---- */
 
-static enum MHD_Result refuse(request *q, struct MHD_Connection *c, const route *r, int status, const char *type, const char *message, int retry)
+static enum MHD_Result refuse(server *sv, request *q, struct MHD_Connection *c, const route *r, int status, const char *type, const char *message,
+                              int retry)
 {
     json_t *body = (r ? r : server_routes)->door->error(status, type, message, NULL);
     char *text = body ? json_dumps(body, JSON_COMPACT) : NULL, allow[64];
     methods_of(q->path, allow, sizeof allow);
-    enum MHD_Result ok = send_buffer(c, status, "application/json; charset=utf-8", text ? text : "", text ? strlen(text) : 0, retry,
-                                     status == 405 ? allow : NULL);
+    enum MHD_Result ok = send_buffer(c, NULL, status, "application/json; charset=utf-8", text ? text : "", text ? strlen(text) : 0,
+                                     retry, status == 405 ? allow : NULL);
     q->refused = true;
+    atomic_fetch_add(&sv->refused, 1);
     json_decref(body);
     free(text);
     return ok;
@@ -239,14 +250,14 @@ static enum MHD_Result first_look(http *h, request *q, struct MHD_Connection *c,
     const route *other, *r = find_route(method, q->path, &other);
     const char *length = MHD_lookup_connection_value(c, MHD_HEADER_KIND, "Content-Length");
     if (!known_host(sv, MHD_lookup_connection_value(c, MHD_HEADER_KIND, "Host")))
-        return refuse(q, c, r, 403, NULL, "the Host header names another host; --allowed-host lets it in", 0);
-    if (foreign(c)) return refuse(q, c, r, 403, NULL, "requests from pages of other sites are refused", 0);
-    if (!r) return refuse(q, c, other, other ? 405 : 404, NULL, other ? "this path takes another method" : "there is no such path", 0);
-    if (!(r->flags & ROUTE_PUBLIC) && !has_key(sv, c)) return refuse(q, c, r, 401, "authentication_error", "Invalid API Key", 0);
-    if (!atomic_load(&sv->ready)) return refuse(q, c, r, 503, "unavailable_error", "Loading model", 1);
+        return refuse(sv, q, c, r, 403, NULL, "the Host header names another host; --allowed-host lets it in", 0);
+    if (foreign(c, r)) return refuse(sv, q, c, r, 403, NULL, "requests from pages of other sites are refused", 0);
+    if (!r) return refuse(sv, q, c, other, other ? 405 : 404, NULL, other ? "this path takes another method" : "there is no such path", 0);
+    if (!(r->flags & ROUTE_PUBLIC) && !has_key(sv, c)) return refuse(sv, q, c, r, 401, "authentication_error", "Invalid API Key", 0);
+    if (!atomic_load(&sv->ready) && !(r->flags & ROUTE_LOADING)) return refuse(sv, q, c, r, 503, "unavailable_error", "Loading model", 1);
     if (atomic_load(&sv->draining) && !(r->flags & ROUTE_DRAINING))
-        return refuse(q, c, r, 503, "unavailable_error", "the server is shutting down", 1);
-    if (length && strtoull(length, NULL, 10) > sv->config.max_body) return refuse(q, c, r, 413, NULL, "the body is too large", 0);
+        return refuse(sv, q, c, r, 503, "unavailable_error", "the server is shutting down", 1);
+    if (length && strtoull(length, NULL, 10) > sv->config.max_body) return refuse(sv, q, c, r, 413, NULL, "the body is too large", 0);
     q->x = exchange_new(sv, c, r);
     if (q->x) q->x->path = q->path;
     return q->x ? MHD_YES : MHD_NO;
@@ -270,7 +281,8 @@ static enum MHD_Result on_request(void *cls, struct MHD_Connection *c, const cha
         return MHD_YES;
     }
     if (!q->x->handled) {
-        if (q->x->body.failed) return refuse(q, c, q->x->route, 413, NULL, "the body is too large", 0);
+        if (q->x->body.failed) return refuse(h->sv, q, c, q->x->route, 413, NULL, "the body is too large", 0);
+        atomic_fetch_add(&h->sv->handled, 1);
         exchange_handle(q->x);
     }
     return proceed(q->x);

@@ -13,7 +13,7 @@ typedef struct chat_body {
     completion c; /* first: tables of completions read into it */
     const json_t *messages, *tools, *tool_choice, *response_format, *stream_options, *template_kwargs;
     const char *effort, *model;
-    bool logprobs, parallel_tool_calls;
+    bool logprobs, parallel_tool_calls, timings_each;
     int top_logprobs, max_completion_tokens;
 } chat_body;
 
@@ -31,6 +31,7 @@ static const param chat_table[] = {
     {"parallel_tool_calls", PARAM_BOOL, B(parallel_tool_calls), 0, 0, 0, false, "several calls in an answer"},
     {"response_format", PARAM_JSON, B(response_format), 0, 0, JSON_T_OBJECT, false, "text, json_object or json_schema"},
     {"stream_options", PARAM_JSON, B(stream_options), 0, 0, JSON_T_OBJECT, false, "include_usage"},
+    {"timings_per_token", PARAM_BOOL, B(timings_each), 0, 0, 0, false, "timings with each piece of a stream"},
     {"reasoning_effort", PARAM_TEXT, B(effort), 0, MAX_TEXT, 0, false, "none, minimal, low, medium, high: as the model's template has it"},
     {"chat_template_kwargs", PARAM_JSON, B(template_kwargs), 0, 0, JSON_T_OBJECT, false, "further variables of the template"},
     PARAM_END,
@@ -39,7 +40,7 @@ const param *const openai_chat_tables[] = {chat_table, completion_sampling, NULL
 
 /* What chunks of an answer repeat. */
 typedef struct chat_answer {
-    bool usage;
+    bool usage, timings_each;
 } chat_answer;
 
 /* ---- the answer ---- */
@@ -59,6 +60,7 @@ static void chunk(exchange *x, const choice *c, json_t *delta, json_t *logprobs,
     json_t *o = openai_base(x, "chat.completion.chunk");
     json_object_set_new(o, "choices", json_pack("[{s:i,s:o,s:o,s:s?}]", "index", c->index, "delta", delta, "logprobs", logprobs, "finish_reason", reason));
     if (a->usage) json_object_set_new(o, "usage", json_null());
+    if (a->timings_each) json_object_set_new(o, "timings", completion_timings(c));
     put_event(x, NULL, o);
 }
 
@@ -201,6 +203,7 @@ void openai_chat(exchange *x)
                         .effort = b.effort, .variables = b.template_kwargs};
     if (prompt_make(x, &r, &b.c, &prompt, &chat) && completion_tasks(x, &b.c, &prompt, true, tasks)) {
         own->usage = json_is_true(json_object_get(b.stream_options, "include_usage"));
+        own->timings_each = b.timings_each;
         server_id(x->sv, "chatcmpl-", x->id);
         exchange_submit(x, tasks, b.c.n, &chat);
     }

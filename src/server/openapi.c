@@ -115,7 +115,8 @@ void openapi(exchange *x)
 {
     json_t *paths = json_object();
     json_t *security = x->sv->config.n_keys ? json_pack("[{s:[]},{s:[]}]", "bearer", "key") : json_array();
-    for (const route *r = server_routes; r->path; r++) add_route(paths, r);
+    for (const route *r = server_routes; r->path; r++)
+        if (!(r->flags & ROUTE_HIDDEN)) add_route(paths, r);
     reply_json(x, 200,
                json_pack("{s:s,s:{s:s,s:s,s:s},s:o,s:o,s:{s:{s:{s:s,s:s},s:{s:s,s:s,s:s}}}}", "openapi", "3.1.0", "info", "title", "tawny", "version",
                          TAWNY_VERSION, "description", "a large language model, by the interfaces that clients know", "paths", paths, "security",

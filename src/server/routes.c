@@ -6,8 +6,11 @@
 #include "ollama.h"
 #include "openai.h"
 #include "openapi.h"
+#include "page.h"
 
 const route server_routes[] = {
+    {"GET", "/", page_root, &openai_door, ROUTE_PUBLIC | ROUTE_TEXT | ROUTE_LOADING | ROUTE_PAGE, NULL, "that the server is there; a page for browsers"},
+    {"GET", "/page/*", page_file, &openai_door, ROUTE_PUBLIC | ROUTE_LOADING | ROUTE_HIDDEN, NULL, "what that page is made of"},
     {"GET", "/health", health, &openai_door, ROUTE_PUBLIC | ROUTE_DRAINING, NULL, "whether requests are taken"},
     {"GET", "/v1/health", health, &openai_door, ROUTE_PUBLIC | ROUTE_DRAINING, NULL, "the same"},
     {"GET", "/metrics", metrics, &openai_door, ROUTE_DRAINING | ROUTE_TEXT, NULL, "counts and rates, for Prometheus"},

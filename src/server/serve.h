@@ -51,6 +51,7 @@ typedef struct server {
     _Atomic bool ready;           /* the model is there; before, all requests get 503 */
     _Atomic bool draining;
     _Atomic uint64_t ids;
+    _Atomic uint64_t handled, refused; /* requests that reached their handler, and those that did not */
     _Atomic int exchanges;        /* requests that are not answered to the last byte yet */
 } server;
 
