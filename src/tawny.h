@@ -105,6 +105,7 @@ typedef struct tawny_engine_params {
      * cheap and errors show most, else 8. Part of what makes the bits of a result. */
     int32_t act_bits;
     bool no_pin;        /* leave the threads to the scheduler */
+    uint64_t prefix_bytes; /* memory at most for pasts that tawny_session_keep leaves behind; 0: none are kept */
     /* For F32, F16 and BF16 weights in prefill. NULL: tawny's own, which alone keep the contract: with another one bits
      * differ between machines, and fingerprints mean nothing beyond this one. */
     tawny_gemm gemm;
@@ -145,12 +146,27 @@ void tawny_session_truncate(tawny_session *s, int32_t n);
 /* Keeps the longest past that is a prefix of these tokens and can be gone on from at once, drops the rest, and returns
  * its length: the tokens from there on are to be computed. That is all of them but the last at most, or n where
  * tawny_session_logits already holds the logits after the last. (Attention can go back anywhere; a recurrent
- * state to its checkpoints alone.) */
+ * state to its checkpoints alone.) Where the engine's cache of prefixes has a longer one, the session goes on from that. */
 int32_t tawny_session_reuse(tawny_session *s, const tawny_token *tokens, int32_t n);
 
 /* Where the session stands, with its logits, becomes a point that it can come back to at once: worth it at the end of
  * a prompt. Two are kept. Does nothing without logits, or where any point is such. tawny_session_sync does it. */
 void tawny_session_checkpoint(tawny_session *s);
+
+/* Leaves the session's past, as it is now, to the engine's cache of prefixes, where any session finds it in
+ * tawny_session_reuse, and begins with the same bits as if it had computed it. Pages of the KV cache are shared, not copied.
+ * Attention can go on from any part of a past; a recurrent state only from where it was kept, for which this makes a
+ * checkpoint. The least recently used pasts give way. Does nothing where the engine has no such cache. */
+void tawny_session_keep(tawny_session *s);
+/* Drops from the cache of prefixes what no other past than this session's has. */
+void tawny_session_forget(const tawny_session *s);
+
+typedef struct tawny_prefix_stats {
+    uint64_t bytes, most_bytes;     /* in use, and at most */
+    uint64_t hits, tokens, evicted; /* sessions that began with a past from there, with so many tokens; blocks that gave way */
+    int32_t blocks;                 /* of 64 tokens at most */
+} tawny_prefix_stats;
+tawny_prefix_stats tawny_engine_prefix_stats(const tawny_engine *e); /* all 0: there is no such cache */
 
 const tawny_token *tawny_session_tokens(const tawny_session *s, int32_t *n);
 /* [n_vocab], after the last token computed; valid until the engine computes again. NULL where there is none. */

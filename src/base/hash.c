@@ -15,6 +15,8 @@ static hash128 canonical(XXH128_hash_t h)
 
 hash128 hash_bytes(const void *data, size_t n) { return canonical(XXH3_128bits(data, n)); }
 
+uint64_t hash_chain(uint64_t before, const void *data, size_t n) { return XXH3_64bits_withSeed(data, n, before); }
+
 hash_state *hash_new(void)
 {
     XXH3_state_t *s = XXH3_createState();

@@ -12,6 +12,8 @@ typedef struct hash128 {
 typedef struct hash_state hash_state;
 
 hash128 hash_bytes(const void *data, size_t n);
+/* XXH3-64 of the bytes with `before` as its seed: of pieces one after the other, each with the hash of all before it. */
+uint64_t hash_chain(uint64_t before, const void *data, size_t n);
 hash_state *hash_new(void); /* NULL when out of memory */
 void hash_free(hash_state *s);
 void hash_add(hash_state *s, const void *data, size_t n);

@@ -154,8 +154,12 @@ static tawny_status build(tawny_engine *e, const tawny_engine_params *p, tawny_e
 {
     tawny_status st = configure(e, p, err);
     if (st == TAWNY_OK) st = make_rope(e, err);
-    int32_t pages = e->model->m.hp.causal ? engine_seq_pages(e) * e->n_sessions : engine_seq_pages(e) + ENGINE_TEXTS;
+    bool causal = e->model->m.hp.causal;
+    int32_t pages = causal ? engine_seq_pages(e) * e->n_sessions : engine_seq_pages(e) + ENGINE_TEXTS;
+    if (st == TAWNY_OK && causal) pages += prefix_pages(p->prefix_bytes, e->layout.page_bytes);
     if (st == TAWNY_OK) st = kv_pool_init(&e->pool, e->layout.page_bytes, pages, e->mem, err);
+    if (st == TAWNY_OK && causal && p->prefix_bytes)
+        st = prefix_new(&e->pool, &(prefix_params){.bytes = p->prefix_bytes, .state_bytes = state_saved_bytes(e)}, &e->prefixes, err);
     if (st == TAWNY_OK) st = make_buffers(e, err);
     return st;
 }
@@ -219,6 +223,7 @@ void tawny_engine_free(tawny_engine *e)
 {
     if (!e) return;
     if (e->region) munmap(e->region, e->region_size);
+    prefix_free(e->prefixes);
     kv_pool_free(&e->pool);
     team_free(e->team);
     arena_free(e->mem);
@@ -229,6 +234,10 @@ int32_t tawny_engine_n_threads(const tawny_engine *e) { return team_size(e->team
 int32_t tawny_engine_n_ctx(const tawny_engine *e) { return e->n_ctx; }
 int32_t tawny_engine_n_ubatch(const tawny_engine *e) { return e->n_ubatch; }
 int32_t tawny_engine_act_bits(const tawny_engine *e) { return 8 * e->shared.planes; }
+tawny_prefix_stats tawny_engine_prefix_stats(const tawny_engine *e)
+{
+    return e->prefixes ? prefix_stats(e->prefixes) : (tawny_prefix_stats){0};
+}
 const char *tawny_engine_tier(const tawny_engine *e) { return (void)e, simd_tier_name(simd_current()); }
 
 uint64_t tawny_engine_kv_bytes(const tawny_engine *e, int32_t n_tokens)

@@ -5,7 +5,7 @@
 #include <stdatomic.h>
 
 #include "../../models/run.h"
-#include "kv.h"
+#include "prefix.h"
 
 struct tawny_model {
     model m;
@@ -22,6 +22,7 @@ struct tawny_engine {
     team *team;
     kv_layout layout;
     kv_pool pool;
+    prefix_cache *prefixes; /* NULL: none are kept */
     int32_t n_ctx, n_ubatch, n_sessions, live; /* live: sessions that exist */
     run_shared shared;
     run *runs;         /* a thread */
@@ -94,9 +95,11 @@ tawny_status session_catch_up(tawny_session *s, tawny_error *err);
  * is taken from a saved one, or made anew. Pages are used only where they are written. */
 bool state_new(tawny_session *s);
 void state_free(tawny_session *s);
-void state_copy(tawny_session *to, const tawny_session *from);
+void state_copy(tawny_session *to, const tawny_session *from);      /* and what it saved */
 void state_save(tawny_session *s);                                 /* at s->n, whose logits are there; the oldest gives way */
 const saved_state *state_find(const tawny_session *s, int32_t n);  /* the last one of at most n tokens, or NULL */
+size_t state_saved_bytes(const tawny_engine *e);                   /* of a saved one, its logits after it; 0: the model has none */
+void state_take(tawny_session *s, const void *saved);              /* of s->n tokens; forgets all others */
 int32_t state_go_back(tawny_session *s);                           /* to the last point of at most s->n tokens: its n */
 void state_truncate(tawny_session *s, int32_t n);                  /* forgets those of more than n tokens */
 

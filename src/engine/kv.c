@@ -39,7 +39,9 @@ static uint8_t *take(kv_pool *p)
     return p->base + (size_t)i * p->page_bytes;
 }
 
-static void drop(kv_pool *p, const uint8_t *page)
+void kv_page_hold(kv_pool *p, const uint8_t *page) { p->refs[index_of(p, page)]++; }
+
+void kv_page_drop(kv_pool *p, const uint8_t *page)
 {
     int32_t i = index_of(p, page);
     if (--p->refs[i] == 0) p->free_list[p->n_free++] = i;
@@ -57,7 +59,7 @@ tawny_status kv_seq_prepare(kv_pool *p, kv_seq *s, int32_t max_pages, int32_t fr
         if (!page) return err_set(err, TAWNY_E_LIMIT, "the KV cache is full: all %d pages are in use", p->n_pages);
         if (shared) {
             memcpy(page, s->page[i], p->page_bytes);
-            drop(p, s->page[i]);
+            kv_page_drop(p, s->page[i]);
         } else {
             s->n_pages = i + 1;
         }
@@ -69,7 +71,7 @@ tawny_status kv_seq_prepare(kv_pool *p, kv_seq *s, int32_t max_pages, int32_t fr
 void kv_seq_truncate(kv_pool *p, kv_seq *s, int32_t n)
 {
     int32_t keep = (n + SIMD_PAGE - 1) / SIMD_PAGE;
-    while (s->n_pages > keep) drop(p, s->page[--s->n_pages]);
+    while (s->n_pages > keep) kv_page_drop(p, s->page[--s->n_pages]);
     if (s->n_tokens > n) s->n_tokens = n;
 }
 
@@ -77,7 +79,7 @@ void kv_seq_share(kv_pool *p, kv_seq *to, const kv_seq *from)
 {
     for (int32_t i = 0; i < from->n_pages; i++) {
         to->page[i] = from->page[i];
-        p->refs[index_of(p, from->page[i])]++;
+        kv_page_hold(p, from->page[i]);
     }
     to->n_pages = from->n_pages;
     to->n_tokens = from->n_tokens;

@@ -26,4 +26,8 @@ void kv_seq_truncate(kv_pool *p, kv_seq *s, int32_t n);
 /* Shares all pages of from with the empty sequence to. */
 void kv_seq_share(kv_pool *p, kv_seq *to, const kv_seq *from);
 
+/* A further owner of a page, and one less: the last one gives it back. */
+void kv_page_hold(kv_pool *p, const uint8_t *page);
+void kv_page_drop(kv_pool *p, const uint8_t *page);
+
 #endif

@@ -121,10 +121,48 @@ static bool go_back(tawny_session *s, int32_t n)
     return true;
 }
 
+/* How many of the first `same` tokens, which it has, the session can go on from. */
+static int32_t reusable(const tawny_session *s, int32_t same)
+{
+    if (!s->kv.state) return same;
+    const saved_state *from = state_find(s, same);
+    int32_t saved = from ? from->n : 0;
+    return s->kv.n_state <= same && s->kv.n_state > saved ? s->kv.n_state : saved;
+}
+
+/* The past becomes that of the engine's cache, where it is worth it: pages that it shares are copied by whoever writes. */
+static bool take_prefix(tawny_session *s, const tawny_token *tokens, int32_t n, int32_t own)
+{
+    enum { WORTH = 16 };
+    prefix_cache *c = s->engine->prefixes;
+    prefix_hit hit = c ? prefix_find(c, tokens, n) : (prefix_hit){0};
+    if (hit.n < own + WORTH) return false;
+    tawny_session_truncate(s, 0);
+    const void *state = prefix_take(c, hit, &s->kv);
+    memcpy(s->tokens, tokens, (size_t)hit.n * sizeof *tokens);
+    s->n = hit.n;
+    if (s->kv.state) state_take(s, state);
+    return true;
+}
+
+void tawny_session_keep(tawny_session *s)
+{
+    if (!s->engine->prefixes || !s->n) return;
+    tawny_session_checkpoint(s);
+    const saved_state *last = s->kv.state ? state_find(s, s->n) : NULL;
+    prefix_keep(s->engine->prefixes, s->tokens, s->n, s->kv.page, last && last->n == s->n ? last->state : NULL);
+}
+
+void tawny_session_forget(const tawny_session *s)
+{
+    if (s->engine->prefixes) prefix_forget(s->engine->prefixes, s->tokens, s->n);
+}
+
 int32_t tawny_session_reuse(tawny_session *s, const tawny_token *tokens, int32_t n)
 {
     int32_t same = 0;
     while (same < n && same < s->n && tokens[same] == s->tokens[same]) same++;
+    if (take_prefix(s, tokens, n, reusable(s, same))) same = s->n;
     if (same == n && s->n == n && tawny_session_logits(s)) return n;
     if (same == n && go_back(s, n)) return n;
     if (same == n && n > 0) same--; /* the last token again, for its logits */

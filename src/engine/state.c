@@ -5,11 +5,14 @@
 #include "engine.h"
 
 static size_t state_floats(const tawny_session *s) { return s->engine->layout.state_floats; }
-static size_t logit_floats(const tawny_session *s) { return ((size_t)s->engine->model->m.hp.n_vocab + 15) / 16 * 16; }
-static size_t all_bytes(const tawny_session *s)
+static size_t logit_floats(const tawny_engine *e) { return ((size_t)e->model->m.hp.n_vocab + 15) / 16 * 16; }
+
+size_t state_saved_bytes(const tawny_engine *e)
 {
-    return (state_floats(s) + SESSION_SAVED * (state_floats(s) + logit_floats(s))) * sizeof(float);
+    return e->layout.state_floats ? (e->layout.state_floats + logit_floats(e)) * sizeof(float) : 0;
 }
+
+static size_t all_bytes(const tawny_session *s) { return state_floats(s) * sizeof(float) + SESSION_SAVED * state_saved_bytes(s->engine); }
 
 bool state_new(tawny_session *s)
 {
@@ -18,7 +21,7 @@ bool state_new(tawny_session *s)
     if (p == MAP_FAILED) return false;
     s->kv.state = p;
     float *next = s->kv.state + state_floats(s);
-    for (int i = 0; i < SESSION_SAVED; i++, next += state_floats(s) + logit_floats(s))
+    for (int i = 0; i < SESSION_SAVED; i++, next += state_saved_bytes(s->engine) / sizeof *next)
         s->saved[i] = (saved_state){.state = next, .logits = next + state_floats(s)};
     return true;
 }
@@ -33,6 +36,19 @@ void state_copy(tawny_session *to, const tawny_session *from)
 {
     if (from->kv.state) memcpy(to->kv.state, from->kv.state, state_floats(from) * sizeof(float));
     to->kv.n_state = from->kv.n_state;
+    for (int i = 0; from->kv.state && i < SESSION_SAVED; i++) {
+        to->saved[i].n = from->saved[i].n;
+        if (from->saved[i].n) memcpy(to->saved[i].state, from->saved[i].state, state_saved_bytes(from->engine));
+    }
+}
+
+void state_take(tawny_session *s, const void *saved)
+{
+    state_truncate(s, 0);
+    memcpy(s->saved[0].state, saved, state_saved_bytes(s->engine));
+    s->saved[0].n = s->n;
+    s->kv.n_state = -1;
+    state_go_back(s);
 }
 
 void state_save(tawny_session *s)
