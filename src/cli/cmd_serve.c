@@ -35,6 +35,7 @@ typedef struct serve_opts {
     cli_list keys, hosts;
     bool measure, ci;
     int budget_tokens, budget_seconds;
+    int cache_mib;
     int port, slots, queue, n_predict, grace, timeout, connections, max_body;
 } serve_opts;
 
@@ -52,6 +53,7 @@ static const cli_variable variables[] = {
     {"LLAMA_ARG_UBATCH", "--ubatch-size", NULL},
     {"LLAMA_ARG_CACHE_TYPE_K", "--cache-type-k", known_type},
     {"LLAMA_ARG_CACHE_TYPE_V", "--cache-type-v", known_type},
+    {"LLAMA_ARG_CACHE_RAM", "--cache-ram", NULL},
     {"LLAMA_ARG_N_PREDICT", "--n-predict", NULL},
     {"LLAMA_ARG_POOLING", "--pooling", known_pooling},
     {"LLAMA_ARG_TIMEOUT", "--timeout", NULL},
@@ -225,13 +227,16 @@ static void choose(serve_opts *o)
 int cmd_serve(int argc, char **argv)
 {
     serve_opts o = {.sampling = sampler_opts_default(), .host = "127.0.0.1", .port = -1, .slots = 4, .queue = 256, .n_predict = -1,
-                    .grace = 30, .timeout = 60, .connections = 2048, .max_body = 8};
+                    .grace = 30, .timeout = 60, .connections = 2048, .max_body = 8, .cache_mib = SERVER_CACHE_CHOOSE};
     const cli_opt opts[] = {
         ENGINE_OPTS(o.engine),
         {NULL, CLI_HEADING, NULL, NULL, "server", 0, 0},
         {"--host", CLI_STR, &o.host, "ADDRESS", "where to listen (default: 127.0.0.1; others need a key)", 0, 0},
         {"--port", CLI_INT, &o.port, "N", "on which port (default: 8080, --ci: 0; 0: any that is free)", 0, 65535},
         {"-np --parallel", CLI_INT, &o.slots, "N", "requests computed together (default: 4)", 1, 256},
+        {"-cram --cache-ram", CLI_INT, &o.cache_mib, "MIB",
+         "for pasts of prompts and answers that no slot has any more (default: a quarter of what is left, up to 8192; 0: none; -1: no limit)", -1,
+         1 << 30},
         {"--queue", CLI_INT, &o.queue, "N", "requests that wait at most (default: 256)", 0, 65536},
         {"--api-key", CLI_LIST, &o.keys, "KEY", "that clients must give; may be given several times", 0, 0},
         {"--api-key-file", CLI_STR, &o.key_file, "FILE", "keys, a line each", 0, 0},
@@ -276,7 +281,7 @@ int cmd_serve(int argc, char **argv)
         .keys = o.keys.items, .n_keys = o.keys.n, .hosts = o.hosts.items, .n_hosts = o.hosts.n,
         .alias = o.alias, .template_source = source.data, .max_body = (size_t)o.max_body << 20, .timeout = o.timeout,
         .max_connections = o.connections, .sched = {.engine = o.engine.params, .n_slots = o.slots, .max_queue = o.queue},
-        .measure = o.measure, .pooling = kind, .sampling = o.sampling.p, .n_predict = o.n_predict, .load = o.engine.load,
+        .cache_mib = o.cache_mib, .measure = o.measure, .pooling = kind, .sampling = o.sampling.p, .n_predict = o.n_predict, .load = o.engine.load,
     };
     if (code < 0) code = serve(&o, &c);
     buf_free(&keys);

@@ -46,7 +46,13 @@ void metrics(exchange *x)
     metric(&b, "counter", "tawny:requests_total", "Sequences that were asked for.", (double)s.tasks);
     metric(&b, "counter", "tawny:requests_failed_total", "Of them, those that failed.", (double)s.failed);
     metric(&b, "counter", "tawny:requests_cancelled_total", "Of them, those whose client went away.", (double)s.cancelled);
-    metric(&b, "counter", "tawny:cache_hits_total", "Of them, those that went on from tokens computed before.", (double)s.cache_hits);
+    metric(&b, "counter", "tawny:cache_hits_total", "Of them, those that went on from tokens computed before, in a slot or the cache.", (double)s.cache_hits);
+    metric(&b, "counter", "tawny:prefix_cache_hits_total", "Sequences that went on from the cache of prefixes.", (double)s.prefixes.hits);
+    metric(&b, "counter", "tawny:prefix_cache_tokens_total", "Tokens that they found there.", (double)s.prefixes.tokens);
+    metric(&b, "counter", "tawny:prefix_cache_evicted_total", "Blocks of the cache that gave way to others.", (double)s.prefixes.evicted);
+    metric(&b, "gauge", "tawny:prefix_cache_blocks", "Blocks of up to 64 tokens in the cache.", s.prefixes.blocks);
+    metric(&b, "gauge", "tawny:prefix_cache_bytes", "Memory of the cache.", (double)s.prefixes.bytes);
+    metric(&b, "gauge", "tawny:prefix_cache_bytes_limit", "Memory of the cache at most.", (double)s.prefixes.most_bytes);
     metric(&b, "counter", "tawny:queue_seconds_total", "Time until they began, over all requests.", s.queue_ms / 1e3);
     metric(&b, "counter", "tawny:step_seconds_total", "Time of all steps.", s.step_ms / 1e3);
     metric(&b, "counter", "tawny:weight_bytes_total", "Bytes of weights read by all steps.", (double)s.bytes_read);

@@ -104,6 +104,7 @@ void sched_finish(sched *s, slot *x)
     s->stats.answer_ms += answer;
     pthread_mutex_unlock(&s->lock);
     sched_wake(j);
+    if (state != TASK_FAILED) tawny_session_keep(x->session);
     slot_end(x);
     x->used = s->now;
 }
@@ -121,6 +122,7 @@ static void sweep(sched *s, bool all)
 static void show(sched *s)
 {
     s->stats.decode_ms = s->decode_ms;
+    s->stats.prefixes = tawny_engine_prefix_stats(s->engine);
     for (int i = 0; i < s->n_slots; i++) {
         const slot *x = &s->slots[i];
         int32_t n = 0;

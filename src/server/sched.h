@@ -58,6 +58,7 @@ typedef struct sched_stats {
     double step_ms;              /* of all steps, in the engine */
     double decode_ms;            /* of a step without prompts, lately; 0: there was none */
     uint64_t bytes_read;         /* of weights, by all steps */
+    tawny_prefix_stats prefixes; /* the engine's cache of pasts */
     int queued, running;
 } sched_stats;
 void sched_stats_of(sched *s, sched_stats *out);

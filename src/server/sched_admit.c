@@ -41,7 +41,7 @@ static slot *place_for(sched *s, const task *j)
     return best;
 }
 
-/* A session that begins as the prompt does: the slot's own, or a second timeline of another's past. */
+/* A session that begins as the prompt does: the slot's own, a second timeline of another's past, or one of the engine's cache. */
 static tawny_status prepare_session(sched *s, slot *x, const task *j, tawny_error *err)
 {
     const slot *from = NULL;
@@ -63,7 +63,11 @@ static tawny_status prepare_session(sched *s, slot *x, const task *j, tawny_erro
         st = tawny_session_new(s->engine, &x->session, err);
     }
     if (st != TAWNY_OK) return st;
-    if (j->p.no_reuse) tawny_session_truncate(x->session, 0);
+    if (j->p.no_reuse) {
+        tawny_session_truncate(x->session, 0);
+        x->n_done = 0;
+        return TAWNY_OK;
+    }
     x->n_done = tawny_session_reuse(x->session, j->prompt.v, (int32_t)j->prompt.n);
     if (x->n_done == (int32_t)j->prompt.n) { /* the logits of a step are wanted, not of memory that others' steps use */
         tawny_session_truncate(x->session, x->n_done - 1);

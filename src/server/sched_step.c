@@ -58,7 +58,10 @@ static void after(sched *s, const tawny_step *item, slot *x)
         j->n_done = x->n_done;
         pthread_mutex_unlock(&j->lock);
         x->reading = x->n_done < (int32_t)j->prompt.n;
-        if (!x->reading) tawny_session_checkpoint(x->session);
+        if (!x->reading) {
+            tawny_session_checkpoint(x->session);
+            tawny_session_keep(x->session);
+        }
     }
     int before = x->n_answer;
     bool more = x->reading || slot_sample(x, item->logits, s->tok, tawny_engine_n_ctx(s->engine));

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "../base/cpu.h"
+#include "../base/mem.h"
 #include "../engine/limits.h"
 #include "http.h"
 
@@ -68,6 +69,17 @@ static double measure_read(int threads)
     return limits_range_of(v, SAMPLES).median;
 }
 
+/* For pasts that no slot has any more. Chosen: a quarter of the memory that is left beside the weights, which lie in the page
+ * cache where they are mapped, and would be read from the disk again where they lost it. */
+static uint64_t cache_bytes(const server *s)
+{
+    const uint64_t most = UINT64_C(8) << 30;
+    if (s->config.cache_mib != SERVER_CACHE_CHOOSE) return s->config.cache_mib < 0 ? UINT64_MAX : (uint64_t)s->config.cache_mib << 20;
+    uint64_t left = mem_available(""), weights = tawny_model_loaded(s->model, &(const char *){0}) == TAWNY_LOAD_MMAP ? tawny_model_bytes(s->model) : 0;
+    uint64_t quarter = left > weights ? (left - weights) / 4 : 0;
+    return quarter < most ? quarter : most;
+}
+
 static tawny_status load(server *s, tawny_error *err)
 {
     if (s->config.measure) s->read_gbs = measure_read(s->config.sched.engine.n_threads);
@@ -80,6 +92,7 @@ static tawny_status load(server *s, tawny_error *err)
         gbnf_tokens tokens = gbnf_tokens_of(s->tok);
         s->style = answer_style_of(source ? source : "", s->config.template_source ? strlen(source) : n);
         if (!(s->grammars = grammar_cache_new(&tokens))) st = err_nomem(err);
+        s->config.sched.engine.prefix_bytes = cache_bytes(s);
         if (st == TAWNY_OK) st = sched_new(s->model, s->tok, &s->config.sched, &s->sched, err);
     }
     return st;

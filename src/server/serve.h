@@ -10,6 +10,8 @@
 #include "grammar.h"
 #include "sched.h"
 
+enum { SERVER_CACHE_CHOOSE = -2 };
+
 typedef struct server_config {
     const char *host;             /* an address; loopback needs no key */
     int port;                     /* 0: any that is free */
@@ -26,6 +28,7 @@ typedef struct server_config {
     tawny_load load;              /* how the weights come into memory */
     bool measure;                 /* how fast memory can be read, before the model is opened (a second) */
     tawny_pooling pooling;        /* of embeddings; MODEL: as the file says */
+    int cache_mib;                /* memory for pasts that no slot has any more; -1: no limit; SERVER_CACHE_CHOOSE: by what is left */
     sched_params sched;
     sampler_params sampling;      /* what requests begin with */
     int n_predict;                /* tokens of an answer where the request does not say; -1: until the context is full */
