@@ -265,7 +265,7 @@ START_TEST(messages)
     j = server_json(&server, "/v1/messages",
                     "{\"messages\":[{\"role\":\"user\",\"content\":\"w\"},{\"role\":\"assistant\",\"content\":[{\"type\":\"tool_use\",\"id\":\"t1\","
                     "\"name\":\"f\",\"input\":{}}]},{\"role\":\"user\",\"content\":[{\"type\":\"tool_result\",\"tool_use_id\":\"t1\",\"content\":\"5\"}]}],"
-                    "\"max_tokens\":80,\"tools\":[{\"name\":\"f\",\"input_schema\":{\"type\":\"object\",\"properties\":{\"a\":{\"const\":7}},"
+                    "\"max_tokens\":80,\"seed\":1,\"tools\":[{\"name\":\"f\",\"input_schema\":{\"type\":\"object\",\"properties\":{\"a\":{\"const\":7}},"
                     "\"required\":[\"a\"],\"additionalProperties\":false}}],\"tool_choice\":{\"type\":\"any\",\"disable_parallel_tool_use\":true}}", 200);
     ck_assert_str_eq(text_at(j, "stop_reason"), "tool_use");
     ck_assert_str_eq(text_at(j, "content.0.name"), "f");
