@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "../src/cli/plan.h"
+#include "../src/engine/rehearse.h"
 #include "program.h"
 
 static char out[1 << 16];
@@ -103,25 +104,45 @@ static double taken(tawny_model *m, const tawny_engine_params *p, int32_t n)
     return bytes;
 }
 
-static void check_cache(const char *path, tawny_kv_type type)
+/* Every type of the cache, and two of mixed ones. */
+static const tawny_kv_type caches[][2] = {
+    {TAWNY_KV_F16, TAWNY_KV_F16},   {TAWNY_KV_F32, TAWNY_KV_F32},   {TAWNY_KV_BF16, TAWNY_KV_BF16},
+    {TAWNY_KV_Q8_0, TAWNY_KV_Q8_0}, {TAWNY_KV_Q4_0, TAWNY_KV_Q4_0}, {TAWNY_KV_Q8_0, TAWNY_KV_Q4_0},
+    {TAWNY_KV_F32, TAWNY_KV_BF16},
+};
+
+/* What an engine refuses (heads that are no blocks of 32), the plan refuses with the same words. */
+static void check_cache(const char *path, tawny_model *whole, tawny_model *header, const tawny_kv_type type[2])
 {
-    tawny_model *whole, *header;
-    tawny_error err = {0};
+    tawny_error err = {0}, why = {0};
+    tawny_engine *e = NULL;
     plan_need need;
-    tawny_engine_params p = {.n_threads = 1, .n_ctx = 100, .type_k = type, .type_v = type};
-    if (tawny_model_open(path, &whole, &err) != TAWNY_OK) return; /* other suites hold which models are supported */
-    ck_assert_msg(engine_open_header(path, &header, &err) == TAWNY_OK, "%s: %s", path, err.message);
-    ck_assert_msg(plan_need_of(header, &p, &need, &err) == TAWNY_OK, "%s: %s", path, err.message);
+    tawny_engine_params p = {.n_threads = 1, .n_ctx = 100, .type_k = type[0], .type_v = type[1]};
+    tawny_status st = plan_need_of(header, &p, &need, &err);
+    if (st != TAWNY_OK) {
+        ck_assert_msg(tawny_engine_new(whole, &p, &e, &why) == st, "%s: %s", path, err.message);
+        ck_assert_str_eq(err.message, why.message);
+        return;
+    }
     ck_assert_uint_eq(need.weights, tawny_model_bytes(whole));
     ck_assert_uint_eq(need.weights_per_token, tawny_model_bytes_per_token(whole));
     if (!tawny_model_embeds_only(whole) && tawny_model_n_ctx_train(whole) >= 100)
         ck_assert_msg((double)need.kv == taken(whole, &p, 100), "%s: %llu planned, %.0f taken", path,
                       (unsigned long long)need.kv, taken(whole, &p, 100));
+}
+
+static void check_model(const char *path)
+{
+    tawny_model *whole, *header;
+    tawny_error err = {0};
+    if (tawny_model_open(path, &whole, &err) != TAWNY_OK) return; /* other suites hold which models are supported */
+    ck_assert_msg(engine_open_header(path, &header, &err) == TAWNY_OK, "%s: %s", path, err.message);
+    for (size_t i = 0; i < sizeof caches / sizeof *caches; i++) check_cache(path, whole, header, caches[i]);
     tawny_model_close(whole);
     tawny_model_close(header);
 }
 
-static int check_folder(const char *dir)
+static int for_each_in(const char *dir, void (*check)(const char *path))
 {
     DIR *d = opendir(dir);
     int n = 0;
@@ -131,8 +152,7 @@ static int check_folder(const char *dir)
         size_t len = strlen(e->d_name);
         if (len < 6 || strcmp(e->d_name + len - 5, ".gguf") != 0) continue;
         snprintf(path, sizeof path, "%s/%.200s", dir, e->d_name);
-        check_cache(path, TAWNY_KV_F16);
-        check_cache(path, TAWNY_KV_F32);
+        check(path);
         n++;
     }
     closedir(d);
@@ -141,8 +161,37 @@ static int check_folder(const char *dir)
 
 START_TEST(the_cache_is_as_planned)
 {
-    ck_assert_int_gt(check_folder("tests/golden/archs"), 0);
-    if (!check_folder("../shared/kit/archs")) printf("skipped: no reference models in ../shared/kit/archs\n");
+    ck_assert_int_gt(for_each_in("tests/golden/archs", check_model) + for_each_in("tests/golden/quant", check_model), 0);
+    if (!for_each_in("../shared/kit/archs", check_model)) printf("skipped: no reference models in ../shared/kit/archs\n");
+}
+END_TEST
+
+/* Every architecture that gives logits can be rehearsed, its weights being nobody's. */
+static void check_rehearsal(const char *path)
+{
+    tawny_model *header;
+    tawny_error err = {0};
+    rehearsal *r = NULL;
+    limits_range speed;
+    if (engine_open_header(path, &header, &err) != TAWNY_OK) return;
+    if (!tawny_model_embeds_only(header)) {
+        tawny_status st = rehearsal_open(path, header, false, &r, &err);
+        if (st == TAWNY_OK) st = rehearsal_decode(r, &(tawny_engine_params){.n_threads = 1}, 0.001, &speed, &err);
+        ck_assert_msg(st == TAWNY_OK, "%s: %s", path, err.message);
+        ck_assert(0 < speed.min && speed.min <= speed.median && speed.median <= speed.max);
+    }
+    rehearsal_close(r);
+    tawny_model_close(header);
+}
+
+START_TEST(rehearsed)
+{
+    ck_assert_int_gt(for_each_in("tests/golden/archs", check_rehearsal), 0);
+    for_each_in("../shared/kit/archs", check_rehearsal);
+    json_t *j = plan("-m tests/golden/archs/llama.gguf -t 1"),
+           *speed = json_object_get(json_array_get(json_object_get(j, "machines"), 0), "decode_tok_s");
+    ck_assert_double_gt(json_number_value(json_array_get(speed, 0)), 0);
+    json_decref(j);
 }
 END_TEST
 
@@ -156,6 +205,7 @@ Suite *suite_plan(void)
     tcase_add_test(t, no_claim_beyond_the_bus);
     tcase_add_test(t, what_is_asked_wrongly);
     tcase_add_test(t, the_cache_is_as_planned);
+    tcase_add_test(t, rehearsed);
     suite_add_tcase(s, t);
     return s;
 }

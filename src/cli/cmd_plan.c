@@ -16,39 +16,42 @@
 #define GB 1e9
 #define GIB ((double)(1 << 30))
 
+/* The model that is asked about. */
+typedef struct source {
+    const char *given;
+    char path[4096]; /* of a file with its header, or of fd */
+    int fd;
+    tawny_model *model;
+} source;
+
 /* A shape's header becomes a file without a name, read as any other. */
-static tawny_status open_shape(const char *shape, const char *type_name, tawny_model **m, tawny_error *err)
+static tawny_status open_shape(const char *shape, const char *type_name, source *s, tawny_error *err)
 {
     shape_type type;
     buf head = {0};
-    char path[64];
     if (!shape_type_by_name(type_name, &type))
         return err_set(err, TAWNY_E_ARG, "plan: --type %.40s: Q4_K_M and Q8_0 are known", type_name);
     tawny_status st = shape_header(shape, type, &head, err);
     if (st == TAWNY_OK) {
-        int fd = memfd_create("shape", MFD_CLOEXEC);
-        snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
-        if (fd < 0 || write(fd, head.data, head.size) != (ssize_t)head.size)
+        s->fd = memfd_create("shape", MFD_CLOEXEC);
+        if (s->fd < 0 || write(s->fd, head.data, head.size) != (ssize_t)head.size)
             st = err_set(err, TAWNY_E_IO, "plan: no memory for the header of %.60s", shape);
-        else
-            st = engine_open_header(path, m, err);
-        if (fd >= 0) close(fd);
     }
     buf_free(&head);
     return st;
 }
 
-/* A model of the hub or at a URL: its header alone is fetched. */
-static tawny_status open_remote(const char *spec, tawny_model **m, tawny_error *err)
+/* A shape's header, that of a model of the hub or at a URL, which alone is fetched, or that of a file here. */
+static tawny_status open_source(source *s, const char *shape, const char *type, bool remote, tawny_error *err)
 {
-    char path[64];
-    int fd;
-    tawny_status st = hub_header(spec, &(hub_options){0}, &fd, err);
-    if (st != TAWNY_OK) return st;
-    snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
-    st = engine_open_header(path, m, err);
-    close(fd);
-    return st;
+    tawny_status st = shape    ? open_shape(shape, type, s, err)
+                      : remote ? hub_header(s->given, &(hub_options){0}, &s->fd, err)
+                               : TAWNY_OK;
+    if (shape || remote)
+        snprintf(s->path, sizeof s->path, "/proc/self/fd/%d", s->fd);
+    else
+        snprintf(s->path, sizeof s->path, "%s", s->given);
+    return st == TAWNY_OK ? engine_open_header(s->path, &s->model, err) : st;
 }
 
 static const char *title(const tawny_model *m, const char *given)
@@ -190,8 +193,21 @@ static void show_bound(const machine *const *list, int n, const plan_need *need)
     }
 }
 
-static int report(tawny_model *m, const options *o, const char *given)
+/* Speeds on a machine; this one's are rehearsed where there is room for that. */
+static tawny_status speeds(const source *s, const options *o, const plan_need *need, const machine *where,
+                           plan_result *out, tawny_error *err)
 {
+    tawny_status st = plan_on(s->model, &o->engine.params, need, where, out, err);
+    if (st != TAWNY_OK || strcmp(where->name, "this") != 0 || out->fit == PLAN_TOO_BIG) return st;
+    if (tawny_model_embeds_only(s->model)) return st;
+    st = plan_rehearse(s->path, s->model, &o->engine.params, need, where, out, err);
+    return st == TAWNY_E_NOMEM ? TAWNY_OK : st;
+}
+
+static int report(const source *s, const options *o)
+{
+    tawny_model *m = s->model;
+    const char *given = s->given;
     const machine *list[MACHINE_PRESETS + 2];
     machine here[2];
     int n;
@@ -207,7 +223,7 @@ static int report(tawny_model *m, const options *o, const char *given)
     }
     for (int i = 0; i < n; i++) {
         plan_result r;
-        if (plan_on(m, &o->engine.params, &need, list[i], &r, &err) != TAWNY_OK) {
+        if (speeds(s, o, &need, list[i], &r, &err) != TAWNY_OK) {
             json_decref(rows);
             return cli_fail_err(&err);
         }
@@ -258,7 +274,7 @@ int cmd_plan(int argc, char **argv)
     if (rest.n > 1) return cli_fail(2, "plan: one model at a time; '%s' is the second", rest.items[1]);
     if (rest.n && !o.engine.model) o.engine.model = rest.items[0];
     char path[4096];
-    tawny_model *m = NULL;
+    source s = {.fd = -1};
     tawny_error err = {0};
     const char *given = o.shape ? o.shape : o.engine.model;
     if (o.shape && o.engine.model) return cli_fail(2, "plan: either a model or --shape");
@@ -266,14 +282,13 @@ int cmd_plan(int argc, char **argv)
     o.engine.model = given && (o.shape || remote) ? "" : given; /* what is no file is not looked for among files */
     code = engine_opts_resolve(&o.engine, "plan", path, sizeof path);
     if (code >= 0) return code;
-    if (!given) given = o.engine.model;
-    tawny_status st = o.shape  ? open_shape(o.shape, o.type, &m, &err)
-                      : remote ? open_remote(given, &m, &err)
-                               : engine_open_header(given, &m, &err);
+    s.given = given ? given : o.engine.model;
+    tawny_status st = open_source(&s, o.shape, o.type, remote, &err);
     enum { USUAL = 4096 };
-    o.engine.params.n_ctx = ctx >= 0 ? ctx : st == TAWNY_OK && tawny_model_n_ctx_train(m) < USUAL ? 0 : USUAL;
-    code = st == TAWNY_OK ? report(m, &o, given) : cli_fail_err(&err);
-    tawny_model_close(m);
+    o.engine.params.n_ctx = ctx >= 0 ? ctx : st == TAWNY_OK && tawny_model_n_ctx_train(s.model) < USUAL ? 0 : USUAL;
+    code = st == TAWNY_OK ? report(&s, &o) : cli_fail_err(&err);
+    tawny_model_close(s.model);
+    if (s.fd >= 0) close(s.fd);
     free(rest.items);
     return code;
 }

@@ -3,6 +3,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "../engine/rehearse.h"
+
 #define GIB ((double)(1 << 30))
 
 /* The program with its libraries, the file's header, and what reading a vocabulary takes: fitted to VmHWM of `tawny run`
@@ -105,4 +107,36 @@ tawny_status plan_on(tawny_model *m, const tawny_engine_params *p, const plan_ne
         out->prefill.high /= 2;
     }
     return longest(m, *p, where->memory_most, &out->most_ctx, err);
+}
+
+/* What the next minutes bring is known no better than to a twentieth. */
+static range around(const limits_range *r)
+{
+    const double most = 1.05;
+    return (range){r->min < r->median / most ? r->min : r->median / most,
+                   r->max > r->median * most ? r->max : r->median * most};
+}
+
+/* In pages as those of the file's are in the page cache. What is not there may come in small ones or in huge ones. */
+tawny_status plan_rehearse(const char *path, const tawny_model *m, const tawny_engine_params *p, const plan_need *need,
+                           const machine *where, plan_result *out, tawny_error *err)
+{
+    const double seconds = 0.8, kv = (double)need->kv_read / 1e9, most_huge = 0.8;
+    double share = gguf_cached_huge(m->m.file);
+    range all = {0};
+    const int first = share >= most_huge, last = share < 0 || share >= most_huge;
+    for (int huge = first; huge <= last; huge++) {
+        rehearsal *r;
+        limits_range speed;
+        tawny_status st = rehearsal_open(path, m, huge, &r, err);
+        if (st == TAWNY_OK) st = rehearsal_decode(r, p, seconds, &speed, err);
+        rehearsal_close(r);
+        if (st != TAWNY_OK) return st;
+        range one = around(&speed);
+        if (all.low == 0 || one.low < all.low) all.low = one.low;
+        if (one.high > all.high) all.high = one.high;
+    }
+    out->decode_empty = all;
+    out->decode_full = (range){1 / (1 / all.low + kv / where->read_low), 1 / (1 / all.high + kv / where->read_high)};
+    return TAWNY_OK;
 }

@@ -36,6 +36,11 @@ typedef struct plan_result {
     double bound;       /* tok/s that the memory's data sheet allows; 0: not known */
 } plan_result;
 
+/* This machine's decode, rehearsed (engine/rehearse.h) with the model whose header is at path; of the caches of full contexts
+ * the bandwidth of `where` tells. TAWNY_E_NOMEM: there is no room for it, and the bandwidth's figures stay. */
+tawny_status plan_rehearse(const char *path, const tawny_model *m, const tawny_engine_params *p, const plan_need *need,
+                           const machine *where, plan_result *out, tawny_error *err);
+
 tawny_status plan_on(tawny_model *m, const tawny_engine_params *p, const plan_need *need, const machine *where, plan_result *out,
                      tawny_error *err);
 

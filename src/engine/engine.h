@@ -70,6 +70,13 @@ int32_t engine_seq_pages(const tawny_engine *e);
 /* A model without its data, whose header alone is read: for engine_estimate and questions of size. */
 tawny_status engine_open_header(const char *path, tawny_model **out, tawny_error *err);
 
+/* The same, and data for its tensors from elsewhere (gguf_place), before they are bound. */
+typedef struct engine_placer {
+    void (*call)(void *user, gguf *g);
+    void *user;
+} engine_placer;
+tawny_status engine_open_placed(const char *path, const engine_placer *place, tawny_model **out, tawny_error *err);
+
 /* What an engine with these parameters would take, without making it. */
 typedef struct engine_estimate {
     kv_layout kv;      /* kv.layer is NULL: sizes alone */

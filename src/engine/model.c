@@ -30,7 +30,8 @@ static uint64_t bytes_per_token(const model *m)
     return sum;
 }
 
-static tawny_status open_file(const char *path, unsigned flags, tawny_load load, tawny_model **out, tawny_error *err)
+static tawny_status open_file(const char *path, unsigned flags, tawny_load load, const engine_placer *place,
+                              tawny_model **out, tawny_error *err)
 {
     *out = NULL;
     tawny_status st = simd_init(NULL, err);
@@ -40,6 +41,7 @@ static tawny_status open_file(const char *path, unsigned flags, tawny_load load,
     t->m.mem = arena_new();
     st = t->m.mem ? gguf_open(path, flags, &t->m.file, err) : err_nomem(err);
     if (st == TAWNY_OK) st = engine_load(t, load, err);
+    if (st == TAWNY_OK && place) place->call(place->user, t->m.file);
     if (st == TAWNY_OK) st = model_load(&t->m, err);
     if (st != TAWNY_OK) {
         tawny_model_close(t);
@@ -52,17 +54,22 @@ static tawny_status open_file(const char *path, unsigned flags, tawny_load load,
 
 tawny_status tawny_model_open(const char *path, tawny_model **out, tawny_error *err)
 {
-    return open_file(path, 0, TAWNY_LOAD_MMAP, out, err);
+    return open_file(path, 0, TAWNY_LOAD_MMAP, NULL, out, err);
 }
 
 tawny_status tawny_model_open_as(const char *path, tawny_load load, tawny_model **out, tawny_error *err)
 {
-    return open_file(path, 0, load, out, err);
+    return open_file(path, 0, load, NULL, out, err);
 }
 
 tawny_status engine_open_header(const char *path, tawny_model **out, tawny_error *err)
 {
-    return open_file(path, GGUF_HEADER_ONLY, TAWNY_LOAD_MMAP, out, err);
+    return open_file(path, GGUF_HEADER_ONLY, TAWNY_LOAD_MMAP, NULL, out, err);
+}
+
+tawny_status engine_open_placed(const char *path, const engine_placer *place, tawny_model **out, tawny_error *err)
+{
+    return open_file(path, GGUF_HEADER_ONLY, TAWNY_LOAD_MMAP, place, out, err);
 }
 
 void tawny_model_close(tawny_model *t)

@@ -89,6 +89,9 @@ struct file_recached;
 tawny_status gguf_recache(const gguf *g, struct file_recached *sum, tawny_error *err);
 tawny_status gguf_recache_part(const gguf *g, const gguf_tensor *t, size_t bytes, struct file_recached *r, tawny_error *err);
 
+/* Of a file opened with GGUF_HEADER_ONLY: the data of tensor i (gguf_tensor_at) is at data, the caller's memory. */
+void gguf_place(gguf *g, size_t i, const uint8_t *data);
+
 const char *gguf_path(const gguf *g);      /* of the first file */
 uint32_t gguf_version(const gguf *g);      /* 2 or 3 */
 uint32_t gguf_split_count(const gguf *g);  /* files in the set, at least 1 */
@@ -99,6 +102,9 @@ bool gguf_damaged(const gguf *g);          /* a page of it could not be read sin
 /* In which pages the weights lie at present; false where the kernel does not tell. */
 struct mem_pages;
 bool gguf_pages(const gguf *g, struct mem_pages *out);
+/* Of what the page cache has of the files, as samples show, the share that is mapped in huge pages: 0 to 1; -1 where less
+ * than half is in the cache. Reads nothing from the disk. */
+double gguf_cached_huge(const gguf *g);
 
 size_t gguf_kv_count(const gguf *g);
 const gguf_kv *gguf_kv_at(const gguf *g, size_t i);

@@ -1,5 +1,7 @@
 /* How the weights of an opened gguf come into memory: mapped, as it was opened, copied into huge pages, or locked. */
 #include <stdlib.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #include "../base/mem.h"
 #include "impl.h"
@@ -79,7 +81,38 @@ tawny_status gguf_recache(const gguf *g, file_recached *sum, tawny_error *err)
     return TAWNY_OK;
 }
 
+void gguf_place(gguf *g, size_t i, const uint8_t *data) { g->tensors[i].data = data; }
+
 uint64_t gguf_bytes_from(const gguf *g, const gguf_tensor *t) { return g->maps[t->split].size - t->offset; }
+
+/* How much of a huge page's bytes is in the page cache; where its first page is, that is touched. */
+static size_t cached_bytes(const uint8_t *p)
+{
+    enum { PAGES = MEM_HUGE / FILE_BLOCK };
+    unsigned char in[PAGES];
+    size_t n = 0;
+    if (sysconf(_SC_PAGESIZE) != FILE_BLOCK || mincore((void *)(uintptr_t)p, MEM_HUGE, in) != 0) return 0;
+    for (size_t i = 0; i < PAGES; i++) n += in[i] & 1;
+    if (in[0] & 1) (void)*(const volatile uint8_t *)p;
+    return n * FILE_BLOCK;
+}
+
+double gguf_cached_huge(const gguf *g)
+{
+    enum { SAMPLES = 64 };
+    uint64_t looked = 0, cached = 0;
+    mem_pages mapped;
+    for (size_t i = 0; i < g->n_maps; i++) {
+        size_t pages = g->maps[i].size / MEM_HUGE, each = pages / SAMPLES + 1;
+        for (size_t k = 0; k < pages; k += each) {
+            looked += MEM_HUGE;
+            cached += cached_bytes(g->maps[i].data + k * MEM_HUGE);
+        }
+    }
+    if (!looked || 2 * cached < looked || !gguf_pages(g, &mapped)) return -1;
+    double share = (double)mapped.huge / (double)cached; /* the header's own pages may be among them */
+    return share < 1 ? share : 1;
+}
 
 bool gguf_pages(const gguf *g, mem_pages *out)
 {
