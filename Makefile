@@ -64,7 +64,7 @@ FORCE:
 # ---- the targets ----
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
-.PHONY: FORCE all help deps demo check suite replay install page gpu-bandwidth bench mca fuzz supported clients schemathesis vmath-sweep asan ubsan tsan lint clean
+.PHONY: FORCE all help deps demo check suite replay install page page-test gpu-bandwidth bench mca fuzz supported clients schemathesis vmath-sweep asan ubsan tsan lint clean
 all: $(B)/tawny $(B)/tawny.1 ## build the program, build/tawny (the default)
 
 demo: deps ## install what is missing, build, fetch a small model (94 MiB) and let it answer
@@ -127,6 +127,9 @@ schemathesis: all $(B)/tests/mkmodel ## thousands of requests made of /openapi.j
 page: ## bundle the server's page anew (npm)
 	@rm -f $(B)/page/page.inc
 	@$(MAKE) --no-print-directory $(B)/page/page.inc
+
+page-test: all $(B)/tests/mkmodel ## the page in a real Chromium, against the tiny model and one that says what it is told (npm)
+	tools/page-test $(B)
 
 vmath-sweep: $(B)/tests/check ## the errors of the vector functions over all floats (an hour)
 	TAWNY_SWEEP=1 $(B)/tests/check vmath

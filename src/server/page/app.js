@@ -103,12 +103,12 @@ async function answer(c) {
     const kept = saveInTurn(c);
     await run.go();
     await kept;
+    await saveInTurn(c);
     for (const [id, r] of runs) if (r === run) runs.delete(id);
     if (c === current) {
         showState();
         say(message.error ? `Error: ${message.error}` : message.finish === 'stopped' ? 'The answer was stopped.' : 'The answer is complete.');
     }
-    await saveInTurn(c);
 }
 
 function send(text) {

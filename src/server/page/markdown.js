@@ -31,7 +31,7 @@ md.renderer.rules.image = (tokens, i) => {
 // Headings go below those of the page.
 for (const rule of ['heading_open', 'heading_close']) {
     md.renderer.rules[rule] = (tokens, i, options, env, self) => {
-        tokens[i].tag = `h${Math.min(6, Number(tokens[i].tag.slice(1)) + 2)}`;
+        tokens[i].tag = `h${Math.min(6, Number(tokens[i].tag.slice(1)) + 1)}`;
         return self.renderToken(tokens, i, options);
     };
 }
@@ -47,7 +47,7 @@ md.renderer.rules.table_open = () => '<div class="table"><table>';
 md.renderer.rules.table_close = () => '</table></div>';
 
 const allowed = {
-    ALLOWED_TAGS: ['p', 'br', 'strong', 'em', 's', 'code', 'pre', 'blockquote', 'ul', 'ol', 'li', 'a', 'h3', 'h4', 'h5', 'h6', 'hr', 'div',
+    ALLOWED_TAGS: ['p', 'br', 'strong', 'em', 's', 'code', 'pre', 'blockquote', 'ul', 'ol', 'li', 'a', 'h2', 'h3', 'h4', 'h5', 'h6', 'hr', 'div',
         'table', 'thead', 'tbody', 'tr', 'th', 'td', 'span'],
     ALLOWED_ATTR: ['href', 'title', 'class', 'start'],
     ALLOWED_URI_REGEXP: /^(?:https?|mailto):/i,
