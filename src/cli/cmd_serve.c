@@ -36,7 +36,7 @@ typedef struct serve_opts {
     bool measure, ci;
     int budget_tokens, budget_seconds;
     int cache_mib;
-    int port, slots, queue, n_predict, grace, timeout, connections, max_body;
+    int port, slots, queue, n_predict, grace, timeout, ping, connections, max_body;
 } serve_opts;
 
 /* llama-server's variables, where the option means the same. */
@@ -57,6 +57,7 @@ static const cli_variable variables[] = {
     {"LLAMA_ARG_N_PREDICT", "--n-predict", NULL},
     {"LLAMA_ARG_POOLING", "--pooling", known_pooling},
     {"LLAMA_ARG_TIMEOUT", "--timeout", NULL},
+    {"LLAMA_ARG_SSE_PING_INTERVAL", "--sse-ping-interval", NULL},
     {"LLAMA_ARG_TEMPERATURE", "--temp", NULL},
     {"LLAMA_ARG_TOP_K", "--top-k", NULL},
     {"LLAMA_ARG_TOP_P", "--top-p", NULL},
@@ -200,6 +201,9 @@ static int serve(const serve_opts *o, const server_config *c)
     engine_opts_tell(&o->engine, s->model);
     fprintf(stderr, "tawny: listening on http://%s:%d, %d slots, %d threads\n", c->host, s->port, sched_n_slots(s->sched),
             tawny_engine_n_threads(sched_engine(s->sched)));
+    if (s->config.max_connections < c->max_connections)
+        fprintf(stderr, "tawny: %d connections at once: the limit of open files (ulimit -n) has no room for more\n",
+                s->config.max_connections);
     if (open_to_all) fprintf(stderr, "tawny: without Landlock: %s\n", open_to_all);
     if (any_call) fprintf(stderr, "tawny: without seccomp: %s\n", any_call);
     if (o->ci) code = say_ready(s);
@@ -227,7 +231,8 @@ static void choose(serve_opts *o)
 int cmd_serve(int argc, char **argv)
 {
     serve_opts o = {.sampling = sampler_opts_default(), .host = "127.0.0.1", .port = -1, .slots = 4, .queue = 256, .n_predict = -1,
-                    .grace = 30, .timeout = 60, .connections = 2048, .max_body = 8, .cache_mib = SERVER_CACHE_CHOOSE};
+                    .grace = 30, .timeout = 60, .ping = 10, .connections = 2048, .max_body = 8,
+                    .cache_mib = SERVER_CACHE_CHOOSE};
     const cli_opt opts[] = {
         ENGINE_OPTS(o.engine),
         {NULL, CLI_HEADING, NULL, NULL, "server", 0, 0},
@@ -249,6 +254,7 @@ int cmd_serve(int argc, char **argv)
          INT32_MAX},
         {"--grace", CLI_INT, &o.grace, "S", "seconds that running requests get at the end (default: 30)", 0, 86400},
         {"-to --timeout", CLI_INT, &o.timeout, "S", "seconds that a connection may be idle (default: 60)", 1, 86400},
+        {"--sse-ping-interval", CLI_INT, &o.ping, "S", "seconds until a silent stream is kept alive (default: 10; -1: never)", -1, 86400},
         {"--max-connections", CLI_INT, &o.connections, "N", "at once (default: 2048)", 1, 65536},
         {"--max-body", CLI_INT, &o.max_body, "MB", "of a request (default: 8)", 1, 1024},
         {"--ci", CLI_FLAG, &o.ci, NULL, "for tests: --temp 0, a fixed seed, a free port; a line of JSON when ready",
@@ -280,6 +286,7 @@ int cmd_serve(int argc, char **argv)
         .host = code < 0 && fd >= 0 ? address : o.host, .port = o.port, .listen_fd = code < 0 ? fd : -1,
         .keys = o.keys.items, .n_keys = o.keys.n, .hosts = o.hosts.items, .n_hosts = o.hosts.n,
         .alias = o.alias, .template_source = source.data, .max_body = (size_t)o.max_body << 20, .timeout = o.timeout,
+        .ping = o.ping,
         .max_connections = o.connections, .sched = {.engine = o.engine.params, .n_slots = o.slots, .max_queue = o.queue},
         .cache_mib = o.cache_mib, .measure = o.measure, .pooling = kind, .sampling = o.sampling.p, .n_predict = o.n_predict, .load = o.engine.load,
     };

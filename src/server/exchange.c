@@ -10,7 +10,7 @@
 #include "http.h"
 #include "json_limits.h"
 
-enum { PING_MS = 10000, MOST_UNTAKEN = 16 << 10 };
+enum { MOST_UNTAKEN = 16 << 10 };
 
 exchange *exchange_new(server *sv, struct MHD_Connection *c, const route *r)
 {
@@ -23,6 +23,7 @@ exchange *exchange_new(server *sv, struct MHD_Connection *c, const route *r)
     x->door = r->door;
     x->body.max = sv->config.max_body;
     x->sent = task_now();
+    x->ping = 1e3 * sv->config.ping;
     x->created = (int64_t)time(NULL);
     server_fingerprint(sv, x->fingerprint);
     pthread_mutex_init(&x->lock, NULL);
@@ -147,6 +148,11 @@ static void wake(void *user)
     pthread_mutex_lock(&x->lock);
     wake_locked(x);
     pthread_mutex_unlock(&x->lock);
+}
+
+void exchange_ping(exchange *x, double now, double milliseconds)
+{
+    if (now - x->sent > milliseconds) wake(x);
 }
 
 static void on_text(void *user, answer_kind kind, const char *text, size_t n)
@@ -389,7 +395,7 @@ void exchange_drain(exchange *x)
             reply_json(x, 200, x->door->whole(x));
     }
     double now = task_now();
-    if (x->stream && !x->ended && x->out.size == before && now - x->sent > PING_MS && x->door->ping) {
+    if (x->stream && !x->ended && x->out.size == before && x->ping >= 0 && now - x->sent > x->ping && x->door->ping) {
         start(x);
         x->door->ping(x);
     }

@@ -75,10 +75,12 @@ struct exchange {
     char fingerprint[64];          /* of the server, when the request came */
     int64_t created;               /* the same moment, seconds since 1970 */
     bool handled, stream, started, ended;
+    bool last_words;               /* what is in out is all that will be */
     choice *choices;
     int n_choices, per_prompt;     /* per_prompt: choices that share a prompt, one after the other; 0: all do */
     buf out;                       /* of a stream, not sent yet */
-    double sent;                   /* ms, when something was appended to out */
+    _Atomic double sent;           /* ms, when something was appended to out */
+    double ping;                   /* ms without anything sent until something is; < 0: never */
     int status;                    /* of an answer that is ready, 0: none */
     buf reply;
     const char *reply_type;        /* its Content-Type */
@@ -133,5 +135,7 @@ void exchange_free(exchange *x);
 void exchange_handle(exchange *x);  /* the request is whole: parses the body, calls the handler */
 /* Looks at what the tasks did; afterwards out has what is to be sent, and ended or status what is done. */
 void exchange_drain(exchange *x);
+/* From any thread: a stream that nothing was sent in for so many milliseconds is woken, to send that it is alive. */
+void exchange_ping(exchange *x, double now, double milliseconds);
 
 #endif

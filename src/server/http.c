@@ -8,14 +8,19 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { THREADS = 4, HEADERS = 64 * 1024, BLOCK = 32 * 1024, MOST_UNSENT = 1 << 20 };
+#include "watch.h"
+
+/* SPARE: connections beyond the limit, that come while others are told to give way; FILES: descriptors beside those. */
+enum { THREADS = 4, SPARE = 16, FILES = 128, HEADERS = 64 * 1024, BLOCK = 32 * 1024, MOST_UNSENT = 1 << 20 };
 
 struct http {
     server *sv;
     struct MHD_Daemon *daemon;
+    watch *watch;
     int fd;
 };
 
@@ -98,6 +103,38 @@ static bool foreign(struct MHD_Connection *c, const route *r)
     return !at || !host || strcasecmp(at + 3, host) != 0;
 }
 
+/* ---- where a request ends ---- */
+
+typedef struct framing {
+    int hosts, lengths, codings;
+    bool chunked;
+} framing;
+
+static enum MHD_Result count_header(void *cls, enum MHD_ValueKind kind, const char *name, const char *value)
+{
+    framing *f = cls;
+    (void)kind;
+    f->hosts += strcasecmp(name, "Host") == 0;
+    f->lengths += strcasecmp(name, "Content-Length") == 0;
+    if (strcasecmp(name, "Transfer-Encoding") == 0) {
+        f->codings++;
+        f->chunked = value && strcasecmp(value, "chunked") == 0;
+    }
+    return MHD_YES;
+}
+
+/* What a proxy before this server might read otherwise, as two requests where this sees one (RFC 9112, sections 3.2, 6.1
+ * and 6.3); NULL where there is nothing. */
+static const char *ambiguous(struct MHD_Connection *c, const char *version)
+{
+    framing f = {0};
+    MHD_get_connection_values(c, MHD_HEADER_KIND, count_header, &f);
+    if (f.hosts > 1 || (f.hosts == 0 && strcmp(version, "HTTP/1.0") != 0)) return "exactly one Host header is wanted";
+    if (f.lengths > 1) return "several Content-Length headers";
+    if (f.codings > 1 || (f.codings && !f.chunked)) return "Transfer-Encoding: chunked alone is known";
+    return f.codings && f.lengths ? "Content-Length and Transfer-Encoding exclude each other" : NULL;
+}
+
 /* ---- routes ---- */
 
 /* "/slots/" and a star match everything below. */
@@ -165,8 +202,15 @@ static enum MHD_Result send_buffer(struct MHD_Connection *c, const exchange *x, 
     return ok;
 }
 
+static client *client_of(struct MHD_Connection *c)
+{
+    const union MHD_ConnectionInfo *info = MHD_get_connection_info(c, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
+    return info ? info->socket_context : NULL;
+}
+
 static enum MHD_Result send_reply(exchange *x)
 {
+    watch_reading(client_of(x->connection), x->reply.size);
     return send_buffer(x->connection, x, x->status, x->reply_type, x->reply.data, x->reply.size, x->retry_after, NULL);
 }
 
@@ -189,6 +233,10 @@ static ssize_t read_stream(void *cls, uint64_t pos, char *out, size_t max)
     exchange *x = cls;
     (void)pos;
     for (;;) {
+        if (x->ended && !x->last_words) {
+            x->last_words = true;
+            watch_reading(client_of(x->connection), x->out.size);
+        }
         if (x->out.size) {
             size_t n = x->out.size < max ? x->out.size : max;
             memcpy(out, x->out.data, n);
@@ -244,11 +292,13 @@ static enum MHD_Result refuse(server *sv, request *q, struct MHD_Connection *c, 
     return ok;
 }
 
-static enum MHD_Result first_look(http *h, request *q, struct MHD_Connection *c, const char *method)
+static enum MHD_Result first_look(http *h, request *q, struct MHD_Connection *c, const char *method, const char *version)
 {
     server *sv = h->sv;
+    const char *unclear = ambiguous(c, version);
     const route *other, *r = find_route(method, q->path, &other);
     const char *length = MHD_lookup_connection_value(c, MHD_HEADER_KIND, "Content-Length");
+    if (unclear) return refuse(sv, q, c, r, 400, NULL, unclear, 0);
     if (!known_host(sv, MHD_lookup_connection_value(c, MHD_HEADER_KIND, "Host")))
         return refuse(sv, q, c, r, 403, NULL, "the Host header names another host; --allowed-host lets it in", 0);
     if (foreign(c, r)) return refuse(sv, q, c, r, 403, NULL, "requests from pages of other sites are refused", 0);
@@ -268,14 +318,15 @@ static enum MHD_Result on_request(void *cls, struct MHD_Connection *c, const cha
 {
     http *h = cls;
     request *q = *con;
-    (void)url, (void)version;
+    (void)url;
     if (!q) return MHD_NO;
     if (q->refused) {
         *n = 0;
         return MHD_YES;
     }
-    if (!q->x) return first_look(h, q, c, method);
+    if (!q->x) return first_look(h, q, c, method, version);
     if (*n) {
+        watch_asked_more(client_of(c), *n);
         buf_add(&q->x->body, data, *n);
         *n = 0;
         return MHD_YES;
@@ -284,6 +335,7 @@ static enum MHD_Result on_request(void *cls, struct MHD_Connection *c, const cha
         if (q->x->body.failed) return refuse(h->sv, q, c, q->x->route, 413, NULL, "the body is too large", 0);
         atomic_fetch_add(&h->sv->handled, 1);
         exchange_handle(q->x);
+        watch_waiting(client_of(c), q->x->stream ? q->x : NULL);
     }
     return proceed(q->x);
 }
@@ -291,7 +343,8 @@ static enum MHD_Result on_request(void *cls, struct MHD_Connection *c, const cha
 static void *on_line(void *cls, const char *uri, struct MHD_Connection *c)
 {
     request *q = calloc(1, sizeof *q);
-    (void)cls, (void)c;
+    (void)cls;
+    watch_asking(client_of(c));
     if (q && !(q->path = strndup(uri, strcspn(uri, "?")))) {
         free(q);
         q = NULL;
@@ -302,7 +355,8 @@ static void *on_line(void *cls, const char *uri, struct MHD_Connection *c)
 static void on_completed(void *cls, struct MHD_Connection *c, void **con, enum MHD_RequestTerminationCode why)
 {
     request *q = *con;
-    (void)cls, (void)c, (void)why;
+    (void)cls, (void)why;
+    watch_idle(client_of(c));
     if (!q) return;
     exchange_free(q->x);
     free(q->path);
@@ -310,7 +364,30 @@ static void on_completed(void *cls, struct MHD_Connection *c, void **con, enum M
     *con = NULL;
 }
 
+static void on_connection(void *cls, struct MHD_Connection *c, void **context, enum MHD_ConnectionNotificationCode code)
+{
+    http *h = cls;
+    if (code == MHD_CONNECTION_NOTIFY_STARTED) {
+        const union MHD_ConnectionInfo *info = MHD_get_connection_info(c, MHD_CONNECTION_INFO_CONNECTION_FD);
+        *context = info ? watch_add(h->watch, info->connect_fd) : NULL;
+    } else {
+        watch_remove(*context); /* its descriptor is still open: nobody else's can be hung up on */
+        *context = NULL;
+    }
+}
+
 /* ---- the daemon ---- */
+
+/* As many connections as are wanted, or as the limit of open files has room for once it is as high as it may be. */
+static int affordable(int wanted)
+{
+    struct rlimit r;
+    rlim_t need = (rlim_t)wanted + SPARE + FILES;
+    if (getrlimit(RLIMIT_NOFILE, &r) != 0 || r.rlim_cur >= need) return wanted;
+    r.rlim_cur = r.rlim_max < need ? r.rlim_max : need;
+    if (setrlimit(RLIMIT_NOFILE, &r) != 0) getrlimit(RLIMIT_NOFILE, &r);
+    return r.rlim_cur >= need ? wanted : r.rlim_cur > SPARE + FILES ? (int)(r.rlim_cur - SPARE - FILES) : 1;
+}
 
 static tawny_status open_socket(const server_config *c, int *fd, tawny_error *err)
 {
@@ -353,16 +430,20 @@ tawny_status http_start(server *sv, http **out, tawny_error *err)
     if (!h) return err_nomem(err);
     h->sv = sv;
     h->fd = sv->config.listen_fd;
-    tawny_status st = h->fd >= 0 ? TAWNY_OK : open_socket(&sv->config, &h->fd, err);
+    server_config *o = &sv->config;
+    o->max_connections = affordable(o->max_connections);
+    watch_params w = {.most = o->max_connections, .timeout = o->timeout, .ping = o->ping};
+    tawny_status st = watch_new(&w, &h->watch, err);
+    if (st == TAWNY_OK && h->fd < 0) st = open_socket(o, &h->fd, err);
     if (st == TAWNY_OK) {
         sv->port = port_of(h->fd);
         h->daemon = MHD_start_daemon(
             MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG, 0, NULL, NULL, on_request, h,
             MHD_OPTION_EXTERNAL_LOGGER, silent, NULL, MHD_OPTION_LISTEN_SOCKET, h->fd, MHD_OPTION_THREAD_POOL_SIZE, (unsigned)THREADS,
-            MHD_OPTION_URI_LOG_CALLBACK, on_line, h, MHD_OPTION_NOTIFY_COMPLETED, on_completed, h, MHD_OPTION_CONNECTION_LIMIT,
-            (unsigned)sv->config.max_connections, MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)sv->config.timeout,
-            MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)(HEADERS + BLOCK), MHD_OPTION_END);
-        if (!h->daemon) st = err_set(err, TAWNY_E_IO, "%.100s:%d: the HTTP server could not be started", sv->config.host, sv->port);
+            MHD_OPTION_URI_LOG_CALLBACK, on_line, h, MHD_OPTION_NOTIFY_COMPLETED, on_completed, h, MHD_OPTION_NOTIFY_CONNECTION,
+            on_connection, h, MHD_OPTION_CONNECTION_LIMIT, (unsigned)o->max_connections + SPARE, MHD_OPTION_CONNECTION_TIMEOUT,
+            (unsigned)o->timeout, MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)(HEADERS + BLOCK), MHD_OPTION_END);
+        if (!h->daemon) st = err_set(err, TAWNY_E_IO, "%.100s:%d: the HTTP server could not be started", o->host, sv->port);
     }
     if (st != TAWNY_OK) {
         http_stop(h);
@@ -377,5 +458,6 @@ void http_stop(http *h)
     if (!h) return;
     if (h->daemon) MHD_stop_daemon(h->daemon); /* closes the socket */
     else if (h->fd >= 0) close(h->fd);
+    watch_free(h->watch);
     free(h);
 }

@@ -24,7 +24,8 @@ typedef struct server_config {
     const char *template_source;  /* in place of the model's chat template; NULL: the model's */
     size_t max_body;              /* bytes; 0: 8 MiB */
     int timeout;                  /* seconds that a connection may be idle; 0: 60 */
-    int max_connections;          /* 0: 2048 */
+    int max_connections;          /* 0: 2048; fewer where the limit of open files has no room for them */
+    int ping;                     /* seconds that a stream may be silent; -1: for ever */
     tawny_load load;              /* how the weights come into memory */
     bool measure;                 /* how fast memory can be read, before the model is opened (a second) */
     tawny_pooling pooling;        /* of embeddings; MODEL: as the file says */
