@@ -250,6 +250,25 @@ START_TEST(other_origins)
 }
 END_TEST
 
+/* The ceiling that the page's gauge shows: measured when somebody asks, and then known. */
+START_TEST(ceiling)
+{
+    reply r = ask("GET", "/metrics", "Authorization: Bearer secret\r\n");
+    ck_assert_ptr_null(strstr(r.body, "gigabytes_per_second_possible"));
+    free(r.all);
+    ck_assert_int_eq(status_of("POST", "/measure", NULL), 401);
+    for (int i = 0; i < 2; i++) { /* the second time it is known */
+        double v = 0;
+        r = ask("POST", "/measure", "Authorization: Bearer secret\r\n");
+        ck_assert_int_eq(r.status, 200);
+        ck_assert_int_eq(sscanf(r.body, "{\"read_gigabytes_per_second_possible\":%lf}", &v), 1);
+        ck_assert_double_gt(v, 0);
+        free(r.all);
+        ck_assert_double_eq(metric("tawny:read_gigabytes_per_second_possible"), v);
+    }
+}
+END_TEST
+
 #endif
 
 Suite *suite_serve_page(void);
@@ -265,6 +284,7 @@ Suite *suite_serve_page(void)
     tcase_add_test(t, page_for_people);
     tcase_add_test(t, parts);
     tcase_add_test(t, other_origins);
+    tcase_add_test(t, ceiling);
     suite_add_tcase(s, t);
 #else
     printf("skipped: serve_page, built without libmicrohttpd\n");

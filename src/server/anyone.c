@@ -62,8 +62,8 @@ void metrics(exchange *x)
     metric(&b, "gauge", "tawny:slots", "Sequences that are computed together at most.", sched_n_slots(sv->sched));
     metric(&b, "gauge", "tawny:read_gigabytes_per_second", "GB/s at which steps without prompts read weights, lately.",
            rate((double)tawny_model_bytes_per_token(sv->model) / 1e6, s.decode_ms));
-    if (sv->read_gbs > 0)
-        metric(&b, "gauge", "tawny:read_gigabytes_per_second_possible", "GB/s at which memory can be read, measured at the start.", sv->read_gbs);
+    double possible = atomic_load(&sv->read_gbs);
+    if (possible > 0) metric(&b, "gauge", "tawny:read_gigabytes_per_second_possible", "GB/s at which memory can be read, as measured.", possible);
     reply_text(x, 200, "text/plain; version=0.0.4; charset=utf-8", b.data ? b.data : "", b.size);
     buf_free(&b);
 }

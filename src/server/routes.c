@@ -3,6 +3,7 @@
 #include "anyone.h"
 #include "http.h"
 #include "llama.h"
+#include "measure.h"
 #include "ollama.h"
 #include "openai.h"
 #include "openapi.h"
@@ -14,6 +15,7 @@ const route server_routes[] = {
     {"GET", "/health", health, &openai_door, ROUTE_PUBLIC | ROUTE_DRAINING, NULL, "whether requests are taken"},
     {"GET", "/v1/health", health, &openai_door, ROUTE_PUBLIC | ROUTE_DRAINING, NULL, "the same"},
     {"GET", "/metrics", metrics, &openai_door, ROUTE_DRAINING | ROUTE_TEXT, NULL, "counts and rates, for Prometheus"},
+    {"POST", "/measure", measure_now, &openai_door, 0, NULL, "measures how fast memory can be read, in half a second between steps"},
     {"GET", "/v1/models", openai_models, &openai_door, 0, NULL, "the model"},
     {"GET", "/v1/models/*", openai_model, &openai_door, 0, NULL, "the model of this name"},
     {"GET", "/models", openai_models, &openai_door, 0, NULL, "the same"},

@@ -6,10 +6,9 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "../base/cpu.h"
 #include "../base/mem.h"
-#include "../engine/limits.h"
 #include "http.h"
+#include "measure.h"
 
 enum { MAX_BODY = 8 << 20, TIMEOUT = 60, CONNECTIONS = 2048 };
 
@@ -52,23 +51,6 @@ static tawny_status check(const server_config *c, tawny_error *err)
     return TAWNY_OK;
 }
 
-/* As many threads as the engine will have, reading more memory than caches hold. */
-static double measure_read(int threads)
-{
-    enum { SAMPLES = 5 };
-    const double find = 0.05, each = 0.08; /* seconds */
-    limits *l = NULL;
-    double v[SAMPLES] = {0};
-    int cpus[CPU_MAX], cores = 0;
-    cpu_order(cpus, CPU_MAX, &cores);
-    tawny_status st = limits_new(0, false, &l, NULL);
-    if (st == TAWNY_OK) st = limits_threads(l, threads > 0 ? threads : cores, cpus, cores, NULL);
-    if (st == TAWNY_OK) limits_sample(l, LIMITS_READ, simd_current(), find);
-    for (int i = 0; st == TAWNY_OK && i < SAMPLES; i++) v[i] = limits_sample(l, LIMITS_READ, simd_current(), each);
-    limits_free(l);
-    return limits_range_of(v, SAMPLES).median;
-}
-
 /* For pasts that no slot has any more. Chosen: a quarter of the memory that is left beside the weights, which lie in the page
  * cache where they are mapped, and would be read from the disk again where they lost it. */
 static uint64_t cache_bytes(const server *s)
@@ -82,7 +64,7 @@ static uint64_t cache_bytes(const server *s)
 
 static tawny_status load(server *s, tawny_error *err)
 {
-    if (s->config.measure) s->read_gbs = measure_read(s->config.sched.engine.n_threads);
+    if (s->config.measure) atomic_store(&s->read_gbs, measure_read(s->config.sched.engine.n_threads));
     tawny_status st = tawny_model_open_as(s->path, s->config.load, &s->model, err);
     if (st == TAWNY_OK) st = tok_open(s->model->m.file, &s->tok, err);
     if (st == TAWNY_OK) st = chat_open(s->tok, s->config.template_source, s->config.template_source ? strlen(s->config.template_source) : 0, &s->chat, err);

@@ -51,7 +51,8 @@ typedef struct server {
     int64_t created;              /* seconds since 1970 */
     struct http *http;
     int port;                     /* that it listens on */
-    double read_gbs;              /* GB/s at which memory can be read; 0: not measured */
+    _Atomic double read_gbs;      /* at which memory can be read; 0: not measured */
+    _Atomic double measured;      /* ms, when a request had it measured; 0: none did */
     _Atomic bool ready;           /* the model is there; before, all requests get 503 */
     _Atomic bool draining;
     _Atomic uint64_t ids;

@@ -30,6 +30,14 @@ test('chat, reload, a second tab', async () => {
     assert.match(await page.locator('.stats').textContent(), /24 tokens · .* tok\/s · prompt/);
     assert.match(await page.locator('.end-note').textContent(), /limit of tokens/);
     await theText(page.locator('#bandwidth'), 'GB/s');
+    assert.equal(await page.locator('#meter').isVisible(), false, 'no ceiling is known yet');
+    await page.click('#gauge summary');
+    await page.click('#measure');
+    await theText(page.locator('#bandwidth'), / of .* GB\/s/);
+    assert.match(await page.locator('#facts').textContent(), /Memory can.*GB\/s \(\d+% reached\)/);
+    await page.keyboard.press('Escape');
+    assert.equal(await page.locator('#gauge').getAttribute('open'), null);
+    assert.equal(await page.locator('#meter').isVisible(), true);
     const text = await answers(page).first().textContent();
 
     await page.reload();

@@ -88,14 +88,15 @@ function draw() {
 }
 
 async function measure() {
-    $('measure').disabled = true;
+    if ($('measure').ariaDisabled === 'true') return;
+    $('measure').ariaDisabled = 'true'; /* one that is disabled would lose the focus */
     try {
         await askJson('measure', { body: {} });
         await look();
     } catch (e) {
         $('measure').textContent = e.message;
     }
-    $('measure').disabled = false;
+    $('measure').ariaDisabled = 'false';
 }
 
 export function wire() {

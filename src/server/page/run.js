@@ -1,5 +1,5 @@
 // An answer on its way: one request, and the message that it fills.
-import { stream } from './api.js';
+import { askJson, stream } from './api.js';
 import * as settings from './settings.js';
 import * as gauge from './gauge.js';
 
@@ -30,6 +30,22 @@ export class Run {
         this.aborter.abort();
     }
 
+    // How far a long prompt is read, while nothing has come yet: the server tells it of slots, not of requests, so it is
+    // shown where one alone is reading.
+    async watch() {
+        while (!this.over && !this.message.content && !this.message.reasoning) {
+            await new Promise((go) => setTimeout(go, 1000));
+            if (this.over || document.hidden) continue;
+            const slots = await askJson('slots').catch(() => []);
+            const reading = slots.filter((s) => s.is_processing && s.n_prompt_tokens_processed < s.n_prompt_tokens);
+            const full = slots.length > 0 && slots.every((s) => s.is_processing);
+            if (reading.length === 1) this.message.progress = [reading[0].n_prompt_tokens_processed, reading[0].n_prompt_tokens];
+            else this.message.progress = full ? [] : undefined;
+            this.changed(this);
+        }
+        delete this.message.progress;
+    }
+
     take(event) {
         const m = this.message, choice = event.choices?.[0];
         if (choice?.delta?.reasoning_content) {
@@ -51,6 +67,7 @@ export class Run {
     async go() {
         const c = this.conversation, m = this.message;
         gauge.begin();
+        this.watch();
         try {
             const body = { ...settings.ofRequest(), messages: conversationOf(c, c.messages.indexOf(m)), stream: true,
                 stream_options: { include_usage: true }, timings_per_token: true };

@@ -40,6 +40,13 @@ function statsOf(m) {
     return parts.join(' · ');
 }
 
+// [read, of so many] tokens of the prompt, or [] where it waits for others.
+function progressOf(m) {
+    if (!m.progress || !m.pending) return '';
+    const [done, all] = m.progress;
+    return all ? `Reading the prompt: ${number(done, 9)} of ${number(all, 9)} tokens` : 'Waiting for other requests';
+}
+
 // ---- one message ----
 
 function userNode(m, actions) {
@@ -74,7 +81,8 @@ function modelNode(m, actions) {
     const copyButton = iconButton('copy', 'Copy the answer', () => copyFrom(copyButton, m.content));
     const thought = h('div', { class: 'md' }), summary = h('summary', {}, ''), text = h('div', { class: 'md' });
     const details = h('details', { class: 'thought', hidden: true }, summary, thought);
-    const wait = h('div', { class: 'wait', hidden: true }, h('i'), h('i'), h('i'));
+    const wait = h('div', { class: 'wait', hidden: true }, h('i'), h('i'), h('i')), progress = h('span');
+    wait.append(progress);
     const note = h('p', { class: 'end-note', hidden: true }), error = h('p', { class: 'error', hidden: true });
     const stats = h('span', { class: 'stats' });
     const again = iconButton('again', 'Regenerate the answer', () => actions.again(m));
@@ -89,6 +97,7 @@ function modelNode(m, actions) {
         showThought();
         show(text, m.content);
         wait.hidden = !m.pending || m.content !== '';
+        progress.textContent = progressOf(m);
         note.textContent = FINISH[m.finish] || '';
         note.hidden = note.textContent === '';
         error.hidden = !m.error;
@@ -114,6 +123,7 @@ export function showAll(conversation, running, actions) {
     nodes = conversation.messages.map((m) => {
         if (m.pending && m !== running) { /* another tab is at it, or was closed in the middle */
             delete m.pending;
+            delete m.progress;
             m.finish = 'open';
         }
         return m.role === 'user' ? userNode(m, actions) : modelNode(m, actions);
