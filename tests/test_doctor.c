@@ -201,6 +201,19 @@ START_TEST(nothing_and_rubbish)
 }
 END_TEST
 
+/* On the machine itself: a model's pages; a file that is no model is an error. */
+START_TEST(a_model)
+{
+    ck_assert_int_eq(program_sh("$t doctor --json -m tests/golden/archs/llama.gguf", out, sizeof out), 0);
+    json_t *j = json_loads(out, 0, NULL), *m = json_object_get(json_object_get(j, "facts"), "model");
+    ck_assert_str_eq(json_string_value(json_object_get(m, "file")), "tests/golden/archs/llama.gguf");
+    ck_assert(json_is_integer(json_object_get(m, "of them in large pages")));
+    json_decref(j);
+    ck_assert_int_eq(program_sh("$t doctor --json -m Makefile 2>&1", out, sizeof out), 1);
+    ck_assert_ptr_nonnull(strstr(out, "Makefile"));
+}
+END_TEST
+
 Suite *suite_doctor(void);
 Suite *suite_doctor(void)
 {
@@ -213,6 +226,7 @@ Suite *suite_doctor(void)
     tcase_add_test(t, virtual_machine);
     tcase_add_test(t, container);
     tcase_add_test(t, nothing_and_rubbish);
+    tcase_add_test(t, a_model);
     suite_add_tcase(s, t);
     return s;
 }

@@ -156,11 +156,16 @@ START_TEST(page_cache_made_anew)
             ck_assert(r.useless || r.before <= r.after);
             ck_assert(!file_damaged(&m) && memcmp(m.data, data, n) == 0);
         }
+        file_cached c;
+        ck_assert_int_eq(file_in_cache(&m, 0, n, &c, &e), TAWNY_OK);
+        ck_assert_uint_le(c.bytes, 66 << 20);
+        ck_assert_uint_le(c.large, c.bytes);
         ck_assert_int_eq(file_recache(&m, 65 << 20, n, &r, &e), TAWNY_OK); /* from the huge page that holds it */
         ck_assert_uint_eq(r.bytes, 2 << 20);
         ck_assert_int_eq(truncate(name, 1 << 20), 0);
         ck_assert_int_eq(file_recache(&m, 0, n, &r, &e), TAWNY_E_DAMAGED);
         ck_assert_int_eq(unlink(name), 0);
+        ck_assert_int_eq(file_in_cache(&m, 0, n, &c, &e), TAWNY_E_IO);
         ck_assert_int_eq(file_recache(&m, 0, n, &r, &e), TAWNY_E_IO);
         file_map_close(&m);
     }

@@ -44,6 +44,14 @@ typedef struct file_recached {
 } file_recached;
 tawny_status file_recache(const file_map *m, size_t from, size_t to, file_recached *r, tawny_error *err);
 
+/* How much of that range is in the page cache, in whole huge pages, and of that in large pages; `folds`: whether file system
+ * and kernel are known to have such for it. Reads nothing from the disk. */
+typedef struct file_cached {
+    uint64_t bytes, large;
+    bool folds;
+} file_cached;
+tawny_status file_in_cache(const file_map *m, size_t from, size_t to, file_cached *c, tawny_error *err);
+
 /* Brings n bytes at p into memory and keeps them there until they are unmapped; the error tells the limit. */
 tawny_status file_lock(const char *label, const void *p, size_t n, tawny_error *err);
 

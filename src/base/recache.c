@@ -8,8 +8,11 @@
 #include <fcntl.h>
 #include <pthread.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/utsname.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include "clock.h"
@@ -27,6 +30,7 @@
 enum { PIECE = 64 << 20, MAX_THREADS = 4, GOOD_PERCENT = 90, PAGE = 4096 };
 
 typedef struct job {
+    bool look; /* count alone: of what is in memory */
     const file_map *map;
     int fd;
     size_t end;
@@ -41,6 +45,18 @@ static uint64_t huge_bytes(uint8_t *p, size_t n)
     mem_pages pages;
     for (size_t i = 0; i < n; i += MEM_HUGE)
         if (madvise(p + i, PAGE, MADV_POPULATE_READ) != 0) return 0;
+    return mem_pages_of(p, n, &pages) ? pages.huge : 0;
+}
+
+/* The same of whole huge pages whose first page is in memory; *in: how much that is. Nothing is read from the disk. */
+static uint64_t huge_in_memory(uint8_t *p, size_t n, uint64_t *in)
+{
+    mem_pages pages;
+    for (size_t i = 0; i + MEM_HUGE <= n; i += MEM_HUGE) {
+        unsigned char there = 0;
+        if (mincore(p + i, PAGE, &there) != 0 || !(there & 1) || madvise(p + i, PAGE, MADV_POPULATE_READ) != 0) continue;
+        *in += MEM_HUGE;
+    }
     return mem_pages_of(p, n, &pages) ? pages.huge : 0;
 }
 
@@ -60,6 +76,12 @@ static bool fold_piece(job *j, uint8_t *window, size_t at)
     uint8_t *p = mmap(window, n, PROT_READ, MAP_PRIVATE | MAP_FIXED, j->fd, (off_t)at);
     if (p == MAP_FAILED) return false;
     madvise(p, n, MADV_HUGEPAGE);
+    if (j->look) {
+        uint64_t in = 0;
+        atomic_fetch_add(&j->before, huge_in_memory(p, n, &in));
+        atomic_fetch_add(&j->bytes, in);
+        return true;
+    }
     uint64_t before = huge_bytes(p, n), after = before;
     bool good = before * 100 >= (uint64_t)whole * GOOD_PERCENT;
     if (!good) {
@@ -105,23 +127,56 @@ static void fold_all(job *j)
     while (n > 0) pthread_join(thread[--n], NULL);
 }
 
-tawny_status file_recache(const file_map *m, size_t from, size_t to, file_recached *r, tawny_error *err)
+/* The file again, if it still is the one that was mapped. */
+static tawny_status open_same(const file_map *m, int *fd, tawny_error *err)
 {
     struct stat st;
-    tawny_status status = TAWNY_OK;
+    *fd = open(m->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    if (*fd < 0) return err_errno(err, errno, "%s", m->path);
+    if (fstat(*fd, &st) == 0 && st.st_dev == m->device && st.st_ino == m->inode && (uintmax_t)st.st_size == m->size) return TAWNY_OK;
+    close(*fd);
+    return err_set(err, TAWNY_E_DAMAGED, "%s: the file changed while it was opened", m->path);
+}
+
+tawny_status file_recache(const file_map *m, size_t from, size_t to, file_recached *r, tawny_error *err)
+{
     double start = clock_now();
-    int fd = open(m->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    job j = {.map = m, .end = to < m->size ? to : m->size, .next = from / MEM_HUGE * MEM_HUGE};
     *r = (file_recached){0};
-    if (fd < 0) return err_errno(err, errno, "%s", m->path);
-    if (fstat(fd, &st) != 0) {
-        status = err_errno(err, errno, "%s", m->path);
-    } else if (st.st_dev != m->device || st.st_ino != m->inode || (uintmax_t)st.st_size != m->size) {
-        status = err_set(err, TAWNY_E_DAMAGED, "%s: the file changed while it was opened", m->path);
-    } else {
-        job j = {.map = m, .fd = fd, .end = to < m->size ? to : m->size, .next = from / MEM_HUGE * MEM_HUGE};
-        if (m->size >= MEM_HUGE && j.next < j.end) fold_all(&j);
-        *r = (file_recached){j.bytes, j.before, j.after, j.again, clock_now() - start, j.useless};
-    }
-    close(fd);
-    return status;
+    tawny_status status = open_same(m, &j.fd, err);
+    if (status) return status;
+    if (m->size >= MEM_HUGE && j.next < j.end) fold_all(&j);
+    *r = (file_recached){j.bytes, j.before, j.after, j.again, clock_now() - start, j.useless};
+    close(j.fd);
+    return TAWNY_OK;
+}
+
+/* By the documentation of the kernel (Documentation/filesystems, and the releases that called mapping_set_large_folios):
+ * whether what is read again would come in large pages. Distributions may have it earlier. */
+static bool folds(int fd)
+{
+    static const struct {
+        long magic;
+        int major, minor;
+    } known[] = {{0xEF53 /* ext4 */, 6, 16}, {0x58465342 /* XFS */, 5, 18}, {0x01021994 /* tmpfs, by collapsing */, 6, 1}};
+    struct statfs fs;
+    struct utsname u;
+    int major = 0, minor = 0;
+    if (fstatfs(fd, &fs) != 0 || uname(&u) != 0 || sscanf(u.release, "%d.%d", &major, &minor) != 2) return false;
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++)
+        if (fs.f_type == known[i].magic)
+            return major > known[i].major || (major == known[i].major && minor >= known[i].minor);
+    return false;
+}
+
+tawny_status file_in_cache(const file_map *m, size_t from, size_t to, file_cached *c, tawny_error *err)
+{
+    job j = {.look = true, .map = m, .end = to < m->size ? to : m->size, .next = from / MEM_HUGE * MEM_HUGE};
+    *c = (file_cached){0};
+    tawny_status status = open_same(m, &j.fd, err);
+    if (status) return status;
+    fold_pieces(&j);
+    *c = (file_cached){j.bytes, j.before, folds(j.fd)};
+    close(j.fd);
+    return TAWNY_OK;
 }

@@ -3,7 +3,9 @@
 #include <stdlib.h>
 
 #include "../base/cpu.h"
+#include "../base/file.h"
 #include "../engine/limits.h"
+#include "../gguf/gguf.h"
 #include "cli.h"
 #include "doctor.h"
 #include "doctor_kernels.h"
@@ -91,12 +93,36 @@ static void rights(findings *f)
                       "CONFIG_SECCOMP_FILTER=y in the kernel, and tawny built with libseccomp", "no seccomp: %s", calls);
 }
 
+/* In what pages a model lies in the page cache. */
+static tawny_status look_at_model(const char *path, findings *f, tawny_error *err)
+{
+    gguf *g;
+    file_cached c;
+    char fix[240];
+    tawny_status st = gguf_open(path, GGUF_HEADER_ONLY, &g, err);
+    if (st != TAWNY_OK) return st;
+    if ((st = gguf_in_cache(g, false, &c, err)) == TAWNY_OK) {
+        findings_fact_text(f, "model", "file", gguf_path(g));
+        findings_fact(f, "model", "MiB", json_integer((json_int_t)(gguf_file_bytes(g) >> 20)));
+        findings_fact(f, "model", "MiB in the page cache", json_integer((json_int_t)(c.bytes >> 20)));
+        findings_fact(f, "model", "of them in large pages", json_integer((json_int_t)(c.large >> 20)));
+        snprintf(fix, sizeof fix, "tawny run -m %.150s --load recache -p Hello -n 1", path);
+        if (c.folds && c.large < c.bytes / 10 * 9)
+            findings_add(f, FINDING_SLOW, "small-pages", "the page cache holds much of the model in small pages",
+                         "each 4 KiB of them cost a page walk, and prefetchers stop at their edges",
+                         fix);
+    }
+    gguf_close(g);
+    return st;
+}
+
 int cmd_doctor(int argc, char **argv)
 {
     bool as_json = false;
-    const char *root = "";
+    const char *root = "", *model = NULL;
     const cli_opt opts[] = {
         {"--json", CLI_FLAG, &as_json, NULL, "as JSON", 0, 0},
+        {"-m --model", CLI_STR, &model, "FILE", "also in what pages the page cache holds this model", 0, 0},
         {"--root", CLI_STR, &root, "DIR",
          "look at a recorded tree of /sys, /proc, /etc, ... below DIR, and at nothing else", 0, 0},
         {0},
@@ -118,7 +144,7 @@ int cmd_doctor(int argc, char **argv)
         rights(&f);
         formats(&f);
         measure(&f);
-        if (examine(&f, &err) != TAWNY_OK) {
+        if ((model && look_at_model(model, &f, &err) != TAWNY_OK) || examine(&f, &err) != TAWNY_OK) {
             findings_free(&f);
             return cli_fail_err(&err);
         }

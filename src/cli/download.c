@@ -12,6 +12,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "../base/file.h"
+#include "../base/mem.h"
 #include "../gguf/gguf.h"
 #include "net.h"
 #include "sha256.h"
@@ -157,6 +159,18 @@ static tawny_status check(state *s)
                    sha, s->sha);
 }
 
+/* What was written in the pieces in which it came lies in small pages of the page cache: it is read again in large ones,
+ * so that the first program to use it finds those. Only if it fits beside what is in use. */
+static void recache(const char *path)
+{
+    file_map m;
+    file_recached r;
+    tawny_error err;
+    if (file_map_open(path, &m, &err) != TAWNY_OK) return;
+    if (m.size < mem_available("")) file_recache(&m, 0, m.size, &r, &err);
+    file_map_close(&m);
+}
+
 static tawny_status open_incomplete(const char *path, int *fd, tawny_error *err)
 {
     *fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0666);
@@ -186,7 +200,10 @@ tawny_status download_file(const download *d, tawny_error *err)
     if ((st = transfer(&s)) != TAWNY_OK) goto end;
     show(&s, true);
     if (ftruncate(s.fd, s.at) != 0 || fsync(s.fd) != 0) st = err_errno(s.err, errno, "%s", temp);
-    if (st == TAWNY_OK) st = check(&s);
+    if (st == TAWNY_OK) {
+        recache(temp);
+        st = check(&s);
+    }
     if (st == TAWNY_E_FORMAT) unlink(temp);
     if (st == TAWNY_OK && rename(temp, d->path) != 0) st = err_errno(s.err, errno, "%s", d->path);
 end:

@@ -6,6 +6,8 @@
 #include <strings.h>
 #include <unistd.h>
 
+#include "../base/file.h"
+#include "../engine/engine.h"
 #include "blas.h"
 #include "hub.h"
 
@@ -69,10 +71,22 @@ static int resolve_load(engine_opts *o, const char *command)
     return cli_fail(2, "%s: --load %s: mmap, recache, huge, lock, huge+lock and auto are known", command, o->load_name);
 }
 
+/* A large model whose pages in memory are small, where they need not be. */
+static void hint_recache(const tawny_model *m)
+{
+    file_cached c;
+    tawny_error err;
+    const gguf *g = m->m.file;
+    if (gguf_file_bytes(g) < 256 << 20 || gguf_in_cache(g, true, &c, &err) != TAWNY_OK) return;
+    if (c.folds && c.bytes > 0 && c.large < c.bytes / 2)
+        fprintf(stderr, "tawny: the page cache holds the model in small pages: `--load recache`, once, makes it faster\n");
+}
+
 void engine_opts_tell(const engine_opts *o, const tawny_model *m)
 {
     const char *why;
     tawny_model_loaded(m, &why);
+    if (o->load == TAWNY_LOAD_MMAP) hint_recache(m);
     if (why[0]) fprintf(stderr, "tawny: --load %s%s\n", o->load == TAWNY_LOAD_AUTO ? "auto: " : "", why);
 }
 

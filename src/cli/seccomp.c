@@ -57,6 +57,7 @@ static const int allowed[] = {
     SCMP_SYS(readv),
     SCMP_SYS(stat),
     SCMP_SYS(statx),
+    SCMP_SYS(sync_file_range),
     SCMP_SYS(write),
     SCMP_SYS(writev),
     /* connections that are open or come (sendto: below) */

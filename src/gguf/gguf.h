@@ -92,6 +92,10 @@ tawny_status gguf_recache_part(const gguf *g, const gguf_tensor *t, size_t bytes
 /* Of a file opened with GGUF_HEADER_ONLY: the data of tensor i (gguf_tensor_at) is at data, the caller's memory. */
 void gguf_place(gguf *g, size_t i, const uint8_t *data);
 
+/* How the files lie in the page cache (file_in_cache): all of them, or a sample of 64 MiB in the midst of the first. */
+struct file_cached;
+tawny_status gguf_in_cache(const gguf *g, bool sample, struct file_cached *sum, tawny_error *err);
+
 const char *gguf_path(const gguf *g);      /* of the first file */
 uint32_t gguf_version(const gguf *g);      /* 2 or 3 */
 uint32_t gguf_split_count(const gguf *g);  /* files in the set, at least 1 */

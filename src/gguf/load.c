@@ -83,6 +83,22 @@ tawny_status gguf_recache(const gguf *g, file_recached *sum, tawny_error *err)
 
 void gguf_place(gguf *g, size_t i, const uint8_t *data) { g->tensors[i].data = data; }
 
+tawny_status gguf_in_cache(const gguf *g, bool sample, file_cached *sum, tawny_error *err)
+{
+    enum { SAMPLE = 64 << 20 };
+    *sum = (file_cached){0};
+    for (size_t i = 0; i < (sample ? 1 : g->n_maps); i++) {
+        file_cached c;
+        size_t size = g->maps[i].size, from = sample && size > SAMPLE ? (size - SAMPLE) / 2 : 0;
+        tawny_status status = file_in_cache(&g->maps[i], from, sample ? from + SAMPLE : size, &c, err);
+        if (status) return status;
+        sum->bytes += c.bytes;
+        sum->large += c.large;
+        sum->folds = c.folds;
+    }
+    return TAWNY_OK;
+}
+
 uint64_t gguf_bytes_from(const gguf *g, const gguf_tensor *t) { return g->maps[t->split].size - t->offset; }
 
 /* How much of a huge page's bytes is in the page cache; where its first page is, that is touched. */
