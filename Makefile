@@ -64,7 +64,7 @@ FORCE:
 # ---- the targets ----
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
-.PHONY: FORCE all help deps demo check suite replay install page page-test gpu-bandwidth bench mca fuzz supported clients schemathesis vmath-sweep asan ubsan tsan lint clean
+.PHONY: FORCE all help deps demo check suite replay install page page-test gpu-bandwidth bench mca fuzz supported clients schemathesis soak storm vmath-sweep asan ubsan tsan lint clean
 all: $(B)/tawny $(B)/tawny.1 ## build the program, build/tawny (the default)
 
 demo: deps ## install what is missing, build, fetch a small model (94 MiB) and let it answer
@@ -130,6 +130,14 @@ page: ## bundle the server's page anew (npm)
 
 page-test: all $(B)/tests/mkmodel ## the page in a real Chromium, against the tiny model and one that says what it is told (npm)
 	tools/page-test $(B)
+
+soak: all $(B)/tests/mkmodel ## requests of all kinds at once, then ten minutes with clients that leave (MINUTES=10, SOAK="options")
+	$(B)/tests/mkmodel tiny $(B)/tests/tiny.gguf
+	tests/soak --tawny $(B)/tawny --minutes $(or $(MINUTES),10) $(SOAK) $(B)/tests/tiny.gguf -- --cache-ram 8
+
+storm: all $(B)/tests/mkmodel ## a thousand bad clients: full queue, disconnects, slowhttptest (minutes)
+	$(B)/tests/mkmodel tiny $(B)/tests/tiny.gguf
+	tests/storm --tawny $(B)/tawny $(B)/tests/tiny.gguf
 
 vmath-sweep: $(B)/tests/check ## the errors of the vector functions over all floats (an hour)
 	TAWNY_SWEEP=1 $(B)/tests/check vmath

@@ -82,6 +82,14 @@ void reply_field(exchange *x, const char *name, const char *value)
     x->fields[x->n_fields++].value = value;
 }
 
+void reply_constant(exchange *x, int status, const char *type, const char *text, size_t n)
+{
+    x->constant = text;
+    x->n_constant = n;
+    x->reply_type = type;
+    x->status = status;
+}
+
 void reply_json(exchange *x, int status, json_t *body)
 {
     char *text = body ? json_dumps(body, JSON_COMPACT) : NULL;

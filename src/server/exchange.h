@@ -83,6 +83,8 @@ struct exchange {
     double ping;                   /* ms without anything sent until something is; < 0: never */
     int status;                    /* of an answer that is ready, 0: none */
     buf reply;
+    const char *constant;          /* in place of reply: of somebody who lives longer; NULL: reply it is */
+    size_t n_constant;
     const char *reply_type;        /* its Content-Type */
     int retry_after;               /* seconds, with 429 and 503; 0: not said */
     struct {
@@ -100,6 +102,8 @@ struct exchange {
 
 void reply_json(exchange *x, int status, json_t *body); /* takes body */
 void reply_text(exchange *x, int status, const char *type, const char *text, size_t n);
+/* The same without a copy: text lives as long as the server. */
+void reply_constant(exchange *x, int status, const char *type, const char *text, size_t n);
 /* In the door's shape. field: the parameter, or NULL. */
 void reply_error(exchange *x, int status, const char *type, const char *message, const char *field);
 void reply_field(exchange *x, const char *name, const char *value); /* a header; both live as long as x */

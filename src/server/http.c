@@ -184,12 +184,13 @@ static void add_headers(struct MHD_Response *r, const exchange *x)
 static enum MHD_Result send_buffer(struct MHD_Connection *c, const exchange *x, int status, const char *type, const char *text, size_t n,
                                    int retry_after, const char *allow)
 {
-    union { /* MHD takes a void *, and copies */
+    union { /* MHD takes a void *, and changes nothing */
         const char *in;
         void *out;
     } u = {.in = text};
     char seconds[16];
-    struct MHD_Response *r = MHD_create_response_from_buffer(n, n ? u.out : (void *)&u, MHD_RESPMEM_MUST_COPY);
+    enum MHD_ResponseMemoryMode mode = x ? MHD_RESPMEM_PERSISTENT : MHD_RESPMEM_MUST_COPY; /* an exchange lives until all is sent */
+    struct MHD_Response *r = MHD_create_response_from_buffer(n, n ? u.out : (void *)&u, n ? mode : MHD_RESPMEM_MUST_COPY);
     if (!r) return MHD_NO;
     add_headers(r, x);
     if (status != 304) MHD_add_response_header(r, "Content-Type", type);
@@ -210,8 +211,10 @@ static client *client_of(struct MHD_Connection *c)
 
 static enum MHD_Result send_reply(exchange *x)
 {
-    watch_reading(client_of(x->connection), x->reply.size);
-    return send_buffer(x->connection, x, x->status, x->reply_type, x->reply.data, x->reply.size, x->retry_after, NULL);
+    const char *text = x->constant ? x->constant : x->reply.data;
+    size_t n = x->constant ? x->n_constant : x->reply.size;
+    watch_reading(client_of(x->connection), n);
+    return send_buffer(x->connection, x, x->status, x->reply_type, text, n, x->retry_after, NULL);
 }
 
 /* The exchange waits: no thread does. Under its lock, since whoever wakes it looks at `suspended`. */

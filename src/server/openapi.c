@@ -111,15 +111,22 @@ static void add_route(json_t *paths, const route *r)
     json_object_set_new(item, method, operation(r));
 }
 
-void openapi(exchange *x)
+char *openapi_text(const server *sv)
 {
     json_t *paths = json_object();
-    json_t *security = x->sv->config.n_keys ? json_pack("[{s:[]},{s:[]}]", "bearer", "key") : json_array();
+    json_t *security = sv->config.n_keys ? json_pack("[{s:[]},{s:[]}]", "bearer", "key") : json_array();
     for (const route *r = server_routes; r->path; r++)
         if (!(r->flags & ROUTE_HIDDEN)) add_route(paths, r);
-    reply_json(x, 200,
-               json_pack("{s:s,s:{s:s,s:s,s:s},s:o,s:o,s:{s:{s:{s:s,s:s},s:{s:s,s:s,s:s}}}}", "openapi", "3.1.0", "info", "title", "tawny", "version",
-                         TAWNY_VERSION, "description", "a large language model, by the interfaces that clients know", "paths", paths, "security",
-                         security, "components", "securitySchemes", "bearer", "type", "http", "scheme", "bearer", "key", "type", "apiKey", "in",
-                         "header", "name", "x-api-key"));
+    json_t *all = json_pack("{s:s,s:{s:s,s:s,s:s},s:o,s:o,s:{s:{s:{s:s,s:s},s:{s:s,s:s,s:s}}}}", "openapi", "3.1.0", "info", "title", "tawny",
+                            "version", TAWNY_VERSION, "description", "a large language model, by the interfaces that clients know", "paths",
+                            paths, "security", security, "components", "securitySchemes", "bearer", "type", "http", "scheme", "bearer",
+                            "key", "type", "apiKey", "in", "header", "name", "x-api-key");
+    char *text = all ? json_dumps(all, JSON_COMPACT) : NULL;
+    json_decref(all);
+    return text;
+}
+
+void openapi(exchange *x)
+{
+    reply_constant(x, 200, "application/json; charset=utf-8", x->sv->openapi, strlen(x->sv->openapi));
 }

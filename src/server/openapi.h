@@ -4,6 +4,7 @@
 
 #include "exchange.h"
 
+char *openapi_text(const server *sv); /* the document, made once; the caller's to free; NULL when out of memory */
 void openapi(exchange *x);
 
 #endif

@@ -68,7 +68,7 @@ static void send_part(exchange *x, const page_part *p)
         return;
     }
     if (gzip) reply_field(x, "Content-Encoding", "gzip");
-    reply_text(x, 200, p->type, (const char *)(gzip ? p->gzip : p->data), gzip ? p->gzip_size : p->size);
+    reply_constant(x, 200, p->type, (const char *)(gzip ? p->gzip : p->data), gzip ? p->gzip_size : p->size);
 }
 
 static void say(exchange *x, int status, const char *text)

@@ -9,6 +9,7 @@
 #include "../base/mem.h"
 #include "http.h"
 #include "measure.h"
+#include "openapi.h"
 
 enum { MAX_BODY = 8 << 20, TIMEOUT = 60, CONNECTIONS = 2048 };
 
@@ -73,7 +74,9 @@ static tawny_status load(server *s, tawny_error *err)
         const char *source = s->config.template_source ? s->config.template_source : tok_chat_template(s->tok, NULL, &n);
         gbnf_tokens tokens = gbnf_tokens_of(s->tok);
         s->style = answer_style_of(source ? source : "", s->config.template_source ? strlen(source) : n);
-        if (!(s->grammars = grammar_cache_new(&tokens))) st = err_nomem(err);
+        s->grammars = grammar_cache_new(&tokens);
+        s->openapi = openapi_text(s);
+        if (!s->grammars || !s->openapi) st = err_nomem(err);
         s->config.sched.engine.prefix_bytes = cache_bytes(s);
         if (st == TAWNY_OK) st = sched_new(s->model, s->tok, &s->config.sched, &s->sched, err);
     }
@@ -139,6 +142,7 @@ void server_close(server *s)
     }
     sched_free(s->sched);
     grammar_cache_free(s->grammars);
+    free(s->openapi);
     chat_close(s->chat);
     tok_close(s->tok);
     tawny_model_close(s->model);

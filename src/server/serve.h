@@ -43,6 +43,7 @@ typedef struct server {
     chat_template *chat;
     answer_style style;           /* of tool calls and reasoning in answers */
     grammar_cache *grammars;
+    char *openapi;                /* the document of /openapi.json */
     sched *sched;
     char hash[33];                /* of the model, where `hashed` */
     _Atomic bool hashed;
