@@ -347,7 +347,7 @@ async function begin() {
     addEventListener('hashchange', () => { side.open(false); open(location.hash.slice(1)); });
     addEventListener('pagehide', () => { for (const run of runs.values()) store.save(run.conversation); });
     await open(location.hash.slice(1));
-    $('text').focus({ preventScroll: true });
+    if (!touch.matches) $('text').focus({ preventScroll: true }); /* there it would bring the keyboard up */
     connect();
 }
 

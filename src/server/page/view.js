@@ -86,7 +86,7 @@ function modelNode(m, actions) {
     const note = h('p', { class: 'end-note', hidden: true }), error = h('p', { class: 'error', hidden: true });
     const stats = h('span', { class: 'stats' });
     const again = iconButton('again', 'Regenerate the answer', () => actions.again(m));
-    const tools = h('div', { class: 'tools' }, copyButton, again, stats);
+    const tools = h('div', { class: 'tools' }, stats, copyButton, again);
     const node = h('article', { class: 'msg model', 'aria-label': 'Answer' }, details, text, wait, note, error, tools);
     const showThought = () => { if (details.open) show(thought, m.reasoning || ''); };
     details.addEventListener('toggle', showThought);
