@@ -8,6 +8,14 @@
 #define SIMD_AVX512_BLOCK256_H
 
 #include "avx512_grid.h"
+#include "avx512_strip.h"
+
+enum {
+    BLOCK256_CHUNK = 8, /* blocks in a panel: at most 97 KiB */
+    BLOCK256_FEW = 8,   /* columns served from registers, */
+    BLOCK256_REGS = 4,  /* so many at a time; */
+    BLOCK256_GRID = 256, /* blocks whose activations are put in a grid's order at a time */
+};
 
 typedef struct head256 {
     __m512i scale[16]; /* int32, a group */
@@ -18,12 +26,11 @@ typedef struct head256 {
 } head256;
 
 /* Some columns from some block on: offsets of its codes, scale and sums in each column. */
-enum { BLOCK256_TILE = 6 }; /* columns of the register tile over a panel */
 typedef struct cols256 {
-    const uint8_t *p[BLOCK256_TILE];
-    float *y[BLOCK256_TILE];
+    const uint8_t *p[BLOCK256_REGS];
+    float *y[BLOCK256_REGS];
     size_t q, d, s;
-    const uint8_t *codes[BLOCK256_TILE]; /* in the order of a grid's vectors; few columns only */
+    const uint8_t *codes[BLOCK256_REGS]; /* in the order of a grid's vectors; few columns only */
 } cols256;
 
 typedef struct panel256 { /* one block of 32 rows */
@@ -31,8 +38,8 @@ typedef struct panel256 { /* one block of 32 rows */
     __m512 d[2], m[2];
 } panel256;
 
-/* A panel's work, the same for all formats of a shape: nb blocks from block b on, all columns. */
-typedef void (*panel256_fn)(const simd_tile *t, const panel256 *p, const group16 *g, int64_t b, size_t nb, int zero);
+/* A panel's work, the same for all formats of a shape: nb blocks, all columns of the strip. */
+typedef void (*panel256_fn)(strip *s, const panel256 *p, size_t nb, int zero);
 
 typedef struct format256 {
     void (*head)(const rows16 *r, head256 *h);
@@ -53,13 +60,6 @@ typedef struct format256 {
 /* Orders of quads: as numbered, and where byte l of a half has bits of weights l, l + 32, l + 64, l + 96. */
 INLINE int quad_in_order(int j, int i) { return 4 * j + i; }
 INLINE int quad_by_32(int j, int i) { return 8 * (j / 2) + 2 * i + j % 2; }
-
-enum {
-    BLOCK256_CHUNK = 4, /* blocks in a panel: at most 45 KiB */
-    BLOCK256_FEW = 8,   /* columns served from registers, */
-    BLOCK256_REGS = 4,  /* so many at a time; */
-    BLOCK256_GRID = 256, /* blocks whose activations are put in a grid's order at a time */
-};
 
 INLINE cols256 cols256_at(const simd_tile *t, int group, int c, int n, int64_t block)
 {
@@ -256,15 +256,15 @@ INLINE void panel256_fill(const format256 *f, panel256 *p, int half, rows16 r, s
 }
 
 /* One group of codes, `vectors` of them from vector v, by n columns, with its scale (and start, [n][16]). */
-INLINE void tile256_group(const panel256 *p, const cols256 *x, int n, int v, int vectors, size_t at,
+INLINE void tile256_group(const panel256 *p, const uint8_t *const *x, int n, int v, int vectors, size_t at,
                           const __m512i *scale, const int32_t *start, __m512i (*isum)[2])
 {
-    __m512i s[BLOCK256_TILE][2];
+    __m512i s[STRIP_TILE][2];
     for (int c = 0; c < n; c++) s[c][0] = s[c][1] = start ? bcast_i32(start + 16 * c) : _mm512_setzero_si512();
     for (int j = v; j < v + vectors; j++) {
         __m512i w0 = p->q[j][0], w1 = p->q[j][1];
         for (int c = 0; c < n; c++) {
-            __m512i a = bcast_i32(x->p[c] + at + 4 * (size_t)(j - v));
+            __m512i a = bcast_i32(x[c] + at + 4 * (size_t)(j - v));
             s[c][0] = _mm512_dpbusd_epi32(s[c][0], w0, a);
             s[c][1] = _mm512_dpbusd_epi32(s[c][1], w1, a);
         }
@@ -274,76 +274,74 @@ INLINE void tile256_group(const panel256 *p, const cols256 *x, int n, int v, int
             isum[c][i] = _mm512_add_epi32(isum[c][i], scale ? _mm512_mullo_epi32(s[c][i], scale[i]) : s[c][i]);
 }
 
-/* A panel by n columns. */
-INLINE void tile256(const panel256 *p, const group16 *g, const cols256 *x, int n, size_t blocks, bool carry,
-                    int group, int zero, bool minima)
+/* A panel by n columns from column c0. */
+INLINE void tile256(strip *t, int c0, int n, const panel256 *p, size_t blocks, int group, int zero, bool minima)
 {
-    __m512 acc[BLOCK256_TILE][2];
-    for (int c = 0; c < n; c++)
-        for (int i = 0; i < 2; i++)
-            acc[c][i] = carry ? _mm512_maskz_loadu_ps(g[i].keep, x->y[c] + g[i].row) : _mm512_setzero_ps();
+    two_sums acc[STRIP_TILE];
+    const uint8_t *const *x = t->x + c0;
+    const char *soon = t->soon;
+    strip_load(t, c0, n, acc);
     for (size_t b = 0; b < blocks; b++, p++) {
-        __m512i isum[BLOCK256_TILE][2];
-        _Alignas(64) int32_t start[BLOCK256_TILE][16];
+        __m512i isum[STRIP_TILE][2];
+        strip_fetch(t, &soon);
+        _Alignas(64) int32_t start[STRIP_TILE][16];
+        size_t sums = t->s + (group == 16 ? 32 : 16) * b;
         for (int c = 0; c < n; c++) {
-            if (!minima) starts256(group, zero, sums256(x, group, c, b), start[c]);
+            if (!minima) starts256(group, zero, x[c] + sums, start[c]);
             isum[c][0] = isum[c][1] = group == 256 ? bcast_i32(start[c]) : _mm512_setzero_si512();
         }
         int vectors = group == 16 ? 4 : 8;
 #pragma GCC unroll 1
         for (int i = 0; i < 64 / vectors; i++)
-            tile256_group(p, x, n, i * vectors, vectors, x->q + 256 * b + 4 * (size_t)(i * vectors),
+            tile256_group(p, x, n, i * vectors, vectors, t->q + 256 * b + 4 * (size_t)(i * vectors),
                           group < 256 ? p->scale[i] : NULL, minima || group == 256 ? NULL : start[0] + i, isum);
         for (int c = 0; c < n; c++) {
-            __m512 da = bcast_f32(x->p[c] + x->d + 4 * b);
+            __m512 da = bcast_f32(x[c] + t->d + 4 * b);
             for (int i = 0; i < 2; i++) {
                 acc[c][i] = scale256(acc[c][i], isum[c][i], p->d[i], da);
                 if (!minima) continue;
-                __m512i psum = pair_sum(group, &p->pair[0][i], 2, sums256(x, group, c, b));
+                __m512i psum = pair_sum(group, &p->pair[0][i], 2, x[c] + sums);
                 acc[c][i] = scale256(acc[c][i], psum, p->m[i], da);
             }
         }
     }
-    for (int c = 0; c < n; c++)
-        for (int i = 0; i < 2; i++) _mm512_mask_storeu_ps(x->y[c] + g[i].row, g[i].keep, acc[c][i]);
+    strip_store(t, c0, n, acc);
+    t->soon = soon;
 }
 
 /* Defines `name`, a panel256_fn for the formats with these groups. */
-#define BLOCK256_PANEL(name, group, minima)                                                                          \
-    static void name(const simd_tile *t, const panel256 *p, const group16 *g, int64_t b, size_t nb, int zero)        \
-    {                                                                                                                \
-        for (int c = 0, n; c < t->cols; c += n) {                                                                    \
-            int left = t->cols - c;                                                                                  \
-            n = left >= BLOCK256_TILE ? BLOCK256_TILE : left >= 4 ? 4 : left >= 2 ? 2 : 1;                           \
-            cols256 x = cols256_at(t, group, c, n, b);                                                               \
-            if (n == BLOCK256_TILE) tile256(p, g, &x, BLOCK256_TILE, nb, b > 0, group, zero, minima);                \
-            else if (n == 4) tile256(p, g, &x, 4, nb, b > 0, group, zero, minima);                                   \
-            else if (n == 2) tile256(p, g, &x, 2, nb, b > 0, group, zero, minima);                                   \
-            else tile256(p, g, &x, 1, nb, b > 0, group, zero, minima);                                               \
-        }                                                                                                            \
+#define BLOCK256_PANEL(name, group, minima)                                       \
+    static void name(strip *s, const panel256 *p, size_t nb, int zero)      \
+    {                                                                             \
+        STRIP_TILES(s, tile256, p, nb, group, zero, minima)                       \
     }
+
+/* Panel by panel of the 32 rows from r on. */
+INLINE void strip256(const simd_tile *t, const format256 *f, strip *s, int64_t r, panel256 *p, uint8_t *copy)
+{
+    size_t blocks = (size_t)t->k / 256, size = f->group == 16 ? 32 : 16;
+    for (size_t b = 0, nb; b < blocks; b += nb) {
+        nb = blocks - b < BLOCK256_CHUNK ? blocks - b : BLOCK256_CHUNK;
+        strip_rows(s, t, r, b * f->bytes, nb * f->bytes, copy);
+        for (int h = 0; h < 2; h++) panel256_fill(f, p, h, s->rows[h].r, nb);
+        s->first = b == 0;
+        s->last = b + nb == blocks;
+        s->q = 256 * b;
+        s->d = t->x->off_d + 4 * b;
+        s->s = (f->group == 16 ? t->x->off_s16 : t->x->off_s32) + size * b;
+        strip_soon(s, t, r, b, nb, blocks);
+        f->panel(s, p, nb, f->zero);
+    }
+}
 
 INLINE void many256(const simd_tile *t, const format256 *f)
 {
+    strip s;
     panel256 *p = t->scratch;
-    uint8_t *copy = (uint8_t *)(p + BLOCK256_CHUNK);
-    int64_t blocks = t->k / 256;
-    for (int64_t b = 0; b < blocks; b += BLOCK256_CHUNK) {
-        int64_t nb = blocks - b < BLOCK256_CHUNK ? blocks - b : BLOCK256_CHUNK;
-        size_t off = (size_t)b * f->bytes, bytes = (size_t)nb * f->bytes;
-        for (int64_t r = 0; r < t->rows; r += 32) {
-            group16 g[2];
-            bool down = r + 32 < t->rows; /* else the next blocks of the first rows */
-            if (t->cols <= COLUMNS_SOON && (down || b + nb < blocks))
-                fetch_rows(t, down ? r + 32 : 0, down ? off : off + bytes, bytes);
-            for (int h = 0; h < 2; h++) {
-                bool any = r + 16 * h < t->rows;
-                g[h] = group_at(t, any ? r + 16 * h : r, off, bytes, copy);
-                if (!any) g[h].keep = 0;
-                panel256_fill(f, p, h, g[h].r, (size_t)nb);
-            }
-            f->panel(t, p, g, b, (size_t)nb, f->zero);
-        }
+    uint8_t *copy = strip_place(&s, (uint8_t *)(p + BLOCK256_CHUNK));
+    for (int c = 0; c < t->cols; c += s.cols) {
+        strip_columns(&s, t, c, strip_size(t->cols - c));
+        for (int64_t r = 0; r < t->rows; r += 32) strip256(t, f, &s, r, p, copy);
     }
 }
 

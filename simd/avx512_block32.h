@@ -6,7 +6,13 @@
 #ifndef SIMD_AVX512_BLOCK32_H
 #define SIMD_AVX512_BLOCK32_H
 
-#include "avx512_rows.h"
+#include "avx512_strip.h"
+
+enum {
+    BLOCK32_CHUNK = 64, /* blocks in a panel: 80 KiB; a multiple of any `parts` */
+    BLOCK32_FEW = 8,    /* columns served from registers, */
+    BLOCK32_REGS = 4,   /* so many at a time */
+};
 
 typedef struct block16 {
     __m512i q[8]; /* weights 4j .. 4j+3, `zero` added; lane = row */
@@ -17,10 +23,9 @@ typedef struct block16 {
 typedef enum kind32 { BLOCK32_ZERO, BLOCK32_MINIMA, BLOCK32_HALVES } kind32;
 
 /* Some columns from some block on: offsets of its codes, scale and sum in each column. */
-enum { BLOCK32_TILE = 6 }; /* columns of the register tile over a panel */
 typedef struct cols32 {
-    const uint8_t *p[BLOCK32_TILE];
-    float *y[BLOCK32_TILE];
+    const uint8_t *p[BLOCK32_REGS];
+    float *y[BLOCK32_REGS];
     size_t q, d, s;
 } cols32;
 
@@ -29,8 +34,8 @@ typedef struct panel32 { /* one block of 32 rows */
     __m512 d[2], m[2];
 } panel32;
 
-/* A panel's work, the same for all formats of a kind: nb blocks from block b on, all columns. */
-typedef void (*panel32_fn)(const simd_tile *t, const panel32 *p, const group16 *g, int64_t b, size_t nb, int zero);
+/* A panel's work, the same for all formats of a kind: nb blocks, all columns of the strip. */
+typedef void (*panel32_fn)(strip *s, const panel32 *p, size_t nb, int zero);
 
 typedef struct format32 {
     void (*unpack)(const rows16 *r, int part, block16 *b);
@@ -40,12 +45,6 @@ typedef struct format32 {
     int zero;
     kind32 kind;
 } format32;
-
-enum {
-    BLOCK32_CHUNK = 32, /* blocks in a panel: 37 KiB, about the L1 cache; a multiple of any `parts` */
-    BLOCK32_FEW = 8,    /* columns served from registers, */
-    BLOCK32_REGS = 4,   /* so many at a time */
-};
 
 INLINE cols32 cols32_at(const simd_tile *t, kind32 kind, int c, int n, int64_t block)
 {
@@ -62,9 +61,7 @@ INLINE cols32 cols32_at(const simd_tile *t, kind32 kind, int c, int n, int64_t b
 /* The sum of a block's activations, or of its half. */
 INLINE int sum32(kind32 kind, const cols32 *x, int c, size_t b, int half)
 {
-    int16_t v;
-    memcpy(&v, x->p[c] + x->s + (kind == BLOCK32_HALVES ? 4 * b + 2 * (size_t)half : 2 * b), 2);
-    return v;
+    return load_i16(x->p[c] + x->s + (kind == BLOCK32_HALVES ? 4 * b + 2 * (size_t)half : 2 * b));
 }
 
 INLINE __m512i start32(kind32 kind, int zero, int sum)
@@ -185,73 +182,71 @@ INLINE void tile32_half(const panel32 *p, const uint8_t *const *x, size_t at, in
     }
 }
 
-/* A panel by n columns. */
-INLINE void tile32(const panel32 *p, const group16 *g, const cols32 *x, int n, size_t blocks, bool carry, int zero,
-                   kind32 kind)
+/* A panel by n columns from column c0. */
+INLINE void tile32(strip *t, int c0, int n, const panel32 *p, size_t blocks, int zero, kind32 kind)
 {
-    __m512 acc[BLOCK32_TILE][2];
-    for (int c = 0; c < n; c++)
-        for (int h = 0; h < 2; h++)
-            acc[c][h] = carry ? _mm512_maskz_loadu_ps(g[h].keep, x->y[c] + g[h].row) : _mm512_setzero_ps();
+    two_sums acc[STRIP_TILE];
+    const uint8_t *const *x = t->x + c0;
+    const char *soon = t->soon;
+    strip_load(t, c0, n, acc);
     for (size_t b = 0; b < blocks; b++, p++) {
-        __m512i s[BLOCK32_TILE][2];
-        for (int c = 0; c < n; c++) s[c][0] = s[c][1] = start32(kind, zero, sum32(kind, x, c, b, 0));
-        tile32_half(p, x->p, x->q + 32 * b, n, 0, s);
+        __m512i s[STRIP_TILE][2];
+        strip_fetch(t, &soon);
+        size_t sums = t->s + (kind == BLOCK32_HALVES ? 4 : 2) * b, scale = t->d + 4 * b, codes = t->q + 32 * b;
+        for (int c = 0; c < n; c++) s[c][0] = s[c][1] = start32(kind, zero, load_i16(x[c] + sums));
+        tile32_half(p, x, codes, n, 0, s);
         if (kind == BLOCK32_HALVES)
             for (int c = 0; c < n; c++) {
-                __m512 da = bcast_f32(x->p[c] + x->d + 4 * b);
+                __m512 da = bcast_f32(x[c] + scale);
                 for (int h = 0; h < 2; h++) acc[c][h] = scale32(acc[c][h], s[c][h], p->d[h], da);
-                s[c][0] = s[c][1] = start32(kind, zero, sum32(kind, x, c, b, 1));
+                s[c][0] = s[c][1] = start32(kind, zero, load_i16(x[c] + sums + 2));
             }
-        tile32_half(p, x->p, x->q + 32 * b, n, 1, s);
+        tile32_half(p, x, codes, n, 1, s);
         for (int c = 0; c < n; c++) {
-            __m512 da = bcast_f32(x->p[c] + x->d + 4 * b);
+            __m512 da = bcast_f32(x[c] + scale);
             for (int h = 0; h < 2; h++)
                 acc[c][h] = scale32(acc[c][h], s[c][h], kind == BLOCK32_HALVES ? p->m[h] : p->d[h], da);
             for (int h = 0; h < 2 && kind == BLOCK32_MINIMA; h++)
-                acc[c][h] = minimum32(acc[c][h], sum32(kind, x, c, b, 0), p->m[h], da);
+                acc[c][h] = minimum32(acc[c][h], load_i16(x[c] + sums), p->m[h], da);
         }
     }
-    for (int c = 0; c < n; c++)
-        for (int h = 0; h < 2; h++) _mm512_mask_storeu_ps(x->y[c] + g[h].row, g[h].keep, acc[c][h]);
+    strip_store(t, c0, n, acc);
+    t->soon = soon;
 }
 
 /* Defines `name`, a panel32_fn. */
-#define BLOCK32_PANEL(name, kind)                                                                              \
-    static void name(const simd_tile *t, const panel32 *p, const group16 *g, int64_t b, size_t nb, int zero)   \
-    {                                                                                                          \
-        for (int c = 0, n; c < t->cols; c += n) {                                                              \
-            int left = t->cols - c;                                                                            \
-            n = left >= BLOCK32_TILE ? BLOCK32_TILE : left >= 4 ? 4 : left >= 2 ? 2 : 1;                       \
-            cols32 x = cols32_at(t, kind, c, n, b);                                                            \
-            if (n == BLOCK32_TILE) tile32(p, g, &x, BLOCK32_TILE, nb, b > 0, zero, kind);                      \
-            else if (n == 4) tile32(p, g, &x, 4, nb, b > 0, zero, kind);                                       \
-            else if (n == 2) tile32(p, g, &x, 2, nb, b > 0, zero, kind);                                       \
-            else tile32(p, g, &x, 1, nb, b > 0, zero, kind);                                                   \
-        }                                                                                                      \
+#define BLOCK32_PANEL(name, kind)                                                \
+    static void name(strip *s, const panel32 *p, size_t nb, int zero)      \
+    {                                                                            \
+        STRIP_TILES(s, tile32, p, nb, zero, kind)                                \
     }
+
+/* Panel by panel of the 32 rows from r on. */
+INLINE void strip32(const simd_tile *t, const format32 *f, strip *s, int64_t r, panel32 *p, uint8_t *copy)
+{
+    size_t blocks = (size_t)t->k / 32, parts = (size_t)f->parts;
+    for (size_t b = 0, nb; b < blocks; b += nb) {
+        nb = blocks - b < BLOCK32_CHUNK ? blocks - b : BLOCK32_CHUNK;
+        strip_rows(s, t, r, b / parts * f->bytes, nb / parts * f->bytes, copy);
+        for (int h = 0; h < 2; h++) panel32_fill(f, p, h, s->rows[h].r, nb);
+        s->first = b == 0;
+        s->last = b + nb == blocks;
+        s->q = 32 * b;
+        s->d = t->x->off_d + 4 * b;
+        s->s = f->kind == BLOCK32_HALVES ? t->x->off_s16 + 4 * b : t->x->off_s32 + 2 * b;
+        strip_soon(s, t, r, b, nb, blocks);
+        f->panel(s, p, nb, f->zero);
+    }
+}
 
 INLINE void many32(const simd_tile *t, const format32 *f)
 {
+    strip s;
     panel32 *p = t->scratch;
-    uint8_t *copy = (uint8_t *)(p + BLOCK32_CHUNK);
-    int64_t blocks = t->k / 32;
-    for (int64_t b = 0; b < blocks; b += BLOCK32_CHUNK) {
-        int64_t nb = blocks - b < BLOCK32_CHUNK ? blocks - b : BLOCK32_CHUNK;
-        size_t off = (size_t)(b / f->parts) * f->bytes, bytes = (size_t)(nb / f->parts) * f->bytes;
-        for (int64_t r = 0; r < t->rows; r += 32) {
-            group16 g[2];
-            bool down = r + 32 < t->rows; /* else the next blocks of the first rows */
-            if (t->cols <= COLUMNS_SOON && (down || b + nb < blocks))
-                fetch_rows(t, down ? r + 32 : 0, down ? off : off + bytes, bytes);
-            for (int h = 0; h < 2; h++) {
-                bool any = r + 16 * h < t->rows;
-                g[h] = group_at(t, any ? r + 16 * h : r, off, bytes, copy);
-                if (!any) g[h].keep = 0;
-                panel32_fill(f, p, h, g[h].r, (size_t)nb);
-            }
-            f->panel(t, p, g, b, (size_t)nb, f->zero);
-        }
+    uint8_t *copy = strip_place(&s, (uint8_t *)(p + BLOCK32_CHUNK));
+    for (int c = 0; c < t->cols; c += s.cols) {
+        strip_columns(&s, t, c, strip_size(t->cols - c));
+        for (int64_t r = 0; r < t->rows; r += 32) strip32(t, f, &s, r, p, copy);
     }
 }
 

@@ -132,13 +132,17 @@ INLINE __m512 bcast_f32(const void *p)
     return _mm512_set1_ps(v);
 }
 
+INLINE int load_i16(const void *p)
+{
+    int16_t v;
+    memcpy(&v, p, 2);
+    return v;
+}
+
 /* ---- prefetching, for kernels that read each byte once ----
  * Sixteen streams are more than the hardware follows from memory, but from L2 they are no slower than one: while
  * sixteen rows are computed, the next sixteen are fetched into L2 in the order of their addresses. */
-enum {
-    ROWS_SOON = 256 * 1024, /* the most bytes to be fetched so */
-    COLUMNS_SOON = 48,      /* with more columns waiting for memory does not count */
-};
+enum { ROWS_SOON = 256 * 1024 /* the most bytes to be fetched so */ };
 
 INLINE void fetch_soon(const uint8_t *p, size_t bytes)
 {
@@ -156,12 +160,6 @@ INLINE const uint8_t *soon_after(const simd_tile *t, int64_t r)
 {
     bool any = t->rows - r >= 32 && 16 * t->row_bytes <= ROWS_SOON;
     return any ? t->w + (size_t)(r + 16) * t->row_bytes : NULL;
-}
-
-/* For panels: 32 rows from row r on, `bytes` of each from `off` on. */
-INLINE void fetch_rows(const simd_tile *t, int64_t r, size_t off, size_t bytes)
-{
-    for (int64_t i = r; i < r + 32 && i < t->rows; i++) fetch_soon(t->w + (size_t)i * t->row_bytes + off, bytes);
 }
 
 /* Columns of activations, and of outputs. */
