@@ -153,6 +153,13 @@ int32_t tawny_session_reuse(tawny_session *s, const tawny_token *tokens, int32_t
  * a prompt. Two are kept. Does nothing without logits, or where any point is such. tawny_session_sync does it. */
 void tawny_session_checkpoint(tawny_session *s);
 
+/* For those who append tokens that they may drop again, as guesses: where the session stands becomes a point that it can come
+ * back to at once, without logits. One is kept. */
+void tawny_session_mark(tawny_session *s);
+/* Forgets what came after the first n tokens, and of these what has to be computed again for a recurrent state, which goes
+ * back to the last point that was marked or saved. Returns how many are left. */
+int32_t tawny_session_go_back(tawny_session *s, int32_t n);
+
 /* Leaves the session's past, as it is now, to the engine's cache of prefixes, where any session finds it in
  * tawny_session_reuse, and begins with the same bits as if it had computed it. Pages of the KV cache are shared, not copied.
  * Attention can go on from any part of a past; a recurrent state only from where it was kept, for which this makes a

@@ -100,6 +100,24 @@ START_TEST(the_same_bits_in_every_way)
 }
 END_TEST
 
+START_TEST(guesses_change_nothing)
+{
+    char command[256];
+    static const char *const ways[] = {"--spec ngram", "--spec ngram --draft-min 4", "-md $d/m.gguf --draft-min 3", "-md $d/m.gguf --spec ngram,draft -ub 4",
+                                       "-md $d/none.gguf --spec none"};
+    static const char *const what[] = {"--temp 0", "--temp 1 --repeat-penalty 1.1", "--mirostat 2", "--grammar 'root ::= (\"ab\" | \"abc\")+'"};
+    for (size_t k = 0; k < sizeof what / sizeof *what; k++) {
+        snprintf(command, sizeof command, "$run -p 'aba aba aba' -n 60 --fingerprint %s 2>&1", what[k]);
+        keep(command);
+        for (size_t i = 0; i < sizeof ways / sizeof *ways; i++) {
+            snprintf(command, sizeof command, "$run -p 'aba aba aba' -n 60 --fingerprint %s %s 2>&1", what[k], ways[i]);
+            same(command);
+        }
+    }
+    ck_assert_int_eq(sh("$run -p 'aba aba' -n 40 -v -md $d/m.gguf --draft-min 4 2>&1 | grep -q 'guesses right'"), 0);
+}
+END_TEST
+
 START_TEST(errors_say_what_and_how)
 {
     static const struct {
@@ -117,6 +135,11 @@ START_TEST(errors_say_what_and_how)
         {"head -c 400 /dev/zero | tr '\\0' x | $run -c 64 2>&1", "context", 1},
         {"printf 'a\\377b' | $run 2>&1", "UTF-8", 1},
         {"TAWNY_CPU=none $run -p x 2>&1", "TAWNY_CPU", 1},
+        {"$run -p x --spec ngram,mod 2>&1", "--spec ngram,mod", 2},
+        {"$run -p x --spec draft 2>&1", "-md", 2},
+        {"$run -p x --spec ngram --draft-min 9 2>&1", "--draft-min", 2},
+        {"$run -p x -md $d/none.gguf 2>&1", "none.gguf", 1},
+        {"$run -p x -md tests/golden/archs/llama.gguf 2>&1", "tokenizer", 2},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         int code = sh(cases[i].command);
@@ -231,6 +254,7 @@ Suite *suite_run(void)
     tcase_add_checked_fixture(t, setup, teardown);
     tcase_add_test(t, text_alone_on_stdout);
     tcase_add_test(t, the_same_bits_in_every_way);
+    tcase_add_test(t, guesses_change_nothing);
     tcase_add_test(t, errors_say_what_and_how);
     tcase_add_test(t, a_grammar_forms_the_answer);
     tcase_add_test(t, a_message_cannot_forge_control_tokens);

@@ -10,6 +10,7 @@
 typedef struct run_opts {
     engine_opts engine;
     sampler_opts sampling;
+    spec_opts spec;
     constraint_opts constraint;
     const char *prompt, *file, *system;
     int n;
@@ -95,7 +96,7 @@ static int run(generator *g, const run_opts *o, const buf *text, bool is_chat)
 
 int cmd_run(int argc, char **argv)
 {
-    run_opts o = {.sampling = sampler_opts_default(), .n = -1};
+    run_opts o = {.sampling = sampler_opts_default(), .spec = spec_opts_default(), .n = -1};
     const cli_opt opts[] = {
         ENGINE_OPTS(o.engine),
         {NULL, CLI_HEADING, NULL, NULL, "prompt (without -p, -f: what is piped in; on a terminal, a chat)", 0, 0},
@@ -107,6 +108,7 @@ int cmd_run(int argc, char **argv)
          INT32_MAX},
         {"--fingerprint", CLI_FLAG, &o.fingerprint, NULL, "a hash of model and logits, on stderr", 0, 0},
         {"-v --verbose", CLI_FLAG, &o.verbose, NULL, "tokens a second and GB/s on stderr, terminal or not", 0, 0},
+        SPEC_OPTS(o.spec),
         SAMPLER_OPTS(o.sampling),
         CONSTRAINT_OPTS(o.constraint),
         {0},
@@ -114,17 +116,18 @@ int cmd_run(int argc, char **argv)
     int code = cli_parse("run", argc, argv, opts, NULL);
     if (code >= 0) return code;
 
-    char path[4096];
+    char path[4096], draft[4096];
     buf text = {0};
     generator g = {0};
     bool is_chat = false;
     code = engine_opts_resolve(&o.engine, "run", path, sizeof path);
+    if (code < 0) code = spec_opts_resolve(&o.spec, "run", draft, sizeof draft);
     if (code < 0) code = get_prompt(&o, &text, &is_chat);
     if (code < 0 && is_chat && o.raw) code = cli_fail(2, "run: --raw wants a prompt: -p, -f, or piped in");
     if (code < 0 && o.raw && o.system) code = cli_fail(2, "run: -sys needs the chat template that --raw leaves out");
     if (code < 0) {
         term_catch_interrupt();
-        code = generator_open(&g, &o.engine, &o.sampling, "run", o.fingerprint);
+        code = generator_open(&g, &o.engine, &o.spec, &o.sampling, "run", o.fingerprint);
     }
     if (code < 0) code = constraint_open(&g.constraint, &o.constraint, "run", g.tok);
     if (code < 0) code = run(&g, &o, &text, is_chat);

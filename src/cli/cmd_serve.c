@@ -24,6 +24,7 @@ int cmd_serve(int argc, char **argv)
 #include "engine_opts.h"
 #include "sampler_opts.h"
 #include "sandbox.h"
+#include "spec_opts.h"
 #include "systemd.h"
 
 enum { MAX_KEYS_FILE = 1 << 20, BROKE_BUDGET = 3, CI_SEED = 1, CI_PORT = 0, PORT = 8080 };
@@ -31,6 +32,7 @@ enum { MAX_KEYS_FILE = 1 << 20, BROKE_BUDGET = 3, CI_SEED = 1, CI_PORT = 0, PORT
 typedef struct serve_opts {
     engine_opts engine;
     sampler_opts sampling;
+    spec_opts spec;
     const char *host, *key_file, *alias, *template_file, *pooling;
     cli_list keys, hosts;
     bool measure, ci;
@@ -41,6 +43,7 @@ typedef struct serve_opts {
 
 /* llama-server's variables, where the option means the same. */
 static bool known_type(const char *name) { return engine_opts_kv_type(name, &(tawny_kv_type){0}); }
+static bool known_kinds(const char *names) { return spec_opts_kinds(names, &(spec_params){0}, &(bool){0}); }
 static bool known_pooling(const char *name) { return engine_opts_pooling(name, &(tawny_pooling){0}); }
 static const cli_variable variables[] = {
     {"LLAMA_ARG_MODEL", "--model", NULL},
@@ -56,6 +59,11 @@ static const cli_variable variables[] = {
     {"LLAMA_ARG_CACHE_RAM", "--cache-ram", NULL},
     {"LLAMA_ARG_N_PREDICT", "--n-predict", NULL},
     {"LLAMA_ARG_POOLING", "--pooling", known_pooling},
+    {"LLAMA_ARG_SPEC_TYPE", "--spec", known_kinds},
+    {"LLAMA_ARG_SPEC_DRAFT_MODEL", "-md", NULL},
+    {"LLAMA_ARG_SPEC_DRAFT_N_MAX", "--draft", NULL},
+    {"LLAMA_ARG_SPEC_DRAFT_N_MIN", "--draft-min", NULL},
+    {"LLAMA_ARG_SPEC_DRAFT_P_MIN", "--draft-p-min", NULL},
     {"LLAMA_ARG_TIMEOUT", "--timeout", NULL},
     {"LLAMA_ARG_SSE_PING_INTERVAL", "--sse-ping-interval", NULL},
     {"LLAMA_ARG_TEMPERATURE", "--temp", NULL},
@@ -230,7 +238,7 @@ static void choose(serve_opts *o)
 
 int cmd_serve(int argc, char **argv)
 {
-    serve_opts o = {.sampling = sampler_opts_default(), .host = "127.0.0.1", .port = -1, .slots = 4, .queue = 256, .n_predict = -1,
+    serve_opts o = {.sampling = sampler_opts_default(), .spec = spec_opts_default(), .host = "127.0.0.1", .port = -1, .slots = 4, .queue = 256, .n_predict = -1,
                     .grace = 30, .timeout = 60, .ping = 10, .connections = 2048, .max_body = 8,
                     .cache_mib = SERVER_CACHE_CHOOSE};
     const cli_opt opts[] = {
@@ -264,6 +272,7 @@ int cmd_serve(int argc, char **argv)
          INT32_MAX},
         {"--budget-seconds", CLI_INT, &o.budget_seconds, "N",
          "from when it is ready; beyond, it ends with code 3 (default: 0: no limit)", 0, 1 << 30},
+        SPEC_OPTS(o.spec),
         SAMPLER_OPTS(o.sampling),
         {0},
     };
@@ -272,13 +281,15 @@ int cmd_serve(int argc, char **argv)
     if (code < 0) code = cli_parse("serve", argc, argv, opts, NULL);
     if (code >= 0) return code;
     choose(&o);
-    char path[4096], address[64];
+    char path[4096], draft[4096], address[64];
     buf keys = {0}, variable = {0}, source = {0};
     tawny_error err;
     tawny_pooling kind;
     if (!engine_opts_pooling(o.pooling, &kind))
         return cli_fail(2, "serve: --pooling %s: none, mean, cls, last and rank are known", o.pooling);
     code = engine_opts_resolve(&o.engine, "serve", path, sizeof path);
+    if (code < 0) code = spec_opts_resolve(&o.spec, "serve", draft, sizeof draft);
+    o.spec.p.engine = o.engine.params;
     if (code < 0) code = read_keys(&o, &keys, &variable);
     if (code < 0) code = systemd_socket(&fd, address, sizeof address);
     if (code < 0 && o.template_file && file_read(o.template_file, 1 << 20, &source, &err) != TAWNY_OK) code = cli_fail_err(&err);
@@ -287,8 +298,9 @@ int cmd_serve(int argc, char **argv)
         .keys = o.keys.items, .n_keys = o.keys.n, .hosts = o.hosts.items, .n_hosts = o.hosts.n,
         .alias = o.alias, .template_source = source.data, .max_body = (size_t)o.max_body << 20, .timeout = o.timeout,
         .ping = o.ping,
-        .max_connections = o.connections, .sched = {.engine = o.engine.params, .n_slots = o.slots, .max_queue = o.queue},
+        .max_connections = o.connections, .sched = {.engine = o.engine.params, .n_slots = o.slots, .max_queue = o.queue, .spec = o.spec.p},
         .cache_mib = o.cache_mib, .measure = o.measure, .pooling = kind, .sampling = o.sampling.p, .n_predict = o.n_predict, .load = o.engine.load,
+        .draft_path = o.spec.draft,
     };
     if (code < 0) code = serve(&o, &c);
     buf_free(&keys);

@@ -97,6 +97,17 @@ tawny_status engine_opts_open(const engine_opts *o, tawny_model **out, tawny_err
     return st;
 }
 
+int engine_opts_find(const char **file, char *path, size_t size)
+{
+    tawny_error err;
+    char found[HUB_PATH];
+    if (!hub_is_spec(*file)) return -1;
+    if (hub_get(*file, &(hub_options){0}, found, &err) != TAWNY_OK) return cli_fail_err(&err);
+    if (snprintf(path, size, "%s", found) >= (int)size) return cli_fail(1, "%s: too long a path", found);
+    *file = path;
+    return -1;
+}
+
 int engine_opts_resolve(engine_opts *o, const char *command, char *path, size_t size)
 {
     if (!engine_opts_kv_type(o->type_k, &o->params.type_k)) return unknown_type(command, "-ctk", o->type_k);
@@ -104,14 +115,7 @@ int engine_opts_resolve(engine_opts *o, const char *command, char *path, size_t 
     int code = resolve_load(o, command);
     if (code < 0) code = engine_opts_gemm(o->gemm, command, &o->params.gemm);
     if (code >= 0) return code;
-    if (o->model && hub_is_spec(o->model)) {
-        tawny_error err;
-        char found[HUB_PATH];
-        if (hub_get(o->model, &(hub_options){0}, found, &err) != TAWNY_OK) return cli_fail_err(&err);
-        if (snprintf(path, size, "%s", found) >= (int)size) return cli_fail(1, "%s: too long a path", found);
-        o->model = path;
-    }
-    if (o->model) return -1;
+    if (o->model) return engine_opts_find(&o->model, path, size);
     if (!default_model_path(path, size) || access(path, R_OK) != 0)
         return cli_fail(1,
                         "%s: no model given (-m FILE), and the default one is not there: `tools/get-model` fetches it", command);

@@ -33,6 +33,10 @@ typedef struct engine_opts {
 /* Resolves names and the default model's path (into path[], at least 4096 bytes); -1 or an exit code. */
 int engine_opts_resolve(engine_opts *o, const char *command, char *path, size_t size);
 
+/* What is no file's name but a repository's, as `tawny pull` takes, becomes the path of the file there, which is fetched where
+ * need be; -1 or an exit code. */
+int engine_opts_find(const char **file, char *path, size_t size);
+
 /* Opens the model as the options say, and says on stderr what --load auto chose, or recache came to. */
 tawny_status engine_opts_open(const engine_opts *o, tawny_model **out, tawny_error *err);
 void engine_opts_tell(const engine_opts *o, const tawny_model *m); /* the latter part alone */

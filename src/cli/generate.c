@@ -54,7 +54,25 @@ done:
     term_bar_end(&bar);
 }
 
-int generator_open(generator *g, const engine_opts *e, sampler_opts *s, const char *command, bool fingerprint)
+/* The draft model, and who asks it and the text. */
+static tawny_status open_spec(generator *g, const engine_opts *e, const spec_opts *o, tawny_error *err)
+{
+    spec_params p = o->p;
+    tokenizer *tok = NULL;
+    tawny_status st = TAWNY_OK;
+    p.engine = e->params;
+    if (!p.ngram && !o->draft) return st;
+    if (o->draft) {
+        st = tawny_model_open_as(o->draft, e->load, &g->draft, err);
+        if (st == TAWNY_OK) st = tok_open(g->draft->m.file, &tok, err);
+        if (st == TAWNY_OK) st = spec_same_tokens(g->tok, tok, o->draft, err);
+        tok_close(tok);
+        p.draft = g->draft;
+    }
+    return st == TAWNY_OK ? spec_new(g->model, &p, 1, tawny_engine_n_ctx(g->engine), &g->spec, err) : st;
+}
+
+int generator_open(generator *g, const engine_opts *e, const spec_opts *p, sampler_opts *s, const char *command, bool fingerprint)
 {
     tawny_error err;
     *g = (generator){.sampling = s};
@@ -66,6 +84,7 @@ int generator_open(generator *g, const engine_opts *e, sampler_opts *s, const ch
     read_in(g->model->m.file);
     st = tawny_engine_new(g->model, &e->params, &g->engine, &err);
     if (st == TAWNY_OK) st = tawny_session_new(g->engine, &g->session, &err);
+    if (st == TAWNY_OK) st = open_spec(g, e, p, &err);
     if (st == TAWNY_OK && fingerprint) st = tawny_fingerprint_new(g->model, &g->fingerprint, &err);
     if (st == TAWNY_OK)
         st = sampler_opts_new(s, g->tok, (size_t)tawny_engine_n_ctx(g->engine), &g->sampler, &err);
@@ -77,10 +96,12 @@ void generator_close(generator *g)
     constraint_close(&g->constraint);
     sampler_free(g->sampler);
     tawny_fingerprint_free(g->fingerprint);
+    spec_free(g->spec);
     tawny_session_free(g->session);
     tawny_engine_free(g->engine);
     tok_close(g->tok);
     tawny_model_close(g->model);
+    tawny_model_close(g->draft);
     *g = (generator){0};
 }
 
@@ -128,16 +149,61 @@ static tawny_status read_prompt(generator *g, const tok_vec *prompt, generate_st
     return st;
 }
 
-static tawny_status next_token(generator *g, sampler_state *state, tawny_token *t, tawny_error *err)
+/* The next token after n others, whose logits these are. */
+static tawny_status next_token(generator *g, sampler_state *state, const float *logits, int32_t n, tawny_token *t, tawny_error *err)
 {
-    int32_t n;
-    const float *logits = tawny_session_logits(g->session);
-    const tawny_token *history = tawny_session_tokens(g->session, &n);
+    int32_t all;
+    const tawny_token *history = tawny_session_tokens(g->session, &all);
     if (g->fingerprint) tawny_fingerprint_add(g->fingerprint, logits, tok_n_vocab(g->tok));
     sampler_input in = {.logits = logits, .history = history, .n_history = (size_t)n, .position = (uint64_t)n};
     tawny_status st = constraint_allow(&g->constraint, &in, err);
     if (st == TAWNY_OK) st = sampler_sample(g->sampler, state, &in, t, err);
     return st == TAWNY_OK ? constraint_accept(&g->constraint, *t, err) : st;
+}
+
+/* A step with the text's last tokens and guesses after them, at most so many. */
+static tawny_status guess(generator *g, const sampler_state *state, int most, const float **logits, tawny_error *err)
+{
+    int32_t n, have;
+    const tawny_token *text = spec_text(g->spec, 0, &n);
+    tawny_session_tokens(g->session, &have);
+    if (have >= n) have = tawny_session_go_back(g->session, n - 1);
+    int room = tawny_engine_n_ubatch(g->engine) - (n - have);
+    spec_ask ask = {.most = most < room ? most : room, .sampler = g->sampler, .state = state};
+    spec_guess(g->spec, &ask, 1, tawny_engine_n_ubatch(g->engine));
+    if (ask.n) tawny_session_mark(g->session);
+    tawny_step item = {.session = g->session, .tokens = text + have, .n = n - have + ask.n, .n_logits = 1 + ask.n};
+    double start = term_seconds();
+    tawny_status st = tawny_engine_step(g->engine, &item, 1, err);
+    spec_took(g->spec, item.n, 1e3 * (term_seconds() - start));
+    *logits = item.logits;
+    return st;
+}
+
+/* The logits after one more token: those that are there, where it was guessed. */
+static tawny_status advance(generator *g, const sampler_state *state, tawny_token t, int most, const float **logits,
+                            generate_stats *stats, tawny_error *err)
+{
+    stats->n_steps++;
+    if (g->spec && spec_add(g->spec, 0, t)) {
+        *logits += tok_n_vocab(g->tok);
+        return TAWNY_OK;
+    }
+    stats->n_passes++;
+    if (g->spec) return guess(g, state, most, logits, err);
+    tawny_status st = tawny_session_append(g->session, &t, 1, NULL, err);
+    *logits = tawny_session_logits(g->session);
+    return st;
+}
+
+/* Guesses that are left over go. */
+static void forget(generator *g, generate_stats *stats)
+{
+    int32_t n;
+    if (!g->spec) return;
+    spec_text(g->spec, 0, &n);
+    tawny_session_truncate(g->session, n);
+    stats->guesses = spec_counts_of(g->spec, 0);
 }
 
 static void give(buf *text, generate_put *put, void *user)
@@ -166,10 +232,12 @@ tawny_status generate(generator *g, const tok_vec *prompt, int max, generate_put
     sampler_state state;
     sampler_state_init(g->sampler, &state);
     constraint_start(&g->constraint);
+    const float *logits = tawny_session_logits(g->session);
+    if (g->spec) spec_begin(g->spec, 0, prompt->v, (int32_t)prompt->n);
     double t0 = term_seconds();
     for (int room = tawny_engine_n_ctx(g->engine) - (int)prompt->n; max < 0 || stats->n_answer < max; room--) {
         tawny_token t;
-        st = next_token(g, &state, &t, err);
+        st = next_token(g, &state, logits, (int32_t)prompt->n + stats->n_answer, &t, err);
         if (st != TAWNY_OK) break;
         if (tok_is_eog(g->tok, t)) {
             *end = GENERATE_DONE;
@@ -186,10 +254,10 @@ tawny_status generate(generator *g, const tok_vec *prompt, int max, generate_put
             *end = room == 0 ? GENERATE_FULL : GENERATE_INTERRUPTED;
             break;
         }
-        st = tawny_session_append(g->session, &t, 1, NULL, err);
+        st = advance(g, &state, t, max < 0 ? SPEC_MOST : max - stats->n_answer - 1, &logits, stats, err);
         if (st != TAWNY_OK) break;
-        stats->n_steps++;
     }
+    forget(g, stats);
     stats->answer_s = term_seconds() - t0;
     if (tok_stream_flush(&stream, &text)) give(&text, put, user);
     buf_free(&text);
@@ -207,6 +275,9 @@ void generate_report(const generator *g, const generate_stats *s, generate_end e
     fprintf(stderr, "; answer %d tokens", s->n_answer);
     if (s->n_steps)
         fprintf(stderr, ", %.1f tok/s, %.1f GB/s of weights", rate(s->n_steps, s->answer_s),
-                1e-9 * rate(bytes * s->n_steps, s->answer_s));
+                1e-9 * rate(bytes * s->n_passes, s->answer_s));
+    if (s->guesses.guessed)
+        fprintf(stderr, ", %llu of %llu guesses right", (unsigned long long)s->guesses.right, (unsigned long long)s->guesses.guessed);
     fprintf(stderr, "%s]\n", ends[end]);
+    if (g->spec && spec_trouble(g->spec)) fprintf(stderr, "tawny: the draft model is not asked any more: %s\n", spec_trouble(g->spec));
 }

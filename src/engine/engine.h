@@ -50,6 +50,7 @@ struct tawny_session {
     const float *logits; /* the row after the last token, in the engine's buffer or in a saved state; NULL: none */
     uint64_t pass, check; /* of the engine's: when logits was set, when a step last had this session */
     saved_state saved[SESSION_SAVED];
+    saved_state mark; /* without logits */
 };
 
 /* Texts that share a batch of embeddings; the longest text that is seen whole unless more is asked for. */
@@ -104,6 +105,7 @@ bool state_new(tawny_session *s);
 void state_free(tawny_session *s);
 void state_copy(tawny_session *to, const tawny_session *from);      /* and what it saved */
 void state_save(tawny_session *s);                                 /* at s->n, whose logits are there; the oldest gives way */
+void state_mark(tawny_session *s);                                 /* at s->n */
 const saved_state *state_find(const tawny_session *s, int32_t n);  /* the last one of at most n tokens, or NULL */
 size_t state_saved_bytes(const tawny_engine *e);                   /* of a saved one, its logits after it; 0: the model has none */
 void state_take(tawny_session *s, const void *saved);              /* of s->n tokens; forgets all others */

@@ -110,7 +110,7 @@ tawny_status tawny_session_append(tawny_session *s, const tawny_token *tokens, i
 }
 
 /* The end of a prompt that was computed before, its logits with it. */
-static bool go_back(tawny_session *s, int32_t n)
+static bool to_checkpoint(tawny_session *s, int32_t n)
 {
     const saved_state *to = s->kv.state ? state_find(s, n) : NULL;
     if (!to || to->n != n) return false;
@@ -158,23 +158,34 @@ void tawny_session_forget(const tawny_session *s)
     if (s->engine->prefixes) prefix_forget(s->engine->prefixes, s->tokens, s->n);
 }
 
+int32_t tawny_session_go_back(tawny_session *s, int32_t n)
+{
+    tawny_session_truncate(s, n);
+    if (s->kv.state && s->kv.n_state != s->n) tawny_session_truncate(s, state_go_back(s));
+    return s->n;
+}
+
 int32_t tawny_session_reuse(tawny_session *s, const tawny_token *tokens, int32_t n)
 {
     int32_t same = 0;
     while (same < n && same < s->n && tokens[same] == s->tokens[same]) same++;
     if (take_prefix(s, tokens, n, reusable(s, same))) same = s->n;
     if (same == n && s->n == n && tawny_session_logits(s)) return n;
-    if (same == n && go_back(s, n)) return n;
+    if (same == n && to_checkpoint(s, n)) return n;
     if (same == n && n > 0) same--; /* the last token again, for its logits */
-    tawny_session_truncate(s, same);
-    if (s->kv.state && s->kv.n_state != same) tawny_session_truncate(s, state_go_back(s));
-    return s->n;
+    return tawny_session_go_back(s, same);
 }
 
 void tawny_session_checkpoint(tawny_session *s)
 {
     const saved_state *last = s->kv.state ? state_find(s, s->n) : NULL;
     if (s->kv.state && s->kv.n_state == s->n && tawny_session_logits(s) && !(last && last->n == s->n)) state_save(s);
+}
+
+void tawny_session_mark(tawny_session *s)
+{
+    const saved_state *last = s->kv.state ? state_find(s, s->n) : NULL;
+    if (s->kv.state && s->kv.n_state == s->n && s->n > 0 && s->mark.n != s->n && !(last && last->n == s->n)) state_mark(s);
 }
 
 tawny_status tawny_session_sync(tawny_session *s, const tawny_token *tokens, int32_t n, tawny_progress progress, void *user, tawny_error *err)

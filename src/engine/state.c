@@ -12,7 +12,7 @@ size_t state_saved_bytes(const tawny_engine *e)
     return e->layout.state_floats ? (e->layout.state_floats + logit_floats(e)) * sizeof(float) : 0;
 }
 
-static size_t all_bytes(const tawny_session *s) { return state_floats(s) * sizeof(float) + SESSION_SAVED * state_saved_bytes(s->engine); }
+static size_t all_bytes(const tawny_session *s) { return 2 * state_floats(s) * sizeof(float) + SESSION_SAVED * state_saved_bytes(s->engine); }
 
 bool state_new(tawny_session *s)
 {
@@ -23,6 +23,7 @@ bool state_new(tawny_session *s)
     float *next = s->kv.state + state_floats(s);
     for (int i = 0; i < SESSION_SAVED; i++, next += state_saved_bytes(s->engine) / sizeof *next)
         s->saved[i] = (saved_state){.state = next, .logits = next + state_floats(s)};
+    s->mark = (saved_state){.state = next};
     return true;
 }
 
@@ -61,6 +62,12 @@ void state_save(tawny_session *s)
     to->n = s->n;
 }
 
+void state_mark(tawny_session *s)
+{
+    memcpy(s->mark.state, s->kv.state, state_floats(s) * sizeof(float));
+    s->mark.n = s->n;
+}
+
 const saved_state *state_find(const tawny_session *s, int32_t n)
 {
     const saved_state *best = NULL;
@@ -72,6 +79,7 @@ const saved_state *state_find(const tawny_session *s, int32_t n)
 int32_t state_go_back(tawny_session *s)
 {
     const saved_state *from = state_find(s, s->n);
+    if (s->mark.n && s->mark.n <= s->n && (!from || s->mark.n > from->n)) from = &s->mark;
     if (s->kv.n_state <= s->n && s->kv.n_state >= (from ? from->n : 0)) return s->kv.n_state;
     if (from)
         memcpy(s->kv.state, from->state, state_floats(s) * sizeof(float));
@@ -85,4 +93,5 @@ void state_truncate(tawny_session *s, int32_t n)
 {
     for (int i = 0; i < SESSION_SAVED; i++)
         if (s->saved[i].n > n) s->saved[i].n = 0;
+    if (s->mark.n > n) s->mark.n = 0;
 }

@@ -59,6 +59,9 @@ void metrics(exchange *x)
     metric(&b, "counter", "tawny:http_requests_total", "Requests that reached their handler.", (double)atomic_load(&sv->handled));
     metric(&b, "counter", "tawny:http_refused_total", "Requests that were refused by their headers: host, origin, path, key, size.",
            (double)atomic_load(&sv->refused));
+    metric(&b, "counter", "tawny:draft_tokens_total", "Tokens that were guessed by speculation.", (double)s.guessed);
+    metric(&b, "counter", "tawny:draft_tokens_accepted_total", "Of them, those that were right.", (double)s.guessed_right);
+    metric(&b, "gauge", "tawny:draft_model_failed", "1 where the draft model failed, and is not asked any more.", s.draft_failed);
     metric(&b, "gauge", "tawny:slots", "Sequences that are computed together at most.", sched_n_slots(sv->sched));
     metric(&b, "gauge", "tawny:read_gigabytes_per_second", "GB/s at which steps without prompts read weights, lately.",
            rate((double)tawny_model_bytes_per_token(sv->model) / 1e6, s.decode_ms));

@@ -354,9 +354,12 @@ json_t *completion_timings(const choice *c)
     pthread_mutex_lock(&j->lock);
     double end = task_ended(j->state) ? j->times.ended : task_now(), first = j->times.first > 0 ? j->times.first : end;
     double read = first - j->times.started, write = end - first;
-    int n = j->n_prompt - j->n_cached, made = (int)j->n_tokens;
+    int n = j->n_prompt - j->n_cached, made = (int)j->n_tokens, guessed = j->n_guessed, right = j->n_guessed_right;
     pthread_mutex_unlock(&j->lock);
-    return json_pack("{s:i,s:i,s:f,s:f,s:f,s:i,s:f,s:f,s:f}", "cache_n", j->n_cached, "prompt_n", n, "prompt_ms", read, "prompt_per_token_ms",
+    json_t *o = json_pack("{s:i,s:i,s:f,s:f,s:f,s:i,s:f,s:f,s:f}", "cache_n", j->n_cached, "prompt_n", n, "prompt_ms", read, "prompt_per_token_ms",
                      n ? read / n : 0.0, "prompt_per_second", read > 0 ? n / read * 1e3 : 0.0, "predicted_n", made, "predicted_ms", write,
                      "predicted_per_token_ms", made ? write / made : 0.0, "predicted_per_second", write > 0 ? made / write * 1e3 : 0.0);
+    if (guessed) json_object_set_new(o, "draft_n", json_integer(guessed));
+    if (guessed) json_object_set_new(o, "draft_n_accepted", json_integer(right));
+    return o;
 }

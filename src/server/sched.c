@@ -210,13 +210,17 @@ tawny_status sched_new(tawny_model *m, const tokenizer *tok, const sched_params 
     s->max_queue = p->max_queue;
     tawny_engine_params engine = p->engine;
     engine.n_sessions = s->n_slots + 1; /* room in the cache for embeddings while all slots are full */
+    if (engine.n_ubatch && engine.n_ubatch < s->n_slots) engine.n_ubatch = s->n_slots; /* a token of each in a step */
     s->slots = calloc((size_t)s->n_slots, sizeof *s->slots);
     s->items = calloc((size_t)s->n_slots, sizeof *s->items);
     s->of = calloc((size_t)s->n_slots, sizeof *s->of);
+    s->asks = calloc((size_t)s->n_slots, sizeof *s->asks);
     s->shown = calloc((size_t)s->n_slots, sizeof *s->shown);
-    tawny_status st = s->slots && s->items && s->of && s->shown ? TAWNY_OK : err_nomem(err);
+    tawny_status st = s->slots && s->items && s->of && s->asks && s->shown ? TAWNY_OK : err_nomem(err);
     for (int i = 0; st == TAWNY_OK && i < s->n_slots; i++) s->slots[i].no = i;
     if (st == TAWNY_OK) st = tawny_engine_new(m, &engine, &s->engine, err);
+    if (st == TAWNY_OK && (p->spec.ngram || p->spec.draft))
+        st = spec_new(m, &p->spec, s->n_slots, tawny_engine_n_ctx(s->engine), &s->spec, err);
     if (st == TAWNY_OK && pthread_create(&s->thread, NULL, run, s) != 0)
         st = err_set(err, TAWNY_E_NOMEM, "no thread for the scheduler");
     s->started = st == TAWNY_OK;
@@ -240,10 +244,12 @@ void sched_free(sched *s)
     }
     for (int i = 0; s->slots && i < s->n_slots; i++) slot_free(&s->slots[i]);
     gbnf_vocab_free(s->vocab);
+    spec_free(s->spec);
     tawny_engine_free(s->engine);
     free(s->slots);
     free(s->items);
     free(s->of);
+    free(s->asks);
     free(s->shown);
     pthread_cond_destroy(&s->work);
     pthread_cond_destroy(&s->idle);

@@ -3,6 +3,7 @@
 #ifndef SERVER_SCHED_H
 #define SERVER_SCHED_H
 
+#include "../engine/spec.h"
 #include "task.h"
 
 typedef struct sched sched;
@@ -11,6 +12,7 @@ typedef struct sched_params {
     tawny_engine_params engine; /* n_sessions is set to n_slots */
     int n_slots;                /* tasks computed together */
     int max_queue;              /* that wait at most */
+    spec_params spec;           /* neither source: no speculation */
 } sched_params;
 
 /* Starts the thread. Model and tokenizer are borrowed. */
@@ -59,6 +61,8 @@ typedef struct sched_stats {
     double decode_ms;            /* of a step without prompts, lately; 0: there was none */
     uint64_t bytes_read;         /* of weights, by all steps */
     tawny_prefix_stats prefixes; /* the engine's cache of pasts */
+    uint64_t guessed, guessed_right; /* tokens */
+    bool draft_failed;           /* the draft model, which is not asked any more */
     int queued, running;
 } sched_stats;
 void sched_stats_of(sched *s, sched_stats *out);

@@ -1,5 +1,5 @@
 /* What the files of the scheduler share: sched.c (the queue, the thread, its life), sched_admit.c (who begins, and where),
- * sched_step.c (a step: its items, sampling, what came of it). All run in the scheduler's thread but for what sched.h has. */
+ * sched_step.c (a step: its items, what came of it), sched_spec.c (a step's guesses). All run in the scheduler's thread but for what sched.h has. */
 #ifndef SERVER_SCHED_INT_H
 #define SERVER_SCHED_INT_H
 
@@ -22,6 +22,8 @@ struct sched {
     int n_slots, max_queue, first; /* first: whose prompt goes first in the next step */
     tawny_step *items;  /* [n_slots] */
     slot **of;          /* [n_slots]: whose item it is */
+    spec *spec;         /* NULL: no speculation */
+    spec_ask *asks;     /* [n_slots] */
     pthread_t thread;
     bool started;
     double decode_ms;   /* of a step without prompts, as it was lately */
@@ -46,5 +48,12 @@ void sched_finish(sched *s, slot *x); /* the slot's task has ended: counts it, t
 bool sched_wanted(task *j); /* whether anybody still waits for it */
 void sched_admit(sched *s); /* tasks from the queue to idle slots, as long as there are both */
 void sched_step(sched *s);  /* the next tokens of answers and pieces of prompts, in one pass; nothing where there are none */
+
+/* sched_spec.c */
+void sched_guess(sched *s);                          /* guesses for all slots that answer */
+tawny_step sched_spec_item(sched *s, const slot *x); /* what a slot that answers has to compute, with its guesses */
+void sched_spec_begin(sched *s, const slot *x);      /* its prompt has been read */
+/* Samples from the rows of the item, as long as guesses were right; false where the task ended. */
+bool sched_spec_sample(sched *s, const tawny_step *item, slot *x);
 
 #endif

@@ -13,18 +13,20 @@ static int chunk(const sched *s, int decoding)
     return n < LEAST_CHUNK ? (most < LEAST_CHUNK ? most : LEAST_CHUNK) : n > most ? most : (int)n;
 }
 
-/* The items of a step: the next token of every answer, then pieces of prompts, beginning with another each time. */
-static int collect(sched *s, int *n_read)
+/* The items of a step: the next tokens of every answer (*n_next), then pieces of prompts (*n_read tokens), beginning with
+ * another each time. */
+static int collect(sched *s, int *n_next, int *n_read)
 {
     int n = 0;
-    *n_read = 0;
+    *n_read = *n_next = 0;
     for (int i = 0; i < s->n_slots; i++) {
         slot *x = &s->slots[i];
         if (!x->task || x->reading) continue;
         s->of[n] = x;
-        s->items[n++] = (tawny_step){.session = x->session, .tokens = &x->next, .n = 1, .n_logits = 1};
+        s->items[n] = s->spec ? sched_spec_item(s, x) : (tawny_step){.session = x->session, .tokens = &x->next, .n = 1, .n_logits = 1};
+        *n_next += s->items[n++].n;
     }
-    int room = chunk(s, n);
+    int room = chunk(s, *n_next);
     for (int i = 0; i < s->n_slots && room > 0; i++) {
         slot *x = &s->slots[(s->first + i) % s->n_slots];
         if (!x->task || !x->reading) continue;
@@ -49,6 +51,13 @@ static void learn(sched *s, int n, int n_read, double ms)
     }
 }
 
+static bool sample(sched *s, const tawny_step *item, slot *x)
+{
+    int32_t n;
+    tawny_session_tokens(x->session, &n);
+    return slot_sample(x, item->logits, n, s->tok, tawny_engine_n_ctx(s->engine));
+}
+
 static void after(sched *s, const tawny_step *item, slot *x)
 {
     task *j = x->task;
@@ -62,9 +71,10 @@ static void after(sched *s, const tawny_step *item, slot *x)
             tawny_session_checkpoint(x->session);
             tawny_session_keep(x->session);
         }
+        if (!x->reading && s->spec) sched_spec_begin(s, x);
     }
     int before = x->n_answer;
-    bool more = x->reading || slot_sample(x, item->logits, s->tok, tawny_engine_n_ctx(s->engine));
+    bool more = x->reading || (s->spec ? sched_spec_sample(s, item, x) : sample(s, item, x));
     pthread_mutex_lock(&s->lock);
     s->stats.answer_tokens += (uint64_t)(x->n_answer - before);
     pthread_mutex_unlock(&s->lock);
@@ -85,7 +95,8 @@ static void count(sched *s, int n, int n_read, double ms)
 
 void sched_step(sched *s)
 {
-    int n_read, n = collect(s, &n_read);
+    if (s->spec) sched_guess(s);
+    int n_next, n_read, n = collect(s, &n_next, &n_read);
     tawny_error err = {0};
     if (n == 0) return;
     double start = task_now();
@@ -94,6 +105,7 @@ void sched_step(sched *s)
     s->now++;
     count(s, n, n_read, ms);
     learn(s, n, n_read, ms);
+    if (s->spec && !n_read) spec_took(s->spec, n_next, ms);
     for (int i = 0; i < n; i++) {
         if (st == TAWNY_OK) {
             after(s, &s->items[i], s->of[i]);

@@ -63,11 +63,25 @@ static uint64_t cache_bytes(const server *s)
     return quarter < most ? quarter : most;
 }
 
+/* The draft model, whose tokens must be the model's. */
+static tawny_status load_draft(server *s, tawny_error *err)
+{
+    tokenizer *tok = NULL;
+    if (!s->config.draft_path) return TAWNY_OK;
+    tawny_status st = tawny_model_open_as(s->config.draft_path, s->config.load, &s->draft, err);
+    if (st == TAWNY_OK) st = tok_open(s->draft->m.file, &tok, err);
+    if (st == TAWNY_OK) st = spec_same_tokens(s->tok, tok, s->config.draft_path, err);
+    tok_close(tok);
+    s->config.sched.spec.draft = s->draft;
+    return st;
+}
+
 static tawny_status load(server *s, tawny_error *err)
 {
     if (s->config.measure) atomic_store(&s->read_gbs, measure_read(s->config.sched.engine.n_threads));
     tawny_status st = tawny_model_open_as(s->path, s->config.load, &s->model, err);
     if (st == TAWNY_OK) st = tok_open(s->model->m.file, &s->tok, err);
+    if (st == TAWNY_OK) st = load_draft(s, err);
     if (st == TAWNY_OK) st = chat_open(s->tok, s->config.template_source, s->config.template_source ? strlen(s->config.template_source) : 0, &s->chat, err);
     if (st == TAWNY_OK) {
         size_t n = 0;
@@ -146,5 +160,6 @@ void server_close(server *s)
     chat_close(s->chat);
     tok_close(s->tok);
     tawny_model_close(s->model);
+    tawny_model_close(s->draft);
     free(s);
 }

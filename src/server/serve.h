@@ -30,7 +30,8 @@ typedef struct server_config {
     bool measure;                 /* how fast memory can be read, before the model is opened (a second) */
     tawny_pooling pooling;        /* of embeddings; MODEL: as the file says */
     int cache_mib;                /* memory for pasts that no slot has any more; -1: no limit; SERVER_CACHE_CHOOSE: by what is left */
-    sched_params sched;
+    sched_params sched;           /* without the draft model of its speculation */
+    const char *draft_path;       /* that model's file; NULL: none */
     sampler_params sampling;      /* what requests begin with */
     int n_predict;                /* tokens of an answer where the request does not say; -1: until the context is full */
 } server_config;
@@ -38,7 +39,7 @@ typedef struct server_config {
 typedef struct server {
     server_config config;
     const char *path;             /* of the model's file */
-    tawny_model *model;
+    tawny_model *model, *draft;
     tokenizer *tok;
     chat_template *chat;
     answer_style style;           /* of tool calls and reasoning in answers */

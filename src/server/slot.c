@@ -70,12 +70,12 @@ static tawny_status advance_matcher(slot *s, tawny_token t, tawny_error *err)
     return st == TAWNY_E_LIMIT && renew_matcher(s) ? gbnf_token(s->matcher, s->place, t, &s->place, err) : st;
 }
 
-/* What there is to choose from after these logits, within the grammar. */
-static tawny_status choices(slot *s, const float *logits, sampler_input *in, tawny_error *err)
+/* What there is to choose from after n tokens, whose logits these are, within the grammar. */
+static tawny_status choices(slot *s, const float *logits, int32_t n, sampler_input *in, tawny_error *err)
 {
-    int32_t n;
+    int32_t all;
     size_t n_allowed = 1;
-    const tawny_token *history = tawny_session_tokens(s->session, &n);
+    const tawny_token *history = tawny_session_tokens(s->session, &all);
     *in = (sampler_input){.logits = logits, .history = history, .n_history = (size_t)n, .position = (uint64_t)n};
     tawny_status st = TAWNY_OK;
     if (s->matcher) st = gbnf_allowed(s->matcher, s->place, &in->allowed, &n_allowed, err);
@@ -136,20 +136,18 @@ static bool fail(slot *s, const tawny_error *err)
     return false;
 }
 
-bool slot_sample(slot *s, const float *logits, const tokenizer *tok, int32_t n_ctx)
+bool slot_sample(slot *s, const float *logits, int32_t n, const tokenizer *tok, int32_t n_ctx)
 {
     task *j = s->task;
     tawny_error err = {0};
     tawny_token t;
     task_top chosen = {0};
     int n_top = 0;
-    int32_t n;
-    tawny_session_tokens(s->session, &n);
     if (j->p.max_tokens == 0) return end(s, TASK_LENGTH);
     if (s->fingerprint) tawny_fingerprint_add(s->fingerprint, logits, tok_n_vocab(tok));
     sampler_input in;
     size_t n_drawn;
-    if (choices(s, logits, &in, &err) != TAWNY_OK || distribution(s, &in, &n_drawn, &err) != TAWNY_OK) return fail(s, &err);
+    if (choices(s, logits, n, &in, &err) != TAWNY_OK || distribution(s, &in, &n_drawn, &err) != TAWNY_OK) return fail(s, &err);
     if (sampler_sample(s->sampler, &s->state, &in, &t, &err) != TAWNY_OK) return fail(s, &err);
     if (advance_matcher(s, t, &err) != TAWNY_OK) return fail(s, &err);
     if (j->p.n_top >= 0 && j->p.post_probs)

@@ -11,6 +11,7 @@ typedef struct slot {
     int32_t n_done;      /* tokens of the prompt that are in the session */
     bool reading;        /* the prompt is not whole yet */
     tawny_token next;    /* sampled, and to be computed in the next step */
+    int guess;           /* tokens guessed after it, for this step */
     int n_answer;
     sampler *sampler;
     sampler_state state;
@@ -32,8 +33,9 @@ typedef struct slot {
 tawny_status slot_begin(slot *s, task *j, tawny_engine *e, tawny_model *m, const tokenizer *tok, const gbnf_vocab *vocab,
                         tawny_error *err);
 
-/* Samples after `logits`; ends the task where it ends. True where the slot's next token is to be computed. */
-bool slot_sample(slot *s, const float *logits, const tokenizer *tok, int32_t n_ctx);
+/* Samples after the first n tokens of the session, whose logits these are; ends the task where it ends. True where the
+ * slot's next token is to be computed. */
+bool slot_sample(slot *s, const float *logits, int32_t n, const tokenizer *tok, int32_t n_ctx);
 
 void slot_end(slot *s);  /* lets the task go, which has ended */
 void slot_free(slot *s); /* and the session */

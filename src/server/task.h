@@ -76,6 +76,7 @@ typedef struct task {
     size_t n_tops, cap_tops;
     int stop_word;        /* which of p.stop; with TASK_STOP_WORD */
     int n_prompt, n_cached, n_done; /* of the prompt: tokens, those that were there already, those there now */
+    int n_guessed, n_guessed_right; /* of speculation */
     int slot;             /* that works at it; -1: none yet */
     task_times times;
     char fingerprint[33];
