@@ -89,6 +89,90 @@ START_TEST(recorded)
 }
 END_TEST
 
+/* tests/golden/compare: outputs of llama-bench of four ages and of ik_llama.cpp's in all their formats, and some made by hand for
+ * devices that are not here; expected.json is what Python's readers of JSON and CSV make of them. */
+START_TEST(of_all_formats_and_ages)
+{
+    json_t *all = json_load_file("tests/golden/compare/expected.json", 0, NULL), *rows;
+    const char *file;
+    int n = 0;
+    ck_assert_ptr_nonnull(all);
+    json_object_foreach(all, file, rows)
+    {
+        char line[160];
+        size_t i;
+        const json_t *want;
+        snprintf(line, sizeof line, "tests/golden/compare/%s", file);
+        json_t *j = compared(line), *got = json_object_get(j, "rows");
+        ck_assert_msg(json_array_size(got) == json_array_size(rows), "%s", file);
+        json_array_foreach(rows, i, want)
+        {
+            static const char *const texts[] = {"test", "side", "engine"}, *const numbers[] = {"tok_s", "gb_per_s"};
+            const json_t *is = json_array_get(got, i);
+            bool markdown = strstr(file, ".md") != NULL; /* which does not tell the engine */
+            for (int k = 0; k < (markdown ? 2 : 3); k++) {
+                const char *a = json_string_value(json_object_get(is, texts[k])),
+                           *b = json_string_value(json_object_get(want, texts[k]));
+                ck_assert_msg(a && b && strcmp(a, b) == 0, "%s, row %zu, %s: %s instead of %s", file, i, texts[k], a, b);
+            }
+            for (int k = 0; k < 2; k++) {
+                if (!json_object_get(want, numbers[k])) continue;
+                double a = json_number_value(json_object_get(is, numbers[k])),
+                       b = json_number_value(json_object_get(want, numbers[k]));
+                ck_assert_msg(a / b > 0.999999 && a / b < 1.000001, "%s, row %zu, %s: %f instead of %f", file, i,
+                              numbers[k], a, b);
+            }
+            n++;
+        }
+        json_decref(j);
+    }
+    ck_assert_int_gt(n, 80);
+    json_decref(all);
+}
+END_TEST
+
+static void check_warned(const char *args, const char *words)
+{
+    char line[512];
+    snprintf(line, sizeof line, "%s", args);
+    json_t *j = compared(line);
+    ck_assert_msg(warned(j, words), "%s: no warning of '%s': %s", args, words, out);
+    json_decref(j);
+}
+
+#define GOLDEN "tests/golden/compare/"
+START_TEST(traps_of_recorded_ones)
+{
+    static const char *const cases[][2] = {
+        {GOLDEN "hand-vulkan-no-gpu.json", "called Vulkan, but it found no GPU"},
+        {GOLDEN "hand-partly.json", "hand-partly.json:1: a part of the layers, experts or cache"},
+        {GOLDEN "hand-partly.json", "hand-partly.json:2: a part of the layers, experts or cache"},
+        {GOLDEN "hand-partly.json", "hand-partly.json:3: a part of the layers, experts or cache"},
+        {GOLDEN "hand-partly.json", "hand-partly.json:4: how much a token reads"},
+        {GOLDEN "hand-rpc.json " GOLDEN "hand-rocm.json", "other machines too (RPC)"},
+        {GOLDEN "hand-hip-2024.csv", "hand-hip-2024.csv:3: the build is called cuda, but no layer"},
+        {GOLDEN "hand-hip-2024.csv", "hand-hip-2024.csv:4: such a build still sends large prompts"},
+        {GOLDEN "hand-hip-2024.csv", "whether 20 layers are all of them"},
+        {GOLDEN "hand-cpu.jsonl " GOLDEN "hand-rocm.json", "type_k is q8_0 on the CPU and f16 on the GPU"},
+        {GOLDEN "hand-cpu.jsonl " GOLDEN "hand-rocm.json", "flash_attn is 0 on the CPU and 1 on the GPU"},
+        {GOLDEN "hand-cpu.jsonl " GOLDEN "hand-rocm.json", "n_ubatch is 256 on the CPU and 512 on the GPU"},
+        {GOLDEN "ik-cpu.json", "counts an output matrix"},
+        {GOLDEN "ik-cpu.json", "repeat it on a quiet machine"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) check_warned(cases[i][0], cases[i][1]);
+    /* The same file by two engines, of which one counts the embedding twice: one model */
+    json_t *j = compared(GOLDEN "ik-cpu.json " GOLDEN "llama-cpp-cpu.json");
+    ck_assert_uint_eq(json_array_size(json_object_get(j, "pairs")), 4);
+    ck_assert(!warned(j, "counts an output matrix") && !warned(j, "another quantization"));
+    json_decref(j);
+    /* Markdown's rounded sizes are those of the JSON of the CPU */
+    j = compared(GOLDEN "hand-cpu.jsonl " GOLDEN "hand-vulkan.md");
+    ck_assert_double_eq_tol(at(j, 2, NULL, "cpu_to_gpu"), 21.9 / 42.3, 1e-9);
+    ck_assert(!warned(j, "another quantization"));
+    json_decref(j);
+}
+END_TEST
+
 #define MODEL "\"model_type\":\"llama 8B Q4_K - Medium\",\"model_size\":4912898048,\"model_n_params\":8030261248,"
 #define CPU_ROW                                                                                                      \
     "{\"build_commit\":\"a\",\"backends\":\"CPU\"," MODEL                                                            \
@@ -204,7 +288,7 @@ START_TEST(runs_both)
     snprintf(
         script, sizeof script,
         "#!/bin/sh\nexec \"$TAWNY\" bench \"$@\" | sed 's/\"backends\": \"CPU\"/\"backends\": \"Vulkan\"/; s/\"n_gpu_layers\": 0/"
-        "\"n_gpu_layers\": 99/; s/\"devices\": \"none\"/\"devices\": \"auto\"/; s/\"contract\"/\"c\"/'\n");
+        "\"n_gpu_layers\": 99/; s/\"devices\": \"none\"/\"devices\": \"auto\"/; s/\"contract\"/\"c\"/; s/\"gpu_info\": \"\"/\"gpu_info\": \"a GPU\"/'\n");
     put("gpu", script);
     char line[512];
     snprintf(
@@ -228,6 +312,8 @@ Suite *suite_compare(void)
     tcase_add_checked_fixture(t, setup, teardown);
     tcase_set_timeout(t, 60);
     tcase_add_test(t, recorded);
+    tcase_add_test(t, of_all_formats_and_ages);
+    tcase_add_test(t, traps_of_recorded_ones);
     tcase_add_test(t, both_sides);
     tcase_add_test(t, traps);
     tcase_add_test(t, rubbish);

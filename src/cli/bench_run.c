@@ -80,8 +80,8 @@ tawny_status bench_describe(const tawny_model *m, const tawny_engine *e, const b
     t->products = cost_products_of(m);
     t->experts = m->m.hp.n_expert > 0;
     t->bytes_per_token = (double)tawny_model_bytes_per_token(m) +
-                         sequences * (double)engine_kv_bytes_read(m, &e->layout,
-                                                                  t->depth + t->n_prompt + t->n_gen / 2);
+                         sequences * cost_cache_bytes_of(m, &e->layout,
+                                                         t->depth + t->n_prompt + t->n_gen / 2);
     t->mapped = tawny_model_bytes(m);
     return how->machine ? limits_threads(how->machine, t->threads, cpus, cores < n ? cores : n, err) : TAWNY_OK;
 }

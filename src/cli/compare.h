@@ -19,14 +19,17 @@ typedef struct compare_row {
     char model[COMPARE_TEXT], path[512]; /* model_type; model_filename */
     char type_k[16], type_v[16];
     double size, params;        /* of the model: bytes, weights */
-    double threads, layers, cpu_moe, batch, ubatch, flash, mmap, no_offload; /* layers: n_gpu_layers */
+    double threads, layers, batch, ubatch, flash, mmap, no_offload, embeddings; /* layers: n_gpu_layers */
     double prompt, gen, depth;
     double ts, deviation;       /* tokens a second */
     double ceiling;             /* GB/s measured in the same run (tawny) */
     double power;               /* W, where a file says it */
+    uint32_t n_layer;           /* by the model's header; 0: not at hand */
     compare_side side;
+    bool software, no_gpu;      /* a build for GPUs that computed on the CPU: by a driver that does, or having found none */
     double bytes;               /* that a generated token reads; -1: not known */
     bool exact;                 /* bytes come from the model's header */
+    bool counted;               /* size and params are another engine's, which counts each tensor once */
 } compare_row;
 
 typedef struct compare_table {
@@ -36,7 +39,7 @@ typedef struct compare_table {
     double ceiling[2];          /* GB/s of CPU and GPU, given; 0: not given */
 } compare_table;
 
-/* Adds the rows of a file: llama-bench's json, jsonl or csv, of any age, or tawny's. TAWNY_E_FORMAT where it is neither. */
+/* Adds the rows of a file: llama-bench's json, jsonl, csv, md or sql, of any age, or tawny's. TAWNY_E_FORMAT where it is neither. */
 tawny_status compare_read(const char *path, compare_table *t, tawny_error *err);
 void compare_free(compare_table *t);
 
@@ -54,6 +57,7 @@ typedef struct compare_pair {
  * into the table; *out is the caller's to free. */
 int compare_match(compare_table *t, compare_pair **out);
 
+void compare_test_name(const compare_row *r, char out[48]); /* "tg128 @ d4096" */
 double compare_gbs(const compare_row *r);                             /* GB/s of a generation; -1 where it cannot be told */
 double compare_percent(const compare_table *t, const compare_row *r); /* of its ceiling; -1 likewise */
 /* Who wins and why, in a sentence. */

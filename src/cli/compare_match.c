@@ -6,7 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "../engine/engine.h"
+#include "../engine/cost.h"
 #include "compare.h"
 
 const char *compare_side_name(compare_side s)
@@ -31,6 +31,8 @@ static void warn(compare_table *t, const char *fmt, ...)
 
 /* ---- single rows ---- */
 
+enum { ALL_LAYERS = 99 }; /* n_gpu_layers that stands for all there are; so many or more */
+
 static double bytes_an_element(const char *type)
 {
     static const struct {
@@ -43,34 +45,56 @@ static double bytes_an_element(const char *type)
     return 2;
 }
 
-/* Of keys and values where `depth` tokens are in the cache, by the model's heads and windows. */
-static double cache_bytes(const tawny_model *m, const compare_row *r, double depth)
+/* ik_llama.cpp counts an output matrix that is the embedding's, too, twice. */
+static void count_once(compare_row *r, const tawny_model *m)
 {
-    double sum = 0;
-    for (uint32_t i = 0; i < m->m.hp.n_layer; i++) {
-        const layer_hp *l = &m->m.hp.layer[i];
-        double keys = depth;
-        if (l->recurrent) {
-            sum += 2.0 * sizeof(float) * (l->state + l->conv_state);
-            continue;
-        }
-        if (l->window && keys > l->window) keys = l->window;
-        if (l->chunk && keys > l->chunk) keys = l->chunk;
-        sum += keys * l->n_head_kv * (l->dk * bytes_an_element(r->type_k) + l->dv * bytes_an_element(r->type_v));
-    }
-    return sum;
+    const gguf_tensor *e = gguf_tensor_find(m->m.file, "token_embd.weight");
+    if (!e || gguf_tensor_find(m->m.file, "output.weight")) return;
+    double n = (double)tawny_model_n_params(m), twice = n + (double)e->ne[0] * (double)e->ne[1];
+    if (fabs(r->params / twice - 1) > 0.001) return;
+    r->params = n;
+    r->size -= (double)e->bytes;
 }
 
 static void by_header(compare_row *r, const char *path)
 {
     tawny_model *m;
     if (!path || !*path || access(path, R_OK) != 0 || engine_open_header(path, &m, NULL) != TAWNY_OK) return;
+    count_once(r, m);
     if (r->size <= 0 || fabs((double)tawny_model_bytes(m) / r->size - 1) < 0.02) {
-        r->bytes = (double)tawny_model_bytes_per_token(m) + cache_bytes(m, r, r->depth + r->gen / 2);
-        r->exact = true;
-        if (r->side == SIDE_GPU && r->layers > 0 && r->layers < m->m.hp.n_layer) r->side = SIDE_MIXED;
+        if (r->gen > 0)
+            r->bytes = (double)tawny_model_bytes_per_token(m) + cost_cache_bytes(m, r->depth + r->gen / 2, bytes_an_element(r->type_k),
+                                                                                 bytes_an_element(r->type_v));
+        r->exact = r->gen > 0;
+        r->n_layer = m->m.hp.n_layer;
+        if (r->side == SIDE_GPU && r->layers > 0 && r->layers <= r->n_layer) r->side = SIDE_MIXED;
     }
     tawny_model_close(m);
+}
+
+/* The file's name alone: folders differ between machines. */
+static const char *base_name(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    return slash ? slash + 1 : path;
+}
+
+static bool same_file(const compare_row *a, const compare_row *b)
+{
+    return a->path[0] && strcmp(base_name(a->path), base_name(b->path)) == 0;
+}
+
+/* Where no header tells that ik_llama.cpp counted twice, another engine's row of the same file does. */
+static void count_as_others(compare_table *t, compare_row *r)
+{
+    for (int i = 0; i < t->n && strcmp(r->engine, "ik_llama.cpp") == 0; i++) {
+        const compare_row *o = &t->row[i];
+        if (strcmp(o->engine, r->engine) == 0 || !same_file(o, r) || o->params >= r->params || o->size >= r->size) continue;
+        r->params = o->params;
+        r->size = o->size;
+        r->counted = true;
+        return;
+    }
 }
 
 static bool sparse(const compare_row *r)
@@ -80,8 +104,12 @@ static bool sparse(const compare_row *r)
 
 static void check_row(compare_table *t, const compare_row *r)
 {
-    if (r->side == SIDE_CPU && strcasecmp(r->backend, "CPU") != 0 && strcasecmp(r->backend, "BLAS") != 0 &&
-        strcmp(r->engine, "tawny") != 0) {
+    if (r->software)
+        warn(t, "%s: %s is no GPU: this driver computes on the CPU", r->file, r->gpu);
+    else if (r->no_gpu)
+        warn(t, "%s: the build is called %s, but it found no GPU: this is the CPU", r->file, r->backend);
+    else if (r->side == SIDE_CPU && strcasecmp(r->backend, "CPU") != 0 && strcasecmp(r->backend, "BLAS") != 0 &&
+             strcmp(r->engine, "tawny") != 0) {
         warn(t, "%s: the build is called %s, but no layer is on a GPU: this is the CPU", r->file, r->backend);
         if (r->prompt >= 32 && r->no_offload <= 0)
             warn(
@@ -90,9 +118,17 @@ static void check_row(compare_table *t, const compare_row *r)
                 r->file);
     }
     if (r->side == SIDE_MIXED)
-        warn(t, "%s: a part of the layers or experts is on the CPU: this is neither of both", r->file);
+        warn(t, "%s: a part of the layers, experts or cache is on the CPU: this is neither of both", r->file);
+    if (r->side == SIDE_UNKNOWN) warn(t, "%s: it ran on other machines too (RPC): left out", r->file);
+    if (r->side == SIDE_GPU && !r->n_layer && r->layers > 0 && r->layers < ALL_LAYERS)
+        warn(t, "%s: whether %.0f layers are all of them is in the model's header: give it with -m", r->file, r->layers);
     if (r->deviation > 0.05 * r->ts)
         warn(t, "%s: the runs differ by %.0f%%: repeat it on a quiet machine", r->file, 100 * r->deviation / r->ts);
+    if (strcmp(r->engine, "ik_llama.cpp") == 0 && !r->n_layer && !r->counted && r->gen > 0 && r->prompt == 0)
+        warn(t,
+             "%s: ik_llama.cpp counts an output matrix that is the embedding's, too, twice: where the model has such, GB/s are fewer "
+             "(give it with -m)",
+             r->file);
     if (r->bytes < 0 && r->gen > 0 && sparse(r))
         warn(t, "%s: how much a token reads of a mixture of experts is in the model's header: give it with -m",
              r->file);
@@ -102,9 +138,12 @@ void compare_derive(compare_table *t, const char *path)
 {
     for (int i = 0; i < t->n; i++) {
         compare_row *r = &t->row[i];
-        double own = r->bytes;
-        if (r->gen > 0) by_header(r, r->path);
-        if (r->gen > 0 && r->bytes == own) by_header(r, path);
+        by_header(r, r->path);
+        if (!r->n_layer) by_header(r, path);
+    }
+    for (int i = 0; i < t->n; i++) {
+        compare_row *r = &t->row[i];
+        if (!r->n_layer) count_as_others(t, r);
         if (r->bytes < 0 && r->size > 0 && !sparse(r)) r->bytes = r->size;
         check_row(t, r);
     }
@@ -137,9 +176,10 @@ static bool same_test(const compare_row *a, const compare_row *b)
     return a->prompt == b->prompt && a->gen == b->gen && a->depth == b->depth;
 }
 
-static void name_test(const compare_row *r, char out[48])
+void compare_test_name(const compare_row *r, char out[48])
 {
     int n = 0;
+    *out = 0;
     if (r->prompt > 0) n += snprintf(out, 48, "pp%.0f", r->prompt);
     if (r->gen > 0) n += snprintf(out + n, 48 - (size_t)n, "%stg%.0f", n ? "+" : "", r->gen);
     if (r->depth > 0) snprintf(out + n, 48 - (size_t)n, " @ d%.0f", r->depth);
@@ -162,6 +202,7 @@ static void check_pair(compare_table *t, const compare_pair *p)
     if (c->size > 0 && g->size > 0 && fabs(c->size / g->size - 1) > 0.02)
         warn(t, "%s: the models are of %.2f and %.2f GB: another quantization is other work", p->test, c->size / 1e9,
              g->size / 1e9);
+    if ((c->embeddings > 0) != (g->embeddings > 0)) warn(t, "%s: one of both gave embeddings: not the same work", p->test);
     differ(t, p, "the cache's type_k", c->type_k, g->type_k);
     differ(t, p, "the cache's type_v", c->type_v, g->type_v);
     if (c->flash >= 0 && g->flash >= 0 && strcmp(c->engine, "tawny") != 0)
@@ -176,7 +217,7 @@ static int by_work(const void *a, const void *b)
     const compare_row *x = ((const compare_pair *)a)->cpu, *y = ((const compare_pair *)b)->cpu;
     if (!x) x = ((const compare_pair *)a)->gpu;
     if (!y) y = ((const compare_pair *)b)->gpu;
-    double d[] = {x->params - y->params, (x->gen > 0) - (y->gen > 0), x->depth - y->depth, x->prompt - y->prompt,
+    double d[] = {same_model(x, y) ? 0 : x->params - y->params, (x->gen > 0) - (y->gen > 0), x->depth - y->depth, x->prompt - y->prompt,
                   x->gen - y->gen};
     for (size_t i = 0; i < sizeof d / sizeof *d; i++)
         if (d[i] != 0) return d[i] < 0 ? -1 : 1;
@@ -212,7 +253,7 @@ int compare_match(compare_table *t, compare_pair **out)
         if (r->side == SIDE_MIXED || r->side == SIDE_UNKNOWN || seen(p, n, r)) continue;
         p[n].cpu = best(t, r, SIDE_CPU);
         p[n].gpu = best(t, r, SIDE_GPU);
-        name_test(r, p[n].test);
+        compare_test_name(r, p[n].test);
         n++;
     }
     if (p) qsort(p, (size_t)n, sizeof *p, by_work);

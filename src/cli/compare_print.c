@@ -33,8 +33,11 @@ static const char *cell(char out[32], double x, const char *fmt)
 static json_t *row_json(const compare_table *t, const compare_row *r)
 {
     if (!r) return json_null();
-    json_t *o = json_pack("{s:s,s:s,s:s,s:s,s:s,s:f}", "file", r->file, "engine", r->engine, "build", r->build,
-                          "backend", r->backend, "side", compare_side_name(r->side), "tok_s", r->ts);
+    char test[48];
+    compare_test_name(r, test);
+    json_t *o = json_pack("{s:s,s:s,s:s,s:s,s:s,s:s,s:s,s:f}", "file", r->file, "model", r->model, "test", test, "engine",
+                          r->engine, "build", r->build, "backend", r->backend, "side", compare_side_name(r->side),
+                          "tok_s", r->ts);
     static const char *const names[] = {"deviation",  "threads",         "n_gpu_layers", "n_ubatch",
                                         "flash_attn", "bytes_per_token", "gb_per_s",     "percent_of_ceiling"};
     double v[] = {r->deviation, r->threads, r->layers,      r->ubatch,

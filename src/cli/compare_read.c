@@ -7,8 +7,9 @@
 
 #include "../base/file.h"
 #include "compare.h"
+#include "compare_tables.h"
 
-enum { MAX_FILE = 64 << 20, MAX_COLUMNS = 256 };
+enum { MAX_FILE = 64 << 20 };
 
 /* ---- one row, from an object of values that may be texts (CSV) ---- */
 
@@ -40,8 +41,8 @@ static bool mentions(const char *text, const char *word) { return strcasestr(tex
 static bool gpu_backend(const json_t *o, char *backend, size_t size)
 {
     static const char *const flags[] = {"cuda", "vulkan", "kompute", "metal", "sycl", "opencl", "hip", "gpu_blas"};
-    static const char *const names[] = {"cuda",   "vulkan", "kompute", "metal", "mtl",  "sycl",
-                                        "opencl", "hip",    "rocm",    "musa",  "cann", "webgpu"};
+    static const char *const names[] = {"cuda", "vulkan", "kompute", "metal", "mtl",    "sycl",    "opencl", "hip",
+                                        "rocm", "musa",   "cann",    "htp",   "webgpu", "virtgpu", "hexagon"};
     text_of(o, "backends", backend, size);
     if (!*backend) text_of(o, "backend", backend, size);
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
@@ -55,19 +56,68 @@ static bool gpu_backend(const json_t *o, char *backend, size_t size)
     return false;
 }
 
-/* No layers on the GPU, or no device: the CPU did it, whatever the build is called. With layers on both, both did. */
-static compare_side side_of(const compare_row *r, bool gpu)
+/* Vulkan and OpenCL drivers that compute on the CPU. */
+static bool is_software(const char *gpu)
 {
-    if (strcmp(r->engine, "tawny") == 0 || !gpu) return SIDE_CPU;
+    return mentions(gpu, "llvmpipe") || mentions(gpu, "lavapipe") || mentions(gpu, "swiftshader") || mentions(gpu, "pocl");
+}
+
+/* Since there are "backends", "gpu_info" names all GPUs that were found. */
+static bool found_none(const json_t *o)
+{
+    const char *gpu = json_string_value(json_object_get(o, "gpu_info"));
+    return json_object_get(o, "backends") && gpu && !*gpu;
+}
+
+/* Tensors that were sent to the CPU's memory ("exps=CPU"), or the cache. */
+static bool keeps_some(const json_t *o)
+{
+    static const char *const keys[] = {"tensor_buft_overrides", "override_tensor"};
+    for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
+        const char *s = json_string_value(json_object_get(o, keys[i]));
+        if (s && (mentions(s, "=CPU") || mentions(s, "_Host"))) return true;
+    }
+    return number_of(o, "n_cpu_moe") > 0 || number_of(o, "no_kv_offload") > 0;
+}
+
+/* No layers on the GPU, or no device: the CPU did it, whatever the build is called. With layers on both, both did. */
+static compare_side side_of(const json_t *o, compare_row *r, bool gpu)
+{
+    r->software = gpu && is_software(r->gpu);
+    r->no_gpu = gpu && found_none(o);
+    if (strcmp(r->engine, "tawny") == 0) return SIDE_CPU;
+    if (mentions(r->backend, "RPC") && r->layers != 0 && strcasecmp(r->devices, "none") != 0) return SIDE_UNKNOWN;
+    if (!gpu || r->software || r->no_gpu) return SIDE_CPU;
     if (strcasecmp(r->devices, "none") == 0 || r->layers == 0) return SIDE_CPU;
-    if (r->cpu_moe > 0) return SIDE_MIXED;
+    if (keeps_some(o)) return SIDE_MIXED;
     return SIDE_GPU; /* -1 of newer versions means as many as fit; how many layers there are is looked up later */
+}
+
+/* What was tested, where a file says it in words: "pp64", "tg 8", "pp512+tg128", "pp64 @ d256"; and ik_llama.cpp's "tg16@pp128",
+ * whose speed is that of the generation alone, after so long a prompt. */
+static void read_test(const json_t *o, compare_row *r)
+{
+    const char *s = json_string_value(json_object_get(o, "test")), *d;
+    double pp = 0, tg = 0, depth = 0;
+    if (!s) return;
+    if (sscanf(s, "tg%lf@pp%lf", &tg, &depth) == 2) {
+        r->prompt = 0;
+        r->gen = tg;
+        r->depth = depth;
+        return;
+    }
+    if (json_object_get(o, "n_gen")) return;
+    if (sscanf(s, "pp%lf+tg%lf", &pp, &tg) < 1) sscanf(s, "tg%lf", &tg);
+    if ((d = strstr(s, "@ d"))) depth = strtod(d + 3, NULL);
+    r->prompt = pp >= 0 && pp < 1e9 ? pp : 0;
+    r->gen = tg >= 0 && tg < 1e9 ? tg : 0;
+    r->depth = depth >= 0 && depth < 1e9 ? depth : 0;
 }
 
 static const char *engine_of(const json_t *o)
 {
     if (json_object_get(o, "contract")) return "tawny";
-    static const char *const ik[] = {"mla_attn", "attn_max_batch", "ser", "fused_moe", "no_fused_up_gate", "muge"};
+    static const char *const ik[] = {"mla_attn", "attn_max_batch", "ser", "fused_moe", "fmoe", "no_fused_up_gate", "muge"};
     for (size_t i = 0; i < sizeof ik / sizeof *ik; i++)
         if (json_object_get(o, ik[i])) return "ik_llama.cpp";
     return "llama.cpp";
@@ -97,11 +147,16 @@ static bool read_row(const json_t *o, const char *file, int no, compare_row *r)
         snprintf(r->model, sizeof r->model, "%.90s", strrchr(r->path, '/') ? strrchr(r->path, '/') + 1 : r->path);
     text_of(o, "type_k", r->type_k, sizeof r->type_k);
     text_of(o, "type_v", r->type_v, sizeof r->type_v);
+    double f16 = number_of(o, "f16_kv"); /* in 2023 */
+    if (f16 >= 0 && !r->type_k[0] && !r->type_v[0]) {
+        snprintf(r->type_k, sizeof r->type_k, "%s", f16 > 0 ? "f16" : "f32");
+        snprintf(r->type_v, sizeof r->type_v, "%s", f16 > 0 ? "f16" : "f32");
+    }
     r->size = number_of(o, "model_size");
     r->params = number_of(o, "model_n_params");
     r->threads = number_of(o, "n_threads");
     r->layers = json_object_get(o, "n_gpu_layers") ? number_of(o, "n_gpu_layers") : gpu ? 99 : 0;
-    r->cpu_moe = number_of(o, "n_cpu_moe");
+    r->embeddings = number_of(o, "embeddings");
     r->batch = number_of(o, "n_batch");
     r->ubatch = number_of(o, "n_ubatch");
     r->flash = or_else(number_of(o, "flash_attn"), number_of(o, "fa"));
@@ -110,6 +165,7 @@ static bool read_row(const json_t *o, const char *file, int no, compare_row *r)
     r->prompt = or_else(or_else(number_of(o, "n_prompt"), number_of(o, "pp")), 0);
     r->gen = or_else(or_else(number_of(o, "n_gen"), number_of(o, "tg")), 0);
     r->depth = or_else(number_of(o, "n_depth"), 0);
+    read_test(o, r);
     r->ts = number_of(o, "avg_ts");
     r->deviation = number_of(o, "stddev_ts");
     double ns = number_of(o, "avg_ns");
@@ -118,7 +174,7 @@ static bool read_row(const json_t *o, const char *file, int no, compare_row *r)
     r->power = number_of(o, "power_w");
     r->bytes = number_of(o, "bytes_per_token");
     r->exact = r->bytes > 0;
-    r->side = side_of(r, gpu);
+    r->side = side_of(o, r, gpu);
     return r->ts > 0 && r->prompt + r->gen > 0;
 }
 
@@ -147,54 +203,6 @@ static tawny_status add(compare_table *t, const json_t *o, const char *file, int
 
 /* ---- files ---- */
 
-/* A field of CSV, quoted or not; *p moves behind it. NULL at the end of a line. */
-static bool csv_field(char **p, buf *out)
-{
-    char *s = *p;
-    buf_clear(out);
-    buf_str(out, "");
-    if (!*s || *s == '\n' || *s == '\r') return false;
-    if (*s == '"') {
-        for (s++; *s && !(*s == '"' && s[1] != '"'); s++) {
-            if (*s == '"') s++;
-            buf_char(out, *s);
-        }
-        if (*s) s++;
-    } else {
-        size_t n = strcspn(s, ",\r\n");
-        buf_add(out, s, n);
-        s += n;
-    }
-    if (*s == ',') s++;
-    *p = s;
-    return true;
-}
-
-static void next_line(char **p)
-{
-    *p += strcspn(*p, "\n");
-    if (**p) (*p)++;
-}
-
-static tawny_status read_csv(char *p, const char *file, compare_table *t, tawny_error *err)
-{
-    char *names[MAX_COLUMNS];
-    int n = 0, no = 0;
-    buf field = {0};
-    tawny_status st = TAWNY_OK;
-    while (n < MAX_COLUMNS && csv_field(&p, &field)) names[n++] = strdup(field.data ? field.data : "");
-    for (next_line(&p); st == TAWNY_OK && *p; next_line(&p)) {
-        json_t *o = json_object();
-        for (int i = 0; i < n && csv_field(&p, &field); i++)
-            if (names[i]) json_object_set_new(o, names[i], json_string(field.data ? field.data : ""));
-        if (json_object_size(o)) st = add(t, o, file, ++no, err);
-        json_decref(o);
-    }
-    for (int i = 0; i < n; i++) free(names[i]);
-    buf_free(&field);
-    return st;
-}
-
 static tawny_status read_lines(char *p, const char *file, compare_table *t, tawny_error *err)
 {
     tawny_status st = TAWNY_OK;
@@ -211,10 +219,10 @@ static tawny_status read_lines(char *p, const char *file, compare_table *t, tawn
     return st;
 }
 
-static tawny_status read_array(const char *text, size_t size, const char *file, compare_table *t, tawny_error *err)
+static tawny_status read_array(const char *text, const char *file, compare_table *t, tawny_error *err)
 {
     json_error_t why;
-    json_t *a = json_loadb(text, size, 0, &why);
+    json_t *a = json_loads(text, JSON_DISABLE_EOF_CHECK, &why); /* what the program says at its end may follow */
     if (!json_is_array(a)) {
         json_decref(a);
         return err_set(err, TAWNY_E_FORMAT, "%.200s: no JSON list of results: %.150s", file,
@@ -227,6 +235,36 @@ static tawny_status read_array(const char *text, size_t size, const char *file, 
     return st;
 }
 
+typedef struct table_user {
+    compare_table *t;
+    const char *file;
+} table_user;
+
+static tawny_status add_row(void *user, const json_t *row, int no, tawny_error *err)
+{
+    table_user *u = user;
+    return add(u->t, row, u->file, no, err);
+}
+
+/* The first line that begins one of the formats: programs may have said something before it. */
+static tawny_status read_text(char *p, const char *path, const char *name, compare_table *t, tawny_error *err)
+{
+    table_user u = {t, name};
+    for (; *p; p += strcspn(p, "\n"), p += *p == '\n') {
+        p += strspn(p, " \t\r\n");
+        size_t after = *p == '[' ? 1 + strspn(p + 1, " \t\r\n") : 0;
+        if (after && (p[after] == '{' || p[after] == ']')) return read_array(p, name, t, err);
+        if (*p == '{') return read_lines(p, name, t, err);
+        if (strncmp(p, "| model ", 8) == 0) return table_markdown(p, add_row, &u, err);
+        if (strncmp(p, "CREATE TABLE ", 13) == 0 || strncmp(p, "INSERT INTO ", 12) == 0)
+            return table_sql(p, add_row, &u, err);
+        char *end = p + strcspn(p, "\n"), *speed = strstr(p, "avg_ts");
+        if (speed && speed < end && memchr(p, ',', (size_t)(end - p)))
+            return table_csv(p, add_row, &u, err);
+    }
+    return err_set(err, TAWNY_E_FORMAT, "%.200s: no output of llama-bench (-o json, jsonl, csv, md or sql) or of tawny bench", path);
+}
+
 tawny_status compare_read(const char *path, compare_table *t, tawny_error *err)
 {
     buf b = {0};
@@ -237,18 +275,7 @@ tawny_status compare_read(const char *path, compare_table *t, tawny_error *err)
     if (st == TAWNY_OK && (!b.data || memchr(b.data, 0, b.size)))
         st = err_set(err, TAWNY_E_FORMAT, "%.200s: no output of llama-bench: %s", path,
                      b.size ? "it is binary" : "it is empty");
-    if (st == TAWNY_OK) {
-        char *p = b.data + strspn(b.data, " \t\r\n");
-        if (*p == '[')
-            st = read_array(b.data, b.size, name, t, err);
-        else if (*p == '{')
-            st = read_lines(p, name, t, err);
-        else if (strstr(p, "avg_ts") && strchr(p, ','))
-            st = read_csv(p, name, t, err);
-        else
-            st = err_set(err, TAWNY_E_FORMAT,
-                         "%.200s: no output of llama-bench (-o json, jsonl or csv) or of tawny bench", path);
-    }
+    if (st == TAWNY_OK) st = read_text(b.data, path, name, t, err);
     if (st == TAWNY_OK && t->n == before) st = err_set(err, TAWNY_E_FORMAT, "%.200s: no results in it", path);
     buf_free(&b);
     return st;

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "../engine/cost.h"
 #include "../engine/rehearse.h"
 
 #define GIB ((double)(1 << 30))
@@ -47,7 +48,7 @@ tawny_status plan_need_of(tawny_model *m, const tawny_engine_params *p, plan_nee
         .weights = tawny_model_bytes(m),
         .weights_per_token = tawny_model_bytes_per_token(m),
         .kv = n * (e.seq_pages * e.kv.page_bytes + e.kv.state_floats * sizeof(float)),
-        .kv_read = engine_kv_bytes_read(m, &e.kv, e.n_ctx),
+        .kv_read = (uint64_t)cost_cache_bytes_of(m, &e.kv, e.n_ctx),
         .buffers = e.buffers + e.scratch / 2,
         .process = process_bytes(m),
         .ops_per_token = ops_per_token(m),

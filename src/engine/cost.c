@@ -43,3 +43,29 @@ cost_operations cost_of(const cost_products *p, int planes, int n, int n_out)
         .f32 = 2.0 * n * (double)p->f32 + 2.0 * n_out * (double)p->f32_out,
     };
 }
+
+double cost_cache_bytes(const tawny_model *m, double depth, double key, double value)
+{
+    double sum = 0;
+    for (uint32_t i = 0; i < m->m.hp.n_layer; i++) {
+        const layer_hp *l = &m->m.hp.layer[i];
+        double keys = depth;
+        if (l->window && keys > l->window) keys = l->window;
+        if (l->chunk && keys > l->chunk) keys = l->chunk;
+        sum += l->recurrent ? 2.0 * sizeof(float) * (l->state + l->conv_state)
+                            : keys * l->n_head_kv * (l->dk * key + l->dv * value);
+    }
+    return sum;
+}
+
+/* Of an element, on the average of a block. */
+static double element_bytes(simd_kv type)
+{
+    enum { DIM = 32 };
+    return (double)simd_kv_bytes(type, DIM) / (DIM * SIMD_PAGE);
+}
+
+double cost_cache_bytes_of(const tawny_model *m, const kv_layout *kv, double depth)
+{
+    return cost_cache_bytes(m, depth, element_bytes(kv->type_k), element_bytes(kv->type_v));
+}

@@ -12,6 +12,11 @@ typedef struct cost_products {
 } cost_products;
 cost_products cost_products_of(const tawny_model *m);
 
+/* Bytes of keys, values and states that decoding a token after `depth` others reads and writes, an element of a key and of
+ * a value taking so many; and with a cache as this engine would make it. */
+double cost_cache_bytes(const tawny_model *m, double depth, double key, double value);
+double cost_cache_bytes_of(const tawny_model *m, const kv_layout *kv, double depth);
+
 /* Operations (two a product) of n tokens of which n_out have logits. */
 typedef struct cost_operations {
     double int8, f32;

@@ -205,20 +205,6 @@ tawny_status engine_estimate_of(tawny_model *m, const tawny_engine_params *p, en
     return st;
 }
 
-uint64_t engine_kv_bytes_read(const tawny_model *m, const kv_layout *kv, int32_t depth)
-{
-    uint64_t sum = 2 * kv->state_floats * sizeof(float);
-    for (uint32_t i = 0; i < m->m.hp.n_layer; i++) {
-        const layer_hp *l = &m->m.hp.layer[i];
-        uint64_t keys = (uint64_t)depth;
-        if (l->window && keys > l->window) keys = l->window;
-        if (l->chunk && keys > l->chunk) keys = l->chunk;
-        if (l->recurrent) continue;
-        sum += keys * l->n_head_kv * (simd_kv_bytes(kv->type_k, l->dk) + simd_kv_bytes(kv->type_v, l->dv)) / SIMD_PAGE;
-    }
-    return sum;
-}
-
 void tawny_engine_free(tawny_engine *e)
 {
     if (!e) return;

@@ -88,9 +88,6 @@ typedef struct engine_estimate {
 } engine_estimate;
 tawny_status engine_estimate_of(tawny_model *m, const tawny_engine_params *p, engine_estimate *out, tawny_error *err);
 
-/* Bytes of keys, values and states that decoding a token after `depth` others reads and writes. */
-uint64_t engine_kv_bytes_read(const tawny_model *m, const kv_layout *kv, int32_t depth);
-
 /* tawny_engine_step for items that are checked and whose recurrent states stand at their sessions' ends (step.c). */
 tawny_status engine_step(tawny_engine *e, tawny_step *items, int32_t n_items, tawny_error *err);
 /* Tokens of the model, and room for them in the session's context after so many others. */

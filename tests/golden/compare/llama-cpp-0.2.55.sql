@@ -1,0 +1,38 @@
+CREATE TABLE IF NOT EXISTS test (
+  build_commit TEXT,
+  build_number INTEGER,
+  cuda INTEGER,
+  opencl INTEGER,
+  vulkan INTEGER,
+  kompute INTEGER,
+  metal INTEGER,
+  sycl INTEGER,
+  gpu_blas INTEGER,
+  blas INTEGER,
+  cpu_info TEXT,
+  gpu_info TEXT,
+  model_filename TEXT,
+  model_type TEXT,
+  model_size INTEGER,
+  model_n_params INTEGER,
+  n_batch INTEGER,
+  n_threads INTEGER,
+  type_k TEXT,
+  type_v TEXT,
+  n_gpu_layers INTEGER,
+  split_mode TEXT,
+  main_gpu INTEGER,
+  no_kv_offload INTEGER,
+  tensor_split TEXT,
+  use_mmap INTEGER,
+  n_prompt INTEGER,
+  n_gen INTEGER,
+  test_time TEXT,
+  avg_ns INTEGER,
+  stddev_ns INTEGER,
+  avg_ts REAL,
+  stddev_ts REAL
+);
+
+INSERT INTO test (build_commit, build_number, cuda, opencl, vulkan, kompute, metal, sycl, gpu_blas, blas, cpu_info, gpu_info, model_filename, model_type, model_size, model_n_params, n_batch, n_threads, type_k, type_v, n_gpu_layers, split_mode, main_gpu, no_kv_offload, tensor_split, use_mmap, n_prompt, n_gen, test_time, avg_ns, stddev_ns, avg_ts, stddev_ts) VALUES ('unknown', '0', '0', '0', '0', '0', '0', '0', '0', '0', 'AMD EPYC', '', 'small.gguf', 'llama ?B Q8_0', '62146560', '58466816', '512', '1', 'f16', 'f16', '99', 'layer', '0', '0', '0.00', '1', '64', '0', '2026-11-25T17:17:10Z', '676206292', '97115497', '95.631934', '13.734482');
+INSERT INTO test (build_commit, build_number, cuda, opencl, vulkan, kompute, metal, sycl, gpu_blas, blas, cpu_info, gpu_info, model_filename, model_type, model_size, model_n_params, n_batch, n_threads, type_k, type_v, n_gpu_layers, split_mode, main_gpu, no_kv_offload, tensor_split, use_mmap, n_prompt, n_gen, test_time, avg_ns, stddev_ns, avg_ts, stddev_ts) VALUES ('unknown', '0', '0', '0', '0', '0', '0', '0', '0', '0', 'AMD EPYC', '', 'small.gguf', 'llama ?B Q8_0', '62146560', '58466816', '512', '1', 'f16', 'f16', '99', 'layer', '0', '0', '0.00', '1', '0', '8', '2026-11-25T17:17:11Z', '90110851', '1266091', '88.788304', '1.247439');
