@@ -383,6 +383,13 @@ test('by keyboard alone', async () => {
     await page.keyboard.press('Enter');
     await ended(page);
     await tabTo('Copy the code', 'Shift+Tab');
+    await page.keyboard.press('Enter');
+    await theText(page.locator('#status'), 'Copied');
+    assert.equal(await focused(), 'Copy the code');
+    await page.keyboard.press('/');
+    await page.keyboard.press('Control+v');
+    assert.equal(await page.inputValue('#text'), 'int x;\n');
+    await page.fill('#text', '');
     await tabTo('settings-open', 'Shift+Tab');
     await page.keyboard.press('Enter');
     await page.locator('#settings[open]').waitFor();
@@ -488,6 +495,50 @@ for (const colorScheme of ['light', 'dark']) {
         await context.close();
     });
 }
+
+test('a server that still loads its model, and one without anything to do', async () => {
+    const context = await profile(), page = await context.newPage();
+    let tries = 0;
+    await page.route('**/health', (route) => (++tries < 3 ? route.fulfill({ status: 503, body: '{"error":{"message":"Loading model"}}' }) : route.continue()));
+    await page.goto(server.url);
+    await theText(page.locator('#model'), 'Loading model');
+    await page.fill('#text', 'early');
+    await page.press('#text', 'Enter');
+    assert.equal(await page.locator('.msg').count(), 0, 'it waits');
+    await page.locator('#model', { hasText: 'context' }).waitFor();
+    await page.press('#text', 'Enter');
+    await ended(page);
+    assert.equal(await page.locator('.msg').count(), 2);
+    await page.waitForTimeout(1200);
+    const before = context.seen.requests.length;
+    await page.waitForTimeout(2500);
+    assert.equal(context.seen.requests.length, before, 'a page that only lies there asks nothing');
+    isClean(context, server, (t) => t.includes('503'));
+    await context.close();
+});
+
+test('a browser that keeps nothing', async () => {
+    const context = await profile();
+    await context.addInitScript(() => {
+        Object.defineProperty(window, 'indexedDB', { value: { open() { throw new DOMException('no', 'SecurityError'); } } });
+        Object.defineProperty(navigator, 'clipboard', { value: undefined }); /* as over HTTP from another machine */
+        delete window.BroadcastChannel;
+    });
+    const page = await open(context, server);
+    await theText(page.locator('#side-note'), 'keeps nothing');
+    await say(page, 'one');
+    await page.keyboard.press('Alt+n');
+    await say(page, 'two');
+    await page.locator('#list a', { hasText: 'one' }).click();
+    await theText(page.locator('.msg.user'), 'one');
+    await page.locator('button[aria-label="Copy the message"]').focus();
+    await page.keyboard.press('Enter');
+    await page.keyboard.press('/');
+    await page.keyboard.press('Control+v');
+    assert.equal(await page.inputValue('#text'), 'one');
+    isClean(context, server);
+    await context.close();
+});
 
 test('a server that goes away', async () => {
     const brief = await serve(tinyModel, '-t', '1', '-n', '8');

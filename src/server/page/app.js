@@ -341,7 +341,7 @@ async function begin() {
     const lasting = await store.open();
     if (!lasting) $('side-note').textContent = 'This browser keeps nothing: conversations end with the page.';
     store.onChange(async (id) => {
-        if ((id === null || id === current.id) && !runOf(current) && !saving.get(current)) await open(location.hash.slice(1));
+        if ((id === null || id === current.id) && !runOf(current) && !saving.get(current) && !view.editing()) await open(location.hash.slice(1));
         else await side.refresh(current.id);
     });
     addEventListener('hashchange', () => { side.open(false); open(location.hash.slice(1)); });

@@ -57,7 +57,6 @@ export function ofRequest() {
 function fieldNode([name, label, min, max, step, doc]) {
     const input = h('input', { type: 'number', id: `f-${name}`, min, max, step, inputmode: min < 0 ? 'text' : 'decimal',
         'aria-describedby': `d-${name}`, autocomplete: 'off' });
-    input.value = values.fields[name] ?? '';
     input.addEventListener('input', () => {
         const bad = !input.validity.valid;
         input.setAttribute('aria-invalid', String(bad));
@@ -81,20 +80,29 @@ export function showDefaults(props) {
     $('effort-row').hidden = !props.chat_template_caps?.supports_reasoning_effort;
 }
 
+const BOUND = [['stop', 'value'], ['effort', 'value'], ['fingerprint', 'checked']]; // by their ids
+const themes = () => document.querySelectorAll('input[name=theme]');
+
+function fill() {
+    for (const [name] of FIELDS) {
+        $(`f-${name}`).value = values.fields[name] ?? '';
+        $(`f-${name}`).removeAttribute('aria-invalid');
+    }
+    for (const [id, property] of BOUND) $(id)[property] = values[id];
+    for (const radio of themes()) radio.checked = radio.value === values.theme;
+}
+
 // system: { get(), set(text) } of the conversation that is open
 export function wire(system) {
     $('fields').append(...FIELDS.map(fieldNode));
-    const bind = (id, key, property = 'value') => {
-        $(id)[property] = values[key];
-        $(id).addEventListener('input', () => { values[key] = $(id)[property]; keep(); });
-    };
-    bind('stop', 'stop');
-    bind('effort', 'effort');
-    bind('fingerprint', 'fingerprint', 'checked');
-    for (const radio of document.querySelectorAll('input[name=theme]')) {
-        radio.checked = radio.value === values.theme;
-        radio.addEventListener('change', () => { values.theme = radio.value; keep(); applyTheme(); });
-    }
+    for (const [id, property] of BOUND) $(id).addEventListener('input', () => { values[id] = $(id)[property]; keep(); });
+    for (const radio of themes()) radio.addEventListener('change', () => { values.theme = radio.value; keep(); applyTheme(); });
+    fill();
+    addEventListener('storage', (e) => { /* another tab changed them */
+        if (e.key !== KEY) return;
+        load();
+        fill();
+    });
     const asDefault = () => {
         if (!$('system-default').checked) return;
         values.system = $('system').value;
@@ -107,14 +115,12 @@ export function wire(system) {
     });
     $('reset').addEventListener('click', () => {
         values.fields = {};
-        values.stop = values.effort = $('stop').value = $('effort').value = '';
-        for (const [name] of FIELDS) {
-            $(`f-${name}`).value = '';
-            $(`f-${name}`).removeAttribute('aria-invalid');
-        }
+        values.stop = values.effort = '';
+        fill();
         keep();
     });
     $('settings-open').addEventListener('click', () => {
+        fill();
         $('system').value = system.get();
         $('system-default').checked = values.system !== '' && values.system === system.get();
         $('settings').showModal();

@@ -152,16 +152,20 @@ export function showLast(over) {
 }
 
 // Blocks that are whole are said to those who listen, a piece each; the last one when the answer is over.
-let spoken = 0;
+// Some seconds later they are gone: who reads through the page would meet them twice.
+let spoken = 0, said;
 export function hush() {
     spoken = 0;
+    clearTimeout(said);
     $('live').replaceChildren();
 }
 function speak(node, over) {
     const blocks = node.querySelectorAll(':scope > .md > .block');
     for (; spoken < blocks.length - (over ? 0 : 1); spoken++) $('live').append(h('p', {}, blocks[spoken].textContent));
+    if (over) said = setTimeout(hush, 10000);
 }
 
+export const editing = () => document.querySelector('.editing') !== null;
 export function editLastOfUser() {
     const mine = nodes.filter((n) => n.classList.contains('user')).at(-1);
     mine?.querySelector('.tools button')?.click();
