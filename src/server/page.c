@@ -17,7 +17,7 @@ typedef struct page_part {
 #include <page.inc> /* page_parts[], ended by one without a name: made of src/server/page, or empty where that was left out */
 
 /* Nothing but the page's own files and this server can be reached from it; no markup can become a script. */
-static const char policy[] = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
+static const char policy[] = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
                              "base-uri 'none'; form-action 'none'; frame-ancestors 'none'; "
                              "require-trusted-types-for 'script'; trusted-types dompurify";
 

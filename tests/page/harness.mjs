@@ -25,7 +25,9 @@ export async function cleanUp() {
 // ---- servers ----
 
 export async function serve(model, ...options) {
-    const child = spawn(join(build, 'tawny'), ['serve', '-m', model, '--port', '0', '-np', '4', ...options], { stdio: ['ignore', 'ignore', 'pipe'] });
+    const child = spawn(join(build, 'tawny'), ['serve', '-m', model, '--port', '0', '-np', '4', ...options], {
+        stdio: ['ignore', 'ignore', 'pipe'],
+    });
     const exited = new Promise((go) => child.once('exit', go));
     const port = await new Promise((yes, no) => {
         let text = '';
@@ -36,7 +38,14 @@ export async function serve(model, ...options) {
         });
         child.once('exit', () => no(new Error(text)));
     });
-    const server = { port, url: `http://127.0.0.1:${port}/`, stop: async () => { child.kill('SIGTERM'); await exited; } };
+    const server = {
+        port,
+        url: `http://127.0.0.1:${port}/`,
+        stop: async () => {
+            child.kill('SIGTERM');
+            await exited;
+        },
+    };
     ends.push(() => server.stop());
     return server;
 }
@@ -50,13 +59,19 @@ export async function metric(server, name, key) {
 async function listen(handler) {
     const s = http.createServer(handler);
     await new Promise((go) => s.listen(0, '127.0.0.1', go));
-    ends.push(() => { s.closeAllConnections(); return new Promise((go) => s.close(go)); });
+    ends.push(() => {
+        s.closeAllConnections();
+        return new Promise((go) => s.close(go));
+    });
     return s.address().port;
 }
 
 // A site of somebody else with one page.
 export async function site(html) {
-    return listen((q, a) => { a.setHeader('Content-Type', 'text/html'); a.end(html); });
+    return listen((q, a) => {
+        a.setHeader('Content-Type', 'text/html');
+        a.end(html);
+    });
 }
 
 // The server as it is over a slow line: chat completions come an event each `ms`. state.gone counts answers that the
@@ -66,17 +81,25 @@ export async function slowly(server, ms) {
     const pass = (q, a, body) => {
         const headers = { ...q.headers, host: `127.0.0.1:${server.port}` };
         delete headers.origin;
-        const up = http.request({ port: server.port, host: '127.0.0.1', method: q.method, path: q.url, headers }, (r) => {
-            a.writeHead(r.statusCode, r.headers);
-            if (!q.url.startsWith('/v1/chat')) return r.pipe(a);
-            drip(a, r, up);
-        });
+        const up = http.request(
+            { port: server.port, host: '127.0.0.1', method: q.method, path: q.url, headers },
+            (r) => {
+                a.writeHead(r.statusCode, r.headers);
+                if (!q.url.startsWith('/v1/chat')) return r.pipe(a);
+                drip(a, r, up);
+            },
+        );
         up.on('error', () => a.destroy());
         up.end(body);
     };
     const drip = async (a, events, up) => {
         let over = false;
-        a.on('close', () => { if (!over) { state.gone++; up?.destroy(); } });
+        a.on('close', () => {
+            if (!over) {
+                state.gone++;
+                up?.destroy();
+            }
+        });
         let rest = '';
         try {
             for await (const piece of events) {
@@ -87,7 +110,9 @@ export async function slowly(server, ms) {
                     await new Promise((go) => setTimeout(go, ms));
                 }
             }
-        } catch { /* the browser has gone */ }
+        } catch {
+            /* the browser has gone */
+        }
         over = true;
         a.end();
     };
@@ -111,9 +136,19 @@ export async function slowly(server, ms) {
 async function* events({ reasoning = '', text = '', piece = 12 }) {
     const event = (o) => Buffer.from(`data: ${JSON.stringify(o)}\n\n`);
     let n = 0;
-    const timings = () => ({ predicted_n: n, predicted_ms: 40 * n, predicted_per_second: 25, prompt_n: 9, cache_n: 3, prompt_ms: 80,
-        prompt_per_second: 112 });
-    for (const [key, all] of [['reasoning_content', reasoning], ['content', text]]) {
+    const timings = () => ({
+        predicted_n: n,
+        predicted_ms: 40 * n,
+        predicted_per_second: 25,
+        prompt_n: 9,
+        cache_n: 3,
+        prompt_ms: 80,
+        prompt_per_second: 112,
+    });
+    for (const [key, all] of [
+        ['reasoning_content', reasoning],
+        ['content', text],
+    ]) {
         for (let at = 0; at < all.length; at += piece, n++)
             yield event({ choices: [{ index: 0, delta: { [key]: all.slice(at, at + piece) } }], timings: timings() });
     }
@@ -125,8 +160,19 @@ async function* events({ reasoning = '', text = '', piece = 12 }) {
 
 let browser;
 export async function start() {
-    browser = await chromium.launch({ executablePath: process.env.BROWSER, args: ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run',
-        '--disable-background-networking', '--disable-component-update', '--disable-sync', '--host-resolver-rules=MAP evil.example 127.0.0.1'] });
+    browser = await chromium.launch({
+        executablePath: process.env.BROWSER,
+        args: [
+            '--no-sandbox',
+            '--disable-gpu',
+            '--disable-quic',
+            '--no-first-run',
+            '--disable-background-networking',
+            '--disable-component-update',
+            '--disable-sync',
+            '--host-resolver-rules=MAP evil.example 127.0.0.1',
+        ],
+    });
     ends.push(() => browser.close());
 }
 
@@ -135,11 +181,18 @@ export async function profile(options = {}) {
     const context = await browser.newContext({ viewport: { width: 1100, height: 760 }, ...options });
     context.seen = { requests: [], complaints: [], dialogs: [] };
     context.on('request', (q) => context.seen.requests.push(q.url()));
-    context.on('console', (m) => { if (['error', 'warning'].includes(m.type())) context.seen.complaints.push(m.text()); });
+    context.on('console', (m) => {
+        if (['error', 'warning'].includes(m.type())) context.seen.complaints.push(m.text());
+    });
     context.on('weberror', (e) => context.seen.complaints.push(String(e.error())));
-    context.on('dialog', (d) => { context.seen.dialogs.push(d.message()); d.accept(); });
+    context.on('dialog', (d) => {
+        context.seen.dialogs.push(d.message());
+        d.accept();
+    });
     await context.addInitScript(() => {
-        document.addEventListener('securitypolicyviolation', (e) => console.error(`CSP: ${e.effectiveDirective} ${e.blockedURI}`));
+        document.addEventListener('securitypolicyviolation', (e) =>
+            console.error(`CSP: ${e.effectiveDirective} ${e.blockedURI}`),
+        );
     });
     context.setDefaultTimeout(15000);
     return context;
@@ -148,9 +201,14 @@ export async function profile(options = {}) {
 // Nothing was asked of anybody but the server, nothing was complained of.
 export function isClean(context, server, but = () => false) {
     const { requests, complaints, dialogs } = context.seen;
-    const others = requests.filter((u) => !u.startsWith(server.url) && !u.startsWith('blob:') && !u.startsWith('data:'));
+    const others = requests.filter(
+        (u) => !u.startsWith(server.url) && !u.startsWith('blob:') && !u.startsWith('data:'),
+    );
     assert.deepEqual(others, []);
-    assert.deepEqual(complaints.filter((t) => !but(t)), []);
+    assert.deepEqual(
+        complaints.filter((t) => !but(t)),
+        [],
+    );
     assert.deepEqual(dialogs, []);
 }
 
@@ -172,3 +230,9 @@ export async function say(page, text) {
 }
 
 export const answers = (page) => page.locator('.msg.model > .md');
+export const titles = (page) => page.locator('#list a').allTextContents();
+
+// Waits until one of them holds it.
+export async function theText(locator, text) {
+    await locator.filter({ hasText: text }).first().waitFor();
+}

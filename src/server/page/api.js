@@ -5,7 +5,11 @@ let key = read();
 let askForKey = async () => null;
 
 function read() {
-    try { return sessionStorage.getItem(KEY) || ''; } catch { return ''; }
+    try {
+        return sessionStorage.getItem(KEY) || '';
+    } catch {
+        return '';
+    }
 }
 
 export function setKey(value) {
@@ -13,7 +17,9 @@ export function setKey(value) {
     try {
         if (key) sessionStorage.setItem(KEY, key);
         else sessionStorage.removeItem(KEY);
-    } catch { /* kept in memory */ }
+    } catch {
+        /* kept in memory */
+    }
 }
 export const hasKey = () => key !== '';
 
@@ -23,10 +29,9 @@ export function onKeyWanted(ask) {
 }
 
 export class Failure extends Error {
-    constructor(message, status, retryAfter) {
+    constructor(message, status) {
         super(message);
         this.status = status;
-        this.retryAfter = retryAfter;
     }
 }
 
@@ -36,9 +41,10 @@ async function failureOf(response) {
         const text = await response.text();
         message = text;
         message = JSON.parse(text).error?.message || text;
-    } catch { /* no JSON */ }
-    const after = Number(response.headers.get('Retry-After')) || 0;
-    return new Failure(message.slice(0, 500) || `the server answered ${response.status}`, response.status, after);
+    } catch {
+        /* no JSON */
+    }
+    return new Failure(message.slice(0, 500) || `the server answered ${response.status}`, response.status);
 }
 
 let asking = null; // one dialog for all requests that wait for a key
@@ -49,13 +55,21 @@ export async function ask(path, { body, signal } = {}) {
         const used = key;
         if (key) headers.Authorization = `Bearer ${key}`;
         const response = await fetch(path, {
-            method: body ? 'POST' : 'GET', headers, signal, body: body && JSON.stringify(body),
-            credentials: 'omit', cache: 'no-store', redirect: 'error', referrerPolicy: 'no-referrer',
+            method: body ? 'POST' : 'GET',
+            headers,
+            signal,
+            body: body && JSON.stringify(body),
+            credentials: 'omit',
+            cache: 'no-store',
+            redirect: 'error',
+            referrerPolicy: 'no-referrer',
         });
         if (response.ok) return response;
         if (response.status !== 401) throw await failureOf(response);
         if (used !== key) continue; /* another request has a new one already */
-        asking ??= Promise.resolve(askForKey(used !== '')).finally(() => { asking = null; });
+        asking ??= Promise.resolve(askForKey(used !== '')).finally(() => {
+            asking = null;
+        });
         const given = await asking;
         if (given === null) throw await failureOf(response);
         setKey(given);

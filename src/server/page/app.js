@@ -10,7 +10,9 @@ import { Run } from './run.js';
 
 const SAVE_MS = 2000; // between saves of an answer that grows
 const runs = new Map(); // by conversation: what goes on in this tab
-let current = store.create(''), props = {}, ready = false;
+let current = store.create(''),
+    props = {},
+    ready = false;
 
 settings.load(); // before anything is drawn: light or dark
 
@@ -24,10 +26,12 @@ function notice(text) {
 }
 
 function showState() {
-    const run = runOf(current), title = current.title || 'New conversation';
+    const run = runOf(current),
+        title = current.title || 'New conversation';
     $('title').textContent = title;
     document.title = current.title ? `${title} – tawny` : 'tawny';
-    const button = $('send'), label = run ? 'Stop the answer' : 'Send';
+    const button = $('send'),
+        label = run ? 'Stop the answer' : 'Send';
     button.replaceChildren(icon(run ? 'stop' : 'send'));
     button.setAttribute('aria-label', label);
     button.title = label;
@@ -64,7 +68,10 @@ async function save(c) {
         const before = c.id;
         if (await store.save(c)) {
             const run = runs.get(before);
-            if (run) { runs.delete(before); runs.set(c.id, run); }
+            if (run) {
+                runs.delete(before);
+                runs.set(c.id, run);
+            }
             toast('Another tab changed this conversation: it goes on as a copy.');
         }
         if (c === current && location.hash !== `#${c.id}`) history.replaceState(null, '', `#${c.id}`);
@@ -77,7 +84,11 @@ async function save(c) {
 // One save of a conversation at a time: the next one begins when it is done.
 const saving = new Map();
 function saveInTurn(c) {
-    const next = (saving.get(c) ?? Promise.resolve()).then(() => save(c)).finally(() => { if (saving.get(c) === next) saving.delete(c); });
+    const next = (saving.get(c) ?? Promise.resolve())
+        .then(() => save(c))
+        .finally(() => {
+            if (saving.get(c) === next) saving.delete(c);
+        });
     saving.set(c, next);
     return next;
 }
@@ -107,7 +118,13 @@ async function answer(c) {
     for (const [id, r] of runs) if (r === run) runs.delete(id);
     if (c === current) {
         showState();
-        say(message.error ? `Error: ${message.error}` : message.finish === 'stopped' ? 'The answer was stopped.' : 'The answer is complete.');
+        say(
+            message.error
+                ? `Error: ${message.error}`
+                : message.finish === 'stopped'
+                  ? 'The answer was stopped.'
+                  : 'The answer is complete.',
+        );
     }
 }
 
@@ -122,8 +139,12 @@ function send(text) {
 
 // What follows m (itself too) is replaced: it can be had back for some seconds.
 async function cutAt(m) {
-    const run = runOf(current), c = current;
-    if (run) { run.stop(); while (runOf(c)) await new Promise((go) => setTimeout(go, 10)); }
+    const run = runOf(current),
+        c = current;
+    if (run) {
+        run.stop();
+        while (runOf(c)) await new Promise((go) => setTimeout(go, 10));
+    }
     const before = structuredClone(c.messages);
     const i = c.messages.indexOf(m);
     c.messages.length = i < 0 ? c.messages.length : i;
@@ -151,7 +172,8 @@ async function again(m) {
 }
 
 async function editMessage(m, text) {
-    const c = current, first = c.messages[0] === m;
+    const c = current,
+        first = c.messages[0] === m;
     if (!ready) return;
     const before = await cutAt(m);
     c.messages.push({ role: 'user', content: text, time: Date.now() });
@@ -164,7 +186,7 @@ async function editMessage(m, text) {
 // ---- the list ----
 
 async function rename(id, title) {
-    const c = id === current.id ? current : runs.get(id)?.conversation ?? await store.load(id);
+    const c = id === current.id ? current : (runs.get(id)?.conversation ?? (await store.load(id)));
     if (!c) return;
     c.title = title;
     await saveInTurn(c);
@@ -172,7 +194,8 @@ async function rename(id, title) {
 }
 
 async function removeOne(entry) {
-    const running = runs.get(entry.id), kept = running?.conversation ?? await store.load(entry.id);
+    const running = runs.get(entry.id),
+        kept = running?.conversation ?? (await store.load(entry.id));
     running?.stop();
     while (runs.has(entry.id)) await new Promise((go) => setTimeout(go, 10));
     if (kept) await saving.get(kept);
@@ -233,14 +256,20 @@ function wireField() {
             e.preventDefault();
             if (!runOf(current)) send(field.value);
         }
-        if (e.key === 'ArrowUp' && field.value === '' && !runOf(current)) { e.preventDefault(); view.editLastOfUser(); }
+        if (e.key === 'ArrowUp' && field.value === '' && !runOf(current)) {
+            e.preventDefault();
+            view.editLastOfUser();
+        }
     });
     $('composer').addEventListener('submit', (e) => {
         e.preventDefault();
         if (!stop()) send(field.value);
         field.focus();
     });
-    $('skip').addEventListener('click', (e) => { e.preventDefault(); field.focus(); });
+    $('skip').addEventListener('click', (e) => {
+        e.preventDefault();
+        field.focus();
+    });
 }
 
 const writing = (node) => node.isContentEditable || /^(INPUT|TEXTAREA|SELECT)$/.test(node.nodeName);
@@ -270,14 +299,20 @@ function askForKey(wasWrong) {
     $('key').showModal();
     $('key-text').focus();
     return new Promise((give) => {
-        $('key').addEventListener('close', () => give($('key').returnValue === 'ok' && $('key-text').value ? $('key-text').value : null), { once: true });
+        $('key').addEventListener(
+            'close',
+            () => give($('key').returnValue === 'ok' && $('key-text').value ? $('key-text').value : null),
+            { once: true },
+        );
     });
 }
 
 // ---- the beginning ----
 
 async function learn() {
-    await api.untilReady((why) => { $('model').textContent = why; });
+    await api.untilReady((why) => {
+        $('model').textContent = why;
+    });
     props = await api.askJson('props');
     ready = true;
     const n = props.default_generation_settings?.n_ctx;
@@ -299,8 +334,10 @@ async function connect() {
 }
 
 async function kept() {
-    const list = await store.list(), bytes = list.reduce((sum, e) => sum + e.bytes, 0);
-    $('kept').textContent = `${list.length} conversations, ${(bytes / 1e6).toFixed(1)} MB in this browser. ` +
+    const list = await store.list(),
+        bytes = list.reduce((sum, e) => sum + e.bytes, 0);
+    $('kept').textContent =
+        `${list.length} conversations, ${(bytes / 1e6).toFixed(1)} MB in this browser. ` +
         `At most ${store.MOST} and ${store.MOST_BYTES >> 20} MiB are kept: the oldest make room.`;
     $('forget-key').hidden = !api.hasKey();
 }
@@ -318,7 +355,10 @@ function wireSettings() {
     $('settings-open').addEventListener('click', kept);
     $('export').addEventListener('click', exportAll);
     $('delete-all').addEventListener('click', removeAll);
-    $('forget-key').addEventListener('click', () => { api.setKey(''); $('forget-key').hidden = true; });
+    $('forget-key').addEventListener('click', () => {
+        api.setKey('');
+        $('forget-key').hidden = true;
+    });
 }
 
 let systemTimer;
@@ -341,11 +381,17 @@ async function begin() {
     const lasting = await store.open();
     if (!lasting) $('side-note').textContent = 'This browser keeps nothing: conversations end with the page.';
     store.onChange(async (id) => {
-        if ((id === null || id === current.id) && !runOf(current) && !saving.get(current) && !view.editing()) await open(location.hash.slice(1));
+        if ((id === null || id === current.id) && !runOf(current) && !saving.get(current) && !view.editing())
+            await open(location.hash.slice(1));
         else await side.refresh(current.id);
     });
-    addEventListener('hashchange', () => { side.open(false); open(location.hash.slice(1)); });
-    addEventListener('pagehide', () => { for (const run of runs.values()) store.save(run.conversation); });
+    addEventListener('hashchange', () => {
+        side.open(false);
+        open(location.hash.slice(1));
+    });
+    addEventListener('pagehide', () => {
+        for (const run of runs.values()) store.save(run.conversation);
+    });
     await open(location.hash.slice(1));
     if (!touch.matches) $('text').focus({ preventScroll: true }); /* there it would bring the keyboard up */
     connect();

@@ -14,9 +14,18 @@ const esbuild = createRequire(join(out, 'x.js'))('esbuild');
 
 async function bundle(entry) {
     const result = await esbuild.build({
-        absWorkingDir: here, entryPoints: [entry], nodePaths: [modules], bundle: true, write: false, minify: true,
-        format: 'iife', target: ['chrome123', 'firefox121', 'safari17.5'], charset: 'utf8', legalComments: 'none',
-        metafile: true, logLevel: 'warning',
+        absWorkingDir: here,
+        entryPoints: [entry],
+        nodePaths: [modules],
+        bundle: true,
+        write: false,
+        minify: true,
+        format: 'iife',
+        target: ['chrome123', 'firefox121', 'safari17.5'],
+        charset: 'utf8',
+        legalComments: 'none',
+        metafile: true,
+        logLevel: 'warning',
     });
     return { bytes: Buffer.from(result.outputFiles[0].contents), inputs: Object.keys(result.metafile.inputs) };
 }
@@ -33,15 +42,19 @@ function licences(inputs) {
         const folder = join(modules, name);
         const about = JSON.parse(readFileSync(join(folder, 'package.json'), 'utf8'));
         text += `\n${'='.repeat(72)}\n${name} ${about.version} (${about.license})\n\n`;
-        const file = readdirSync(folder).sort().find((f) => /^licen[cs]e/i.test(f));
+        const file = readdirSync(folder)
+            .sort()
+            .find((f) => /^licen[cs]e/i.test(f));
         if (!file) throw new Error(`${name} has no licence file`);
         text += readFileSync(join(folder, file), 'utf8').trim() + '\n';
     }
     return Buffer.from(text);
 }
 
-const array = (name, bytes) => `static const unsigned char ${name}[] = {\n${
-    Array.from({ length: Math.ceil(bytes.length / 32) }, (_, i) => [...bytes.subarray(i * 32, i * 32 + 32)].join(',')).join(',\n')}};\n`;
+const array = (name, bytes) =>
+    `static const unsigned char ${name}[] = {\n${Array.from({ length: Math.ceil(bytes.length / 32) }, (_, i) =>
+        [...bytes.subarray(i * 32, i * 32 + 32)].join(','),
+    ).join(',\n')}};\n`;
 const tag = (bytes, coding) => `"\\"${createHash('sha256').update(bytes).digest('hex').slice(0, 32)}${coding}\\""`;
 
 const script = await bundle('app.js');
@@ -53,13 +66,17 @@ const parts = [
     ['icon.svg', 'image/svg+xml', readFileSync(join(here, 'icon.svg'))],
     ['licences.txt', 'text/plain; charset=utf-8', licences(script.inputs)],
 ];
-let text = '/* Made by src/server/page/build.mjs. */\n', table = 'static const page_part page_parts[] = {\n';
+let text = '/* Made by src/server/page/build.mjs. */\n',
+    table = 'static const page_part page_parts[] = {\n';
 parts.forEach(([name, type, bytes], i) => {
     const zipped = gzipSync(bytes, { level: 9 });
     text += array(`part_${i}`, bytes) + array(`part_${i}_gzip`, zipped);
-    table += `    {"${name}", "${type}", ${tag(bytes, '')}, ${tag(bytes, '-gzip')}, part_${i}, part_${i}_gzip, sizeof part_${i}, ` +
+    table +=
+        `    {"${name}", "${type}", ${tag(bytes, '')}, ${tag(bytes, '-gzip')}, part_${i}, part_${i}_gzip, sizeof part_${i}, ` +
         `sizeof part_${i}_gzip},\n`;
 });
 writeFileSync(join(out, 'page.inc'), `${text}${table}    {0}};\n`);
 const total = (pick) => parts.reduce((n, p) => n + pick(p[2]), 0);
-console.log(`  page: ${Math.round(total((b) => b.length) / 1024)} KiB, ${Math.round(total((b) => gzipSync(b).length) / 1024)} compressed`);
+console.log(
+    `  page: ${Math.round(total((b) => b.length) / 1024)} KiB, ${Math.round(total((b) => gzipSync(b).length) / 1024)} compressed`,
+);

@@ -18,7 +18,8 @@ export function h(name, about = {}, ...children) {
 const shapes = {
     menu: 'M4 7h16M4 12h16M4 17h16',
     close: 'M6 6l12 12M18 6L6 18',
-    settings: 'M4 7h9m5 0h2M4 17h2m5 0h9M13 7a2.5 2.5 0 1 0 5 0 2.5 2.5 0 1 0-5 0M6 17a2.5 2.5 0 1 0 5 0 2.5 2.5 0 1 0-5 0',
+    settings:
+        'M4 7h9m5 0h2M4 17h2m5 0h9M13 7a2.5 2.5 0 1 0 5 0 2.5 2.5 0 1 0-5 0M6 17a2.5 2.5 0 1 0 5 0 2.5 2.5 0 1 0-5 0',
     plus: 'M12 5v14M5 12h14',
     send: 'M12 19V5m-6 6 6-6 6 6',
     stop: 'M7 7h10v10H7z',
@@ -76,10 +77,26 @@ let toastTimer;
 export function toast(text, action, onclick) {
     const node = $('toast');
     node.replaceChildren(h('span', {}, text));
-    if (action) node.append(h('button', { type: 'button', onclick: () => { node.hidden = true; onclick(); } }, action));
+    if (action)
+        node.append(
+            h(
+                'button',
+                {
+                    type: 'button',
+                    onclick: () => {
+                        node.hidden = true;
+                        onclick();
+                    },
+                },
+                action,
+            ),
+        );
     node.hidden = false;
     clearTimeout(toastTimer);
-    toastTimer = setTimeout(() => { node.hidden = true; }, 8000);
+    toastTimer = setTimeout(() => {
+        node.hidden = true;
+    }, 8000);
 }
 
-export const newId = () => Array.from(crypto.getRandomValues(new Uint8Array(9)), (b) => b.toString(36).padStart(2, '0')).join('');
+export const newId = () =>
+    Array.from(crypto.getRandomValues(new Uint8Array(9)), (b) => b.toString(36).padStart(2, '0')).join('');

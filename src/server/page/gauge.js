@@ -3,7 +3,9 @@ import { $, h } from './dom.js';
 import { askJson, metrics } from './api.js';
 
 const WINDOW = 1500; // ms over which the rate of a running answer is taken
-let running = 0, timer = null, points = [];
+let running = 0,
+    timer = null,
+    points = [];
 const now = { rate: 0, gbs: 0, possible: 0, timings: null, metrics: {}, nCtx: 0 };
 
 export const number = (v, digits = 3) => {
@@ -12,7 +14,6 @@ export const number = (v, digits = 3) => {
     return v.toLocaleString('en', { maximumFractionDigits: v >= 1000 ? 0 : Math.min(whole, 3) });
 };
 
-export const reached = () => now.gbs;
 export function context(n) {
     now.nCtx = n;
 }
@@ -24,7 +25,8 @@ export function timings(t, last) {
     points.push({ n: t.predicted_n, ms: t.predicted_ms });
     while (points.length > 2 && points[0].ms < t.predicted_ms - WINDOW) points.shift();
     const first = points[0];
-    if (!last && t.predicted_ms > first.ms) now.rate = (t.predicted_n - first.n) / (t.predicted_ms - first.ms) * 1000;
+    if (!last && t.predicted_ms > first.ms)
+        now.rate = ((t.predicted_n - first.n) / (t.predicted_ms - first.ms)) * 1000;
     draw();
 }
 
@@ -48,7 +50,9 @@ async function look() {
         now.metrics = m;
         now.gbs = m['tawny:read_gigabytes_per_second'] || 0;
         now.possible = m['tawny:read_gigabytes_per_second_possible'] || 0;
-    } catch { /* the conversation tells of it */ }
+    } catch {
+        /* the conversation tells of it */
+    }
     draw();
 }
 
@@ -61,30 +65,56 @@ export async function poll() {
 }
 
 function facts() {
-    const t = now.timings, m = now.metrics, list = [];
+    const t = now.timings,
+        m = now.metrics,
+        list = [];
     if (t) {
         list.push(['Generation', `${number(t.predicted_per_second)} tok/s, ${number(t.predicted_n, 9)} tokens`]);
-        list.push(['Prompt', `${number(t.prompt_per_second)} tok/s, ${number(t.prompt_n, 9)} tokens${t.cache_n ? ` + ${number(t.cache_n, 9)} cached` : ''}`]);
-        if (now.nCtx) list.push(['Context', `${number(t.cache_n + t.prompt_n + t.predicted_n, 9)} of ${number(now.nCtx, 9)} tokens`]);
+        list.push([
+            'Prompt',
+            `${number(t.prompt_per_second)} tok/s, ${number(t.prompt_n, 9)} tokens${t.cache_n ? ` + ${number(t.cache_n, 9)} cached` : ''}`,
+        ]);
+        if (now.nCtx)
+            list.push([
+                'Context',
+                `${number(t.cache_n + t.prompt_n + t.predicted_n, 9)} of ${number(now.nCtx, 9)} tokens`,
+            ]);
     }
     list.push(['Weights read', now.gbs ? `${number(now.gbs)} GB/s` : 'nothing yet']);
-    list.push(['Memory can', now.possible ? `${number(now.possible)} GB/s${now.gbs ? ` (${Math.round(100 * now.gbs / now.possible)}% reached)` : ''}`
-        : 'not measured']);
+    list.push([
+        'Memory can',
+        now.possible
+            ? `${number(now.possible)} GB/s${now.gbs ? ` (${Math.round((100 * now.gbs) / now.possible)}% reached)` : ''}`
+            : 'not measured',
+    ]);
     if ('tawny:slots' in m)
-        list.push(['Server', `${m['llamacpp:requests_processing']} of ${m['tawny:slots']} slots busy, ${m['llamacpp:requests_deferred']} waiting`]);
+        list.push([
+            'Server',
+            `${m['llamacpp:requests_processing']} of ${m['tawny:slots']} slots busy, ${m['llamacpp:requests_deferred']} waiting`,
+        ]);
     return list;
 }
 
 function draw() {
-    const share = now.possible ? Math.min(100, 100 * now.gbs / now.possible) : 0;
+    const share = now.possible ? Math.min(100, (100 * now.gbs) / now.possible) : 0;
     $('rate').textContent = now.rate ? number(now.rate) : '–';
-    $('bandwidth').textContent = !now.gbs ? '' : now.possible ? `${number(now.gbs)} of ${number(now.possible)} GB/s` : `${number(now.gbs)} GB/s`;
+    $('bandwidth').textContent = !now.gbs
+        ? ''
+        : now.possible
+          ? `${number(now.gbs)} of ${number(now.possible)} GB/s`
+          : `${number(now.gbs)} GB/s`;
     $('meter').hidden = !now.possible;
     $('meter').firstElementChild.style.width = `${share}%`;
     $('meter').setAttribute('aria-valuenow', String(Math.round(share)));
-    $('meter').setAttribute('aria-valuetext', now.possible ? `${number(now.gbs)} of ${number(now.possible)} GB/s` : '');
+    $('meter').setAttribute(
+        'aria-valuetext',
+        now.possible ? `${number(now.gbs)} of ${number(now.possible)} GB/s` : '',
+    );
     $('measure').textContent = now.possible ? 'Measure the memory again' : 'Measure what the memory can do';
-    if ($('gauge').open) $('facts').replaceChildren(...facts().map(([name, value]) => h('div', {}, h('dt', {}, name), h('dd', {}, value))));
+    if ($('gauge').open)
+        $('facts').replaceChildren(
+            ...facts().map(([name, value]) => h('div', {}, h('dt', {}, name), h('dd', {}, value))),
+        );
 }
 
 async function measure() {
@@ -102,7 +132,9 @@ async function measure() {
 export function wire() {
     $('gauge').addEventListener('toggle', poll);
     $('measure').addEventListener('click', measure);
-    document.addEventListener('click', (e) => { if (!$('gauge').contains(e.target)) $('gauge').open = false; });
+    document.addEventListener('click', (e) => {
+        if (!$('gauge').contains(e.target)) $('gauge').open = false;
+    });
     $('gauge').addEventListener('keydown', (e) => {
         if (e.key !== 'Escape' || !$('gauge').open) return;
         e.stopPropagation();

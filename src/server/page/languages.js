@@ -23,7 +23,29 @@ import typescript from 'highlight.js/lib/languages/typescript';
 import xml from 'highlight.js/lib/languages/xml';
 import yaml from 'highlight.js/lib/languages/yaml';
 
-const languages = { bash, c, cpp, csharp, css, diff, go, ini, java, javascript, json, lua, makefile, markdown, python, ruby, rust, shell, sql,
-    typescript, xml, yaml };
+const languages = {
+    bash,
+    c,
+    cpp,
+    csharp,
+    css,
+    diff,
+    go,
+    ini,
+    java,
+    javascript,
+    json,
+    lua,
+    makefile,
+    markdown,
+    python,
+    ruby,
+    rust,
+    shell,
+    sql,
+    typescript,
+    xml,
+    yaml,
+};
 for (const [name, language] of Object.entries(languages)) hljs.registerLanguage(name, language);
 export default hljs;

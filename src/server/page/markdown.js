@@ -25,7 +25,9 @@ function highlight(code, language) {
 
 // A picture would be asked of another site, and its address could carry the conversation there: it becomes a link.
 md.renderer.rules.image = (tokens, i) => {
-    const token = tokens[i], url = token.attrGet('src') || '', text = md.utils.escapeHtml(token.content || url);
+    const token = tokens[i],
+        url = token.attrGet('src') || '',
+        text = md.utils.escapeHtml(token.content || url);
     return md.validateLink(url) ? `<a href="${md.utils.escapeHtml(url)}">${text}</a>` : text;
 };
 // Headings go below those of the page.
@@ -47,11 +49,39 @@ md.renderer.rules.table_open = () => '<div class="table"><table>';
 md.renderer.rules.table_close = () => '</table></div>';
 
 const allowed = {
-    ALLOWED_TAGS: ['p', 'br', 'strong', 'em', 's', 'code', 'pre', 'blockquote', 'ul', 'ol', 'li', 'a', 'h2', 'h3', 'h4', 'h5', 'h6', 'hr', 'div',
-        'table', 'thead', 'tbody', 'tr', 'th', 'td', 'span'],
+    ALLOWED_TAGS: [
+        'p',
+        'br',
+        'strong',
+        'em',
+        's',
+        'code',
+        'pre',
+        'blockquote',
+        'ul',
+        'ol',
+        'li',
+        'a',
+        'h2',
+        'h3',
+        'h4',
+        'h5',
+        'h6',
+        'hr',
+        'div',
+        'table',
+        'thead',
+        'tbody',
+        'tr',
+        'th',
+        'td',
+        'span',
+    ],
     ALLOWED_ATTR: ['href', 'title', 'class', 'start'],
     ALLOWED_URI_REGEXP: /^(?:https?|mailto):/i,
-    ALLOW_DATA_ATTR: false, ALLOW_ARIA_ATTR: false, RETURN_DOM_FRAGMENT: true,
+    ALLOW_DATA_ATTR: false,
+    ALLOW_ARIA_ATTR: false,
+    RETURN_DOM_FRAGMENT: true,
 };
 DOMPurify.addHook('afterSanitizeAttributes', (node) => {
     if (node.nodeName !== 'A') return;
@@ -62,8 +92,17 @@ DOMPurify.addHook('afterSanitizeAttributes', (node) => {
 function dressCode(pre) {
     const code = pre.querySelector('code') || pre;
     const language = /language-([\w+#.-]+)/.exec(code.className)?.[1] || '';
-    const button = h('button', { type: 'button', class: 'icon', 'aria-label': 'Copy the code', title: 'Copy the code',
-        onclick: () => copyFrom(button, code.textContent) }, icon('copy'));
+    const button = h(
+        'button',
+        {
+            type: 'button',
+            class: 'icon',
+            'aria-label': 'Copy the code',
+            title: 'Copy the code',
+            onclick: () => copyFrom(button, code.textContent),
+        },
+        icon('copy'),
+    );
     const box = h('div', { class: 'code' }, h('div', { class: 'code-top' }, h('span', {}, language), button));
     pre.replaceWith(box);
     pre.tabIndex = 0;
@@ -73,13 +112,17 @@ function dressCode(pre) {
 function nodesOf(html) {
     const fragment = DOMPurify.sanitize(html, allowed);
     fragment.querySelectorAll('pre').forEach(dressCode);
-    fragment.querySelectorAll('.table').forEach((t) => { t.tabIndex = 0; });
+    fragment.querySelectorAll('.table').forEach((t) => {
+        t.tabIndex = 0;
+    });
     return fragment;
 }
 
 // The HTML of each block at the top level.
 function blocks(text) {
-    const env = {}, tokens = md.parse(text, env), list = [];
+    const env = {},
+        tokens = md.parse(text, env),
+        list = [];
     for (let i = 0, from = 0; i < tokens.length; i++) {
         if (tokens[i].level !== 0 || tokens[i].nesting === 1) continue;
         list.push(md.renderer.render(tokens.slice(from, i + 1), md.options, env));
@@ -90,7 +133,8 @@ function blocks(text) {
 
 // Shows text in node. Blocks that are as they were stay the same nodes: selections and focus in them survive.
 export function show(node, text) {
-    const list = blocks(text), old = node.blocks || [];
+    const list = blocks(text),
+        old = node.blocks || [];
     let same = 0;
     while (same < list.length && same < old.length && list[same] === old[same]) same++;
     while (node.children.length > same) node.lastElementChild.remove();

@@ -39,7 +39,8 @@ export class Run {
             const slots = await askJson('slots').catch(() => []);
             const reading = slots.filter((s) => s.is_processing && s.n_prompt_tokens_processed < s.n_prompt_tokens);
             const full = slots.length > 0 && slots.every((s) => s.is_processing);
-            if (reading.length === 1) this.message.progress = [reading[0].n_prompt_tokens_processed, reading[0].n_prompt_tokens];
+            if (reading.length === 1)
+                this.message.progress = [reading[0].n_prompt_tokens_processed, reading[0].n_prompt_tokens];
             else this.message.progress = full ? [] : undefined;
             this.changed(this);
         }
@@ -47,7 +48,8 @@ export class Run {
     }
 
     take(event) {
-        const m = this.message, choice = event.choices?.[0];
+        const m = this.message,
+            choice = event.choices?.[0];
         if (choice?.delta?.reasoning_content) {
             m.reasoning = (m.reasoning || '') + choice.delta.reasoning_content;
             this.thinking ??= performance.now();
@@ -65,12 +67,18 @@ export class Run {
     }
 
     async go() {
-        const c = this.conversation, m = this.message;
+        const c = this.conversation,
+            m = this.message;
         gauge.begin();
         this.watch();
         try {
-            const body = { ...settings.ofRequest(), messages: conversationOf(c, c.messages.indexOf(m)), stream: true,
-                stream_options: { include_usage: true }, timings_per_token: true };
+            const body = {
+                ...settings.ofRequest(),
+                messages: conversationOf(c, c.messages.indexOf(m)),
+                stream: true,
+                stream_options: { include_usage: true },
+                timings_per_token: true,
+            };
             for await (const event of stream('v1/chat/completions', body, this.aborter.signal)) {
                 this.take(event);
                 this.changed(this);
@@ -84,7 +92,13 @@ export class Run {
         if (this.timings) {
             const t = this.timings;
             gauge.timings(t, true);
-            m.stats = { n: t.predicted_n, rate: t.predicted_per_second, prompt: t.prompt_n, cached: t.cache_n, ms: t.prompt_ms };
+            m.stats = {
+                n: t.predicted_n,
+                rate: t.predicted_per_second,
+                prompt: t.prompt_n,
+                cached: t.cache_n,
+                ms: t.prompt_ms,
+            };
         }
         gauge.end();
         this.changed(this);

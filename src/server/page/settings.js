@@ -24,12 +24,18 @@ export function load() {
     try {
         const kept = JSON.parse(localStorage.getItem(KEY));
         if (kept && typeof kept === 'object') values = { ...values, ...kept, fields: { ...kept.fields } };
-    } catch { /* the usual ones */ }
+    } catch {
+        /* the usual ones */
+    }
     applyTheme();
 }
 
 function keep() {
-    try { localStorage.setItem(KEY, JSON.stringify(values)); } catch { /* until the page is closed */ }
+    try {
+        localStorage.setItem(KEY, JSON.stringify(values));
+    } catch {
+        /* until the page is closed */
+    }
 }
 
 export function applyTheme() {
@@ -55,8 +61,16 @@ export function ofRequest() {
 }
 
 function fieldNode([name, label, min, max, step, doc]) {
-    const input = h('input', { type: 'number', id: `f-${name}`, min, max, step, inputmode: min < 0 ? 'text' : 'decimal',
-        'aria-describedby': `d-${name}`, autocomplete: 'off' });
+    const input = h('input', {
+        type: 'number',
+        id: `f-${name}`,
+        min,
+        max,
+        step,
+        inputmode: min < 0 ? 'text' : 'decimal',
+        'aria-describedby': `d-${name}`,
+        autocomplete: 'off',
+    });
     input.addEventListener('input', () => {
         const bad = !input.validity.valid;
         input.setAttribute('aria-invalid', String(bad));
@@ -64,7 +78,13 @@ function fieldNode([name, label, min, max, step, doc]) {
         values.fields[name] = input.value;
         keep();
     });
-    return h('div', { class: 'field' }, h('label', { for: input.id }, label), input, h('p', { class: 'note', id: `d-${name}` }, doc));
+    return h(
+        'div',
+        { class: 'field' },
+        h('label', { for: input.id }, label),
+        input,
+        h('p', { class: 'note', id: `d-${name}` }, doc),
+    );
 }
 
 // The server's own values, in grey; -1 and the largest number are words.
@@ -74,13 +94,18 @@ export function showDefaults(props) {
         const value = params[name === 'max_tokens' ? 'n_predict' : name];
         const input = $(`f-${name}`);
         if (value === undefined) continue;
-        const word = name === 'seed' && value === 4294967295 ? 'any' : name === 'max_tokens' && value < 0 ? 'no limit' : '';
+        const word =
+            name === 'seed' && value === 4294967295 ? 'any' : name === 'max_tokens' && value < 0 ? 'no limit' : '';
         input.placeholder = word || String(Math.round(value * 1e4) / 1e4);
     }
     $('effort-row').hidden = !props.chat_template_caps?.supports_reasoning_effort;
 }
 
-const BOUND = [['stop', 'value'], ['effort', 'value'], ['fingerprint', 'checked']]; // by their ids
+const BOUND = [
+    ['stop', 'value'],
+    ['effort', 'value'],
+    ['fingerprint', 'checked'],
+]; // by their ids
 const themes = () => document.querySelectorAll('input[name=theme]');
 
 function fill() {
@@ -95,10 +120,20 @@ function fill() {
 // system: { get(), set(text) } of the conversation that is open
 export function wire(system) {
     $('fields').append(...FIELDS.map(fieldNode));
-    for (const [id, property] of BOUND) $(id).addEventListener('input', () => { values[id] = $(id)[property]; keep(); });
-    for (const radio of themes()) radio.addEventListener('change', () => { values.theme = radio.value; keep(); applyTheme(); });
+    for (const [id, property] of BOUND)
+        $(id).addEventListener('input', () => {
+            values[id] = $(id)[property];
+            keep();
+        });
+    for (const radio of themes())
+        radio.addEventListener('change', () => {
+            values.theme = radio.value;
+            keep();
+            applyTheme();
+        });
     fill();
-    addEventListener('storage', (e) => { /* another tab changed them */
+    addEventListener('storage', (e) => {
+        /* another tab changed them */
         if (e.key !== KEY) return;
         load();
         fill();
@@ -108,9 +143,15 @@ export function wire(system) {
         values.system = $('system').value;
         keep();
     };
-    $('system').addEventListener('input', () => { system.set($('system').value); asDefault(); });
+    $('system').addEventListener('input', () => {
+        system.set($('system').value);
+        asDefault();
+    });
     $('system-default').addEventListener('change', () => {
-        if (!$('system-default').checked) { values.system = ''; keep(); }
+        if (!$('system-default').checked) {
+            values.system = '';
+            keep();
+        }
         asDefault();
     });
     $('reset').addEventListener('click', () => {

@@ -2,7 +2,9 @@
 import { $, h, icon, iconButton } from './dom.js';
 import * as store from './store.js';
 
-let entries = [], current = null, actions;
+let entries = [],
+    current = null,
+    actions;
 
 function rename(item, entry) {
     const field = h('input', { type: 'text', 'aria-label': 'Title', maxlength: 120 });
@@ -16,7 +18,10 @@ function rename(item, entry) {
     field.value = entry.title;
     field.addEventListener('keydown', (e) => {
         if (e.key === 'Enter') end(true);
-        if (e.key === 'Escape') { e.stopPropagation(); end(false); }
+        if (e.key === 'Escape') {
+            e.stopPropagation();
+            end(false);
+        }
     });
     field.addEventListener('blur', () => end(true));
     item.replaceChildren(field);
@@ -25,10 +30,13 @@ function rename(item, entry) {
 
 function itemOf(entry) {
     const title = entry.title || 'Untitled';
-    const item = h('li', {},
+    const item = h(
+        'li',
+        {},
         h('a', { href: `#${entry.id}`, title, 'aria-current': entry.id === current ? 'page' : null }, title),
         iconButton('edit', `Rename: ${title}`, () => rename(item, entry)),
-        iconButton('trash', `Delete: ${title}`, () => actions.remove(entry)));
+        iconButton('trash', `Delete: ${title}`, () => actions.remove(entry)),
+    );
     return item;
 }
 

@@ -2,18 +2,22 @@
 // windows) they live as long as the page.
 import { newId } from './dom.js';
 
-export const MOST = 200, MOST_BYTES = 24 << 20;
+export const MOST = 200,
+    MOST_BYTES = 24 << 20;
 const channel = 'BroadcastChannel' in self ? new BroadcastChannel('tawny') : null;
-let db = null, memory = null;
+let db = null,
+    memory = null;
 
-const done = (request) => new Promise((yes, no) => {
-    request.onsuccess = () => yes(request.result);
-    request.onerror = () => no(request.error);
-});
-const ended = (tx) => new Promise((yes, no) => {
-    tx.oncomplete = yes;
-    tx.onerror = tx.onabort = () => no(tx.error);
-});
+const done = (request) =>
+    new Promise((yes, no) => {
+        request.onsuccess = () => yes(request.result);
+        request.onerror = () => no(request.error);
+    });
+const ended = (tx) =>
+    new Promise((yes, no) => {
+        tx.oncomplete = yes;
+        tx.onerror = tx.onabort = () => no(tx.error);
+    });
 
 export async function open() {
     try {
@@ -39,20 +43,39 @@ const announce = (id) => channel?.postMessage({ id });
 
 // [{ id, title, created, updated, version, bytes }], the newest first.
 export async function list() {
-    const all = memory ? [...memory.values()].map((c) => c.entry) : await done(db.transaction('list').objectStore('list').getAll());
+    const all = memory
+        ? [...memory.values()].map((c) => c.entry)
+        : await done(db.transaction('list').objectStore('list').getAll());
     return all.sort((a, b) => b.updated - a.updated);
 }
 
 export async function load(id) {
-    const found = memory ? memory.get(id)?.text : await done(db.transaction('conversations').objectStore('conversations').get(id));
+    const found = memory
+        ? memory.get(id)?.text
+        : await done(db.transaction('conversations').objectStore('conversations').get(id));
     if (!found) return null;
     return memory ? structuredClone(found) : found;
 }
 
-export const create = (system) => ({ id: newId(), title: '', created: Date.now(), updated: Date.now(), version: 0, system, messages: [] });
+export const create = (system) => ({
+    id: newId(),
+    title: '',
+    created: Date.now(),
+    updated: Date.now(),
+    version: 0,
+    system,
+    messages: [],
+});
 
 function entryOf(c, text) {
-    return { id: c.id, title: c.title, created: c.created, updated: c.updated, version: c.version, bytes: 2 * text.length };
+    return {
+        id: c.id,
+        title: c.title,
+        created: c.created,
+        updated: c.updated,
+        version: c.version,
+        bytes: 2 * text.length,
+    };
 }
 
 // Keeps it. Where another tab has changed or deleted what is kept under its id, it becomes a conversation of its own: true.
@@ -64,7 +87,8 @@ export async function save(c) {
         memory.set(c.id, { entry: entryOf(c, JSON.stringify(plain)), text: plain });
         return false;
     }
-    const tx = db.transaction(['list', 'conversations'], 'readwrite'), entries = tx.objectStore('list');
+    const tx = db.transaction(['list', 'conversations'], 'readwrite'),
+        entries = tx.objectStore('list');
     const finish = ended(tx);
     const there = await done(entries.get(c.id));
     if ((there?.version ?? 0) !== c.version) {
@@ -83,7 +107,8 @@ export async function save(c) {
 // Within the transaction: the oldest go until the bounds are kept. keep stays in any case.
 async function makeRoom(tx, keep) {
     const all = (await done(tx.objectStore('list').getAll())).sort((a, b) => a.updated - b.updated);
-    let n = all.length, bytes = all.reduce((sum, e) => sum + e.bytes, 0);
+    let n = all.length,
+        bytes = all.reduce((sum, e) => sum + e.bytes, 0);
     for (const e of all) {
         if (n <= MOST && bytes <= MOST_BYTES) break;
         if (e.id === keep) continue;
@@ -113,6 +138,8 @@ export async function removeAll() {
 }
 
 export async function all() {
-    const texts = memory ? [...memory.values()].map((c) => c.text) : await done(db.transaction('conversations').objectStore('conversations').getAll());
+    const texts = memory
+        ? [...memory.values()].map((c) => c.text)
+        : await done(db.transaction('conversations').objectStore('conversations').getAll());
     return texts.sort((a, b) => b.updated - a.updated);
 }
