@@ -52,3 +52,12 @@ tawny_status kv_layout_make(kv_layout *l, const model *m, simd_kv type_k, simd_k
     if (!l->page_bytes) l->page_bytes = 4096; /* address space alone: nothing is stored there */
     return TAWNY_OK;
 }
+
+void kv_clear(const kv_layout *l, uint8_t *page, int slot)
+{
+    for (uint32_t il = 0; il < l->n_layer; il++)
+        for (uint32_t h = 0; h < l->layer[il].n_head; h++) {
+            simd_kv_clear_k(l->type_k, kv_k(l, page, il, h), slot, l->layer[il].dk);
+            simd_kv_clear_v(l->type_v, kv_v(l, page, il, h), slot, l->layer[il].dv);
+        }
+}

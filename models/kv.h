@@ -39,6 +39,9 @@ tawny_status kv_layout_make(kv_layout *l, const model *m, simd_kv type_k, simd_k
 static inline float *kv_conv(const kv_layout *l, const kv_seq *s, uint32_t il) { return s->state + l->layer[il].conv; }
 static inline float *kv_state(const kv_layout *l, const kv_seq *s, uint32_t il) { return s->state + l->layer[il].state; }
 
+/* Positions of a page from `slot` on become zeros: what others left there is nobody's to see. */
+void kv_clear(const kv_layout *l, uint8_t *page, int slot);
+
 static inline uint8_t *kv_k(const kv_layout *l, uint8_t *page, uint32_t il, uint32_t head)
 {
     return page + l->layer[il].k + head * l->layer[il].k_head;

@@ -152,3 +152,32 @@ void simd_query_make(void *query, const float *x, size_t dk)
         lo[i] = (int8_t)(q[i] - 256 * hi[i]);
     }
 }
+
+/* rows of [SIMD_PAGE] elements of so many bytes, from position `slot` on. */
+static void clear_rows(uint8_t *p, size_t rows, int slot, size_t bytes)
+{
+    for (size_t i = 0; i < rows; i++) memset(p + (i * SIMD_PAGE + (size_t)slot) * bytes, 0, ((size_t)SIMD_PAGE - (size_t)slot) * bytes);
+}
+
+static void clear_blocks(simd_kv type, uint8_t *page, int slot, size_t dim, size_t rows)
+{
+    size_t codes = simd_kv_block_codes(type);
+    for (size_t b = 0; b < dim / BLOCK; b++, page += simd_kv_block_bytes(type)) {
+        clear_rows(page, rows, slot, codes / SIMD_PAGE / rows);
+        clear_rows(page + codes, 1, slot, 2);
+    }
+}
+
+static size_t element(simd_kv type) { return type == SIMD_KV_F32 ? 4 : 2; }
+
+void simd_kv_clear_k(simd_kv type, void *page, int slot, size_t dim)
+{
+    if (simd_kv_quantized(type)) clear_blocks(type, page, slot, dim, type == SIMD_KV_Q8_0 ? 8 : 4);
+    else clear_rows(page, dim, slot, element(type));
+}
+
+void simd_kv_clear_v(simd_kv type, void *page, int slot, size_t dim)
+{
+    if (simd_kv_quantized(type)) clear_blocks(type, page, slot, dim, 1);
+    else clear_rows(page, 1, slot, dim * element(type));
+}

@@ -35,6 +35,10 @@ static inline size_t simd_kv_block_bytes(simd_kv type) { return simd_kv_block_co
 void simd_kv_put_k(simd_kv type, void *page, int slot, const float *x, size_t dim);
 void simd_kv_put_v(simd_kv type, void *page, int slot, const float *x, size_t dim);
 
+/* Positions from `slot` on become zeros. */
+void simd_kv_clear_k(simd_kv type, void *page, int slot, size_t dim);
+void simd_kv_clear_v(simd_kv type, void *page, int slot, size_t dim);
+
 /* A query as quantized keys are multiplied with: blocks of 32 rounded to integers of up to 32512 = 127 * 256,
  *   float   d[dk / 32]    amax / 32512; NaN for a block with an infinity or a NaN, 0 where amax < 2^-100: q is 0 then
  *   int32_t sum[dk / 32]  of q

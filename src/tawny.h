@@ -179,6 +179,19 @@ const tawny_token *tawny_session_tokens(const tawny_session *s, int32_t *n);
 /* [n_vocab], after the last token computed; valid until the engine computes again. NULL where there is none. */
 const float *tawny_session_logits(const tawny_session *s);
 
+/* ---- Sessions in files: the tokens with what was computed of them, for the same model, types of cache and activations. ---- */
+
+typedef tawny_status (*tawny_write)(void *user, const void *data, size_t n, tawny_error *err);
+typedef tawny_status (*tawny_read)(void *user, void *data, size_t n, tawny_error *err); /* all n bytes, or an error */
+
+/* The session as bytes, which end with their checksum (XXH3-128). The same session gives the same bytes. Hashes the model,
+ * which takes its time for the first time. */
+tawny_status tawny_session_save(const tawny_session *s, tawny_write write, void *user, tawny_error *err);
+/* The session becomes the one that was saved, and goes on with the same bits. What is damaged, of another model or engine, or
+ * longer than the context fails, with `name` in the message, and leaves the session as it was: any bytes may come. Bytes that
+ * follow are not read. Until it has ended the cache needs pages for both. */
+tawny_status tawny_session_load(tawny_session *s, const char *name, tawny_read read, void *user, tawny_error *err);
+
 /* ---- Embeddings: what a model makes of whole texts. No session is needed. ---- */
 
 /* How the embeddings of a text's tokens, which are the hidden states after the final norm, become one. */

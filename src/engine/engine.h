@@ -96,6 +96,10 @@ tawny_status session_check(const tawny_session *s, const tawny_token *tokens, in
 /* Brings a recurrent state to where the session stands: tokens since a saved one are computed again. */
 tawny_status session_catch_up(tawny_session *s, tawny_error *err);
 
+/* A session that does not count among the engine's n_sessions: one that is there for a moment. */
+tawny_status session_make(tawny_engine *e, tawny_session **out, tawny_error *err);
+void session_unmake(tawny_session *s); /* NULL is fine */
+
 /* Recurrent states (state.c); all do nothing where a model has none. A state cannot go back: where tokens are dropped it
  * is taken from a saved one, or made anew. Pages are used only where they are written. */
 bool state_new(tawny_session *s);

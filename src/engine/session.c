@@ -4,12 +4,27 @@
 
 #include "engine.h"
 
-static void free_parts(tawny_session *s)
+void session_unmake(tawny_session *s)
 {
+    if (!s) return;
+    kv_seq_truncate(&s->engine->pool, &s->kv, 0);
     state_free(s);
     free(s->kv.page);
     free(s->tokens);
     free(s);
+}
+
+tawny_status session_make(tawny_engine *e, tawny_session **out, tawny_error *err)
+{
+    tawny_session *s = *out = calloc(1, sizeof *s);
+    if (!s) return err_nomem(err);
+    s->engine = e;
+    s->tokens = malloc((size_t)e->n_ctx * sizeof *s->tokens);
+    s->kv.page = calloc((size_t)engine_seq_pages(e), sizeof *s->kv.page);
+    if (s->tokens && s->kv.page && state_new(s)) return TAWNY_OK;
+    session_unmake(s);
+    *out = NULL;
+    return err_nomem(err);
 }
 
 tawny_status tawny_session_new(tawny_engine *e, tawny_session **out, tawny_error *err)
@@ -19,26 +34,16 @@ tawny_status tawny_session_new(tawny_engine *e, tawny_session **out, tawny_error
         return err_set(err, TAWNY_E_UNSUPPORTED, "%s: a model of architecture %s that gives embeddings, not logits",
                        gguf_path(e->model->m.file), e->model->m.arch_name);
     if (e->live >= e->n_sessions) return err_set(err, TAWNY_E_LIMIT, "sessions: all %d of this engine exist already", e->n_sessions);
-    tawny_session *s = calloc(1, sizeof *s);
-    if (!s) return err_nomem(err);
-    s->engine = e;
-    s->tokens = malloc((size_t)e->n_ctx * sizeof *s->tokens);
-    s->kv.page = calloc((size_t)engine_seq_pages(e), sizeof *s->kv.page);
-    if (!s->tokens || !s->kv.page || !state_new(s)) {
-        free_parts(s);
-        return err_nomem(err);
-    }
-    e->live++;
-    *out = s;
-    return TAWNY_OK;
+    tawny_status st = session_make(e, out, err);
+    e->live += st == TAWNY_OK;
+    return st;
 }
 
 void tawny_session_free(tawny_session *s)
 {
     if (!s) return;
-    kv_seq_truncate(&s->engine->pool, &s->kv, 0);
     s->engine->live--;
-    free_parts(s);
+    session_unmake(s);
 }
 
 tawny_status tawny_session_fork(const tawny_session *s, tawny_session **out, tawny_error *err)
