@@ -1,10 +1,16 @@
 /* What tawny serve remembers: pasts in slots and in the cache of prefixes, and the bits of answers that begin there. */
 #include <check.h>
+#include <pthread.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
+#include "../src/server/slot_file.h"
+#include "random.h"
 #include "server_proc.h"
 #include "tiny_model.h"
 
@@ -163,6 +169,326 @@ START_TEST(without_a_cache)
 }
 END_TEST
 
+/* ---- files of slots ---- */
+
+static char saves[80];
+
+static void start_saving(const char *slots)
+{
+    snprintf(saves, sizeof saves, "/tmp/tawny-slots-XXXXXX");
+    ck_assert_ptr_nonnull(mkdtemp(saves));
+    start((const char *const[]){"-np", slots, "-t", "2", "--slot-save-path", saves, NULL});
+}
+
+static void stop_saving(void)
+{
+    char command[128];
+    snprintf(command, sizeof command, "rm -r %s", saves);
+    stop();
+    ck_assert_int_eq(system(command), 0);
+}
+
+static char *path_of(const char *name)
+{
+    static char path[400];
+    snprintf(path, sizeof path, "%s/%s", saves, name);
+    return path;
+}
+
+static json_t *act(int slot, const char *action, const char *name, int expected)
+{
+    char path[64];
+    snprintf(path, sizeof path, "/slots/%d?action=%s", slot, action);
+    json_t *body = name ? json_pack("{s:s}", "filename", name) : json_object();
+    char *text = json_dumps(body, 0);
+    json_t *j = server_json(&server, path, text, expected);
+    free(text);
+    json_decref(body);
+    return j;
+}
+
+static int number(json_t *j, const char *key) /* and the answer's end */
+{
+    const json_t *v = json_object_get(j, key);
+    ck_assert_msg(json_is_integer(v), "%s", key);
+    int n = (int)json_integer_value(v);
+    json_decref(j);
+    return n;
+}
+
+static answer ask_slot(int slot, const char *prompt, const char *more)
+{
+    char with[128];
+    snprintf(with, sizeof with, ",\"id_slot\":%d%s", slot, more);
+    return ask(prompt, with);
+}
+
+START_TEST(slots_are_saved_and_restored)
+{
+    start_saving("2");
+    answer alone = ask_slot(1, text_of(0, 150), ""), again;
+    json_t *j = act(1, "save", "first", 200);
+    ck_assert_int_eq(json_integer_value(json_object_get(j, "id_slot")), 1);
+    ck_assert_str_eq(json_string_value(json_object_get(j, "filename")), "first");
+    ck_assert_int_gt(json_integer_value(json_object_get(j, "n_written")), 150);
+    ck_assert(json_is_real(json_object_get(json_object_get(j, "timings"), "save_ms")));
+    ck_assert_int_eq(number(j, "n_saved"), 169);
+    /* erased, nothing is left of it: neither in the slot nor in the cache */
+    ck_assert_int_eq(number(act(1, "erase", NULL, 200), "n_erased"), 169);
+    again = ask_slot(0, text_of(0, 150), "");
+    ck_assert_int_eq(again.cached, 0);
+    same(&again, &alone);
+    ck_assert_int_eq(number(act(0, "erase", NULL, 200), "n_erased"), 169);
+    ck_assert_int_eq(number(act(0, "erase", NULL, 200), "n_erased"), 0);
+    /* in another slot, in another server */
+    ck_assert_int_eq(server_proc_stop(&server), 0);
+    server_proc_start(&server, model, (const char *const[]){"-np", "2", "-t", "1", "-ub", "33", "--slot-save-path", saves, NULL});
+    j = act(0, "restore", "first", 200);
+    ck_assert_int_eq(json_integer_value(json_object_get(j, "id_slot")), 0);
+    ck_assert_int_gt(json_integer_value(json_object_get(j, "n_read")), 150);
+    ck_assert(json_is_real(json_object_get(json_object_get(j, "timings"), "restore_ms")));
+    ck_assert_int_eq(number(j, "n_restored"), 169);
+    again = ask_slot(0, text_of(0, 150), "");
+    ck_assert_int_eq(again.cached, 149);
+    same(&again, &alone);
+    /* an empty one, over what is there */
+    ck_assert_int_eq(number(act(1, "save", "first", 200), "n_saved"), 0);
+    ck_assert_int_eq(number(act(0, "restore", "first", 200), "n_restored"), 0);
+    stop_saving();
+}
+END_TEST
+
+static const char *message(json_t *j)
+{
+    static char text[600];
+    snprintf(text, sizeof text, "%s", json_string_value(json_object_get(json_object_get(j, "error"), "message")));
+    json_decref(j);
+    return text;
+}
+
+static void refused(const char *action, const char *name, const char *why)
+{
+    const char *says = message(act(0, action, name, 400));
+    ck_assert_msg(strstr(says, why), "%s %s: %s", action, name, says);
+}
+
+START_TEST(names_stay_in_the_directory)
+{
+    static const char *const names[] = {"", ".", "..", ".hidden", "a/b", "../x", "/etc/passwd", "a\\b", "a..b", "a\nb", "a\x7f", "a\xc2\x85z"};
+    char name[300];
+    int status;
+    start_saving("1");
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        refused("save", names[i], "filename");
+        refused("restore", names[i], "filename");
+    }
+    memset(name, 'n', sizeof name);
+    name[241] = 0;
+    refused("save", name, "240 bytes");
+    name[240] = 0;
+    json_decref(act(0, "save", name, 200));
+    json_decref(act(0, "save", "\xc3\xbc ber", 200));
+    refused("save", NULL, "empty");
+    refused("restore", "nothing", "no such file");
+    /* links are neither followed nor replaced; what is no file is not read */
+    ck_assert_int_eq(symlink(model, path_of("link")), 0);
+    ck_assert_int_eq(mkdir(path_of("folder"), 0700), 0);
+    ck_assert_int_eq(mkfifo(path_of("pipe"), 0600), 0);
+    refused("restore", "link", "no such file");
+    refused("restore", "folder", "no regular file");
+    refused("restore", "pipe", "no regular file");
+    refused("save", "link", "something else");
+    refused("save", "folder", "something else");
+    refused("save", "pipe", "something else");
+    ck_assert_int_eq(symlink("/etc/passwd", path_of(".mine.tmp")), 0);
+    json_decref(act(0, "save", "mine", 500));
+    /* numbers and actions */
+    static const char *const paths[] = {"/slots/1?action=save", "/slots/-1?action=save", "/slots/0x0?action=save", "/slots/99999999999?action=erase",
+                                        "/slots/0?action=sing", "/slots/0", "/slots/%2e?action=save"};
+    for (size_t i = 0; i < sizeof paths / sizeof *paths; i++) json_decref(server_json(&server, paths[i], "{\"filename\":\"x\"}", 400));
+    free(server_ask(&server, "POST", "/slots/0?action=erase", NULL, "", &status)); /* without a body, as llama-server takes it */
+    ck_assert_int_eq(status, 200);
+    free(server_ask(&server, "POST", "/slots/0?action=erase", NULL, "[", &status));
+    ck_assert_int_eq(status, 400);
+    stop_saving();
+    start((const char *const[]){"-np", "1", NULL});
+    const char *says = message(server_json(&server, "/slots/0?action=erase", "{}", 400));
+    ck_assert_msg(strstr(says, "--slot-save-path"), "%s", says);
+    stop();
+}
+END_TEST
+
+static void change(const char *name, long at, int xor)
+{
+    FILE *f = fopen(path_of(name), "r+");
+    ck_assert_int_eq(fseek(f, at, at < 0 ? SEEK_END : SEEK_SET), 0);
+    int c = fgetc(f);
+    ck_assert_int_eq(fseek(f, -1, SEEK_CUR), 0);
+    fputc(c ^ xor, f);
+    fclose(f);
+}
+
+START_TEST(damaged_files_leave_the_slot)
+{
+    start_saving("1");
+    ask(text_of(0, 100), "");
+    json_decref(act(0, "save", "f", 200));
+    answer alone = ask(text_of(1, 100), fresh), again;
+    static const long places[] = {0, 9, 13, 20, 60, 110, 127, 130, 1000, -1, -20, -5000};
+    for (size_t i = 0; i < sizeof places / sizeof *places; i++) {
+        change("f", places[i], 4);
+        json_decref(act(0, "restore", "f", 400));
+        change("f", places[i], 4);
+        again = ask(text_of(1, 100), "");
+        ck_assert_int_eq(again.cached, 99);
+        same(&again, &alone);
+    }
+    struct stat st;
+    ck_assert_int_eq(stat(path_of("f"), &st), 0);
+    ck_assert_int_eq(st.st_mode & 0777, 0600);
+    ck_assert_int_eq(truncate(path_of("f"), st.st_size + 1), 0);
+    refused("restore", "f", "bytes follow");
+    ck_assert_int_eq(truncate(path_of("f"), st.st_size), 0);
+    ck_assert_int_eq(number(act(0, "restore", "f", 200), "n_restored"), 119);
+    static const int cuts[] = {0, 1, 127, 128, 600};
+    for (size_t i = sizeof cuts / sizeof *cuts; i-- > 0;) {
+        ck_assert_int_eq(truncate(path_of("f"), cuts[i]), 0);
+        refused("restore", "f", "ends early");
+    }
+    json_decref(act(0, "save", "f", 200)); /* over the damaged one */
+    ck_assert_int_eq(number(act(0, "restore", "f", 200), "n_restored"), 119);
+    stop_saving();
+}
+END_TEST
+
+static answer alone_of[4];
+
+/* Saves, restores and requests of four clients at once, for the same two slots. */
+static void *busy_client(void *arg)
+{
+    int me = *(int *)arg;
+    char name[16];
+    snprintf(name, sizeof name, "c%d", me);
+    for (int i = 0; i < 6; i++) {
+        answer a = ask_slot(me % 2, text_of(me, 120), i % 2 ? "" : fresh);
+        char path[64];
+        int status;
+        snprintf(path, sizeof path, "/slots/%d?action=%s", (me + i) % 2, i % 3 == 2 ? "erase" : i % 3 ? "restore" : "save");
+        char body[64];
+        snprintf(body, sizeof body, "{\"filename\":\"%s\"}", name);
+        free(server_ask(&server, "POST", path, NULL, body, &status));
+        if (status != 200 || strcmp(a.text, alone_of[me].text) != 0) *(int *)arg = -1;
+    }
+    return NULL;
+}
+
+START_TEST(many_at_once)
+{
+    pthread_t t[4];
+    int no[4];
+    start_saving("2");
+    for (int i = 0; i < 4; i++) alone_of[i] = ask(text_of(i, 120), fresh);
+    for (int i = 0; i < 4; i++) {
+        no[i] = i;
+        ck_assert_int_eq(pthread_create(&t[i], NULL, busy_client, &no[i]), 0);
+    }
+    for (int i = 0; i < 4; i++) {
+        pthread_join(t[i], NULL);
+        ck_assert_int_eq(no[i], i);
+    }
+    stop_saving();
+}
+END_TEST
+
+/* The server is killed while it saves: what is there is what was there, or what came. (TAWNY_KILLS: how often) */
+START_TEST(killed_servers)
+{
+    const char *many = getenv("TAWNY_KILLS");
+    int rounds = many ? atoi(many) : 6, n, old = 119;
+    start_saving("1");
+    ask(text_of(0, 100), "");
+    json_decref(act(0, "save", "f", 200));
+    for (int i = 0; i < rounds; i++) {
+        int status;
+        ask(text_of(i % 8, 60 + i % 100), "");
+        pid_t child = fork();
+        if (child == 0) {
+            free(server_ask(&server, "POST", "/slots/0?action=save", NULL, "{\"filename\":\"f\"}", &status));
+            _exit(0);
+        }
+        usleep((unsigned)(random_u64(7, (uint64_t)i) % 12000));
+        kill(server.pid, SIGKILL);
+        server_proc_stop(&server);
+        waitpid(child, &status, 0);
+        server_proc_start(&server, model, (const char *const[]){"-np", "1", "-t", "2", "--slot-save-path", saves, NULL});
+        n = number(act(0, "restore", "f", 200), "n_restored");
+        ck_assert_msg(n == old || n == 60 + i % 100 + 19, "round %d: %d", i, n);
+        old = n;
+    }
+    stop_saving();
+}
+END_TEST
+
+/* The same for the writing alone, at 200 points. */
+enum { PIECES = 40, PIECE = 3000 };
+
+static void write_forever(int dir_fd, int ready)
+{
+    tawny_error e;
+    char piece[PIECE];
+    for (unsigned round = 0;; round++) {
+        slot_file f;
+        if (slot_file_create(&f, dir_fd, "f", &e) != TAWNY_OK) _exit(1);
+        memset(piece, 'a' + (int)(round % 26), sizeof piece);
+        for (unsigned i = 0; i < PIECES + round % 26; i++)
+            if (slot_file_put(&f, piece, sizeof piece, &e) != TAWNY_OK) _exit(2);
+        if (slot_file_commit(&f, &e) != TAWNY_OK) _exit(3);
+        if (!round && write(ready, "", 1) != 1) _exit(4);
+    }
+}
+
+static void whole(int dir_fd)
+{
+    static char data[(PIECES + 26) * PIECE];
+    tawny_error e;
+    slot_file f;
+    ck_assert_msg(slot_file_open(&f, dir_fd, "f", &e) == TAWNY_OK, "%s", e.message);
+    size_t n = (size_t)f.left;
+    ck_assert_uint_le(n, sizeof data);
+    ck_assert_int_eq(slot_file_get(&f, data, n, &e), TAWNY_OK);
+    slot_file_close(&f);
+    ck_assert_uint_eq(n, (size_t)(PIECES + data[0] - 'a') * PIECE);
+    ck_assert_int_eq(memcmp(data, data + 1, n - 1), 0); /* one letter */
+}
+
+START_TEST(killed_writers)
+{
+    tawny_error e;
+    int dir_fd, fds[2], status;
+    snprintf(saves, sizeof saves, "/tmp/tawny-slots-XXXXXX");
+    ck_assert_ptr_nonnull(mkdtemp(saves));
+    ck_assert_int_eq(slot_dir_open(saves, &dir_fd, &e), TAWNY_OK);
+    for (uint64_t i = 0; i < 200; i++) {
+        char c;
+        ck_assert_int_eq(pipe(fds), 0);
+        pid_t child = fork();
+        if (child == 0) write_forever(dir_fd, fds[1]);
+        close(fds[1]);
+        ck_assert_int_eq(read(fds[0], &c, 1), 1);
+        usleep((unsigned)(random_u64(11, i) % 3000));
+        kill(child, SIGKILL);
+        waitpid(child, &status, 0);
+        ck_assert(WIFSIGNALED(status));
+        close(fds[0]);
+        whole(dir_fd);
+    }
+    close(dir_fd);
+    unlink(path_of("f"));
+    unlink(path_of(".f.tmp"));
+    ck_assert_int_eq(rmdir(saves), 0);
+}
+END_TEST
+
 #endif
 
 Suite *suite_serve_cache(void);
@@ -175,6 +501,12 @@ Suite *suite_serve_cache(void)
     tcase_add_test(t, pasts_come_back);
     tcase_add_test(t, second_turns);
     tcase_add_test(t, without_a_cache);
+    tcase_add_test(t, slots_are_saved_and_restored);
+    tcase_add_test(t, names_stay_in_the_directory);
+    tcase_add_test(t, damaged_files_leave_the_slot);
+    tcase_add_test(t, many_at_once);
+    tcase_add_test(t, killed_servers);
+    tcase_add_test(t, killed_writers);
     suite_add_tcase(s, t);
 #else
     printf("skipped: serve_cache, built without libmicrohttpd\n");

@@ -328,7 +328,7 @@ START_TEST(sandboxed)
     int status;
     snprintf(new_file, sizeof new_file, "%s/new", dir);
     pid_t pid = fork();
-    if (pid == 0) _exit(sandbox_enter() ? WITHOUT : wrong_right(new_file));
+    if (pid == 0) _exit(sandbox_enter(-1) ? WITHOUT : wrong_right(new_file));
     waitpid(pid, &status, 0);
     ck_assert(WIFEXITED(status));
     if (WEXITSTATUS(status) == WITHOUT)

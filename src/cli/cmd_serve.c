@@ -21,6 +21,7 @@ int cmd_serve(int argc, char **argv)
 
 #include "../base/file.h"
 #include "../server/serve.h"
+#include "../server/slot_file.h"
 #include "engine_opts.h"
 #include "sampler_opts.h"
 #include "sandbox.h"
@@ -37,6 +38,7 @@ typedef struct serve_opts {
     cli_list keys, hosts;
     bool measure, ci;
     int budget_tokens, budget_seconds;
+    const char *slot_path;
     int cache_mib;
     int port, slots, queue, n_predict, grace, timeout, ping, connections, max_body;
 } serve_opts;
@@ -203,9 +205,9 @@ static int serve(const serve_opts *o, const server_config *c)
     sigaddset(&ends, SIGINT);
     pthread_sigmask(SIG_BLOCK, &ends, NULL); /* inherited by all threads: sigwait alone takes them */
     signal(SIGPIPE, SIG_IGN);
-    const char *open_to_all = sandbox_enter(); /* before the first thread: those that there are would not be bound by it */
+    const char *open_to_all = sandbox_enter(c->slot_dir); /* before the first thread: those that there are would not be bound by it */
     if (open_watched(o, c, &ends, &s, &err) != TAWNY_OK) return cli_fail_err(&err);
-    const char *any_call = sandbox_calls(false);
+    const char *any_call = sandbox_calls(c->slot_dir >= 0);
     engine_opts_tell(&o->engine, s->model);
     fprintf(stderr, "tawny: listening on http://%s:%d, %d slots, %d threads\n", c->host, s->port, sched_n_slots(s->sched),
             tawny_engine_n_threads(sched_engine(s->sched)));
@@ -250,6 +252,7 @@ int cmd_serve(int argc, char **argv)
         {"-cram --cache-ram", CLI_INT, &o.cache_mib, "MIB",
          "for pasts of prompts and answers that no slot has any more (default: a quarter of what is left, up to 8192; 0: none; -1: no limit)", -1,
          1 << 30},
+        {"--slot-save-path", CLI_STR, &o.slot_path, "DIR", "where POST /slots/N?action=save and restore keep files (default: nowhere)", 0, 0},
         {"--queue", CLI_INT, &o.queue, "N", "requests that wait at most (default: 256)", 0, 65536},
         {"--api-key", CLI_LIST, &o.keys, "KEY", "that clients must give; may be given several times", 0, 0},
         {"--api-key-file", CLI_STR, &o.key_file, "FILE", "keys, a line each", 0, 0},
@@ -293,16 +296,19 @@ int cmd_serve(int argc, char **argv)
     if (code < 0) code = read_keys(&o, &keys, &variable);
     if (code < 0) code = systemd_socket(&fd, address, sizeof address);
     if (code < 0 && o.template_file && file_read(o.template_file, 1 << 20, &source, &err) != TAWNY_OK) code = cli_fail_err(&err);
+    int slot_dir = -1;
+    if (code < 0 && o.slot_path && slot_dir_open(o.slot_path, &slot_dir, &err) != TAWNY_OK) code = cli_fail_err(&err);
     server_config c = {
         .host = code < 0 && fd >= 0 ? address : o.host, .port = o.port, .listen_fd = code < 0 ? fd : -1,
         .keys = o.keys.items, .n_keys = o.keys.n, .hosts = o.hosts.items, .n_hosts = o.hosts.n,
         .alias = o.alias, .template_source = source.data, .max_body = (size_t)o.max_body << 20, .timeout = o.timeout,
         .ping = o.ping,
         .max_connections = o.connections, .sched = {.engine = o.engine.params, .n_slots = o.slots, .max_queue = o.queue, .spec = o.spec.p},
-        .cache_mib = o.cache_mib, .measure = o.measure, .pooling = kind, .sampling = o.sampling.p, .n_predict = o.n_predict, .load = o.engine.load,
+        .slot_dir = slot_dir, .cache_mib = o.cache_mib, .measure = o.measure, .pooling = kind, .sampling = o.sampling.p, .n_predict = o.n_predict, .load = o.engine.load,
         .draft_path = o.spec.draft,
     };
     if (code < 0) code = serve(&o, &c);
+    if (slot_dir >= 0) close(slot_dir);
     buf_free(&keys);
     buf_free(&variable);
     buf_free(&source);

@@ -33,14 +33,22 @@ static const char *why_not(void)
 
 const char *sandbox_missing(void) { return version() < 1 ? why_not() : NULL; }
 
-const char *sandbox_enter(void)
+/* Files are made, filled, renamed and removed in the directory, and nothing else. */
+static bool allow_files(int ruleset_fd, int dir, uint64_t handled)
+{
+    const uint64_t files = LANDLOCK_ACCESS_FS_WRITE_FILE | LANDLOCK_ACCESS_FS_MAKE_REG | LANDLOCK_ACCESS_FS_REMOVE_FILE | TRUNCATE;
+    struct landlock_path_beneath_attr rule = {.allowed_access = files & handled, .parent_fd = dir};
+    return dir < 0 || syscall(SYS_landlock_add_rule, ruleset_fd, LANDLOCK_RULE_PATH_BENEATH, &rule, 0) == 0;
+}
+
+const char *sandbox_enter(int dir)
 {
     long abi = version();
     if (abi < 1) return why_not();
     ruleset r = {.files = changes | (abi >= ABI_TRUNCATE ? TRUNCATE : 0), .net = CONNECT_TCP};
     long fd = syscall(SYS_landlock_create_ruleset, &r, abi >= ABI_NET ? sizeof r : offsetof(ruleset, net), 0);
     if (fd < 0) return strerror(errno);
-    bool done = prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 && syscall(SYS_landlock_restrict_self, (int)fd, 0) == 0;
+    bool done = allow_files((int)fd, dir, r.files) && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 && syscall(SYS_landlock_restrict_self, (int)fd, 0) == 0;
     int reason = errno;
     close((int)fd);
     return done ? NULL : strerror(reason);

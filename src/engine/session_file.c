@@ -37,7 +37,7 @@ static tawny_status setup_hash(const tawny_engine *e, uint8_t out[16], tawny_err
 static hash128 head_check(const session_head *h) { return hash_bytes(h, offsetof(session_head, check)); }
 
 /* The head of an empty session of this engine. */
-static tawny_status head_of(tawny_engine *e, session_head *h, tawny_error *err)
+static tawny_status head_of(const tawny_engine *e, session_head *h, tawny_error *err)
 {
     char hex[HASH_HEX];
     *h = (session_head){
@@ -87,7 +87,7 @@ static tawny_status check_counts(const session_image *g, const tawny_engine *e, 
     return TAWNY_OK;
 }
 
-tawny_status session_image_open(session_image *g, tawny_engine *e, const char *name, tawny_read read, void *user, tawny_error *err)
+tawny_status session_image_open(session_image *g, const tawny_engine *e, const char *name, tawny_read read, void *user, tawny_error *err)
 {
     session_head here;
     *g = (session_image){.name = name, .read = read, .user = user};

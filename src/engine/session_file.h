@@ -34,7 +34,7 @@ typedef struct session_image {
 } session_image;
 
 /* Reads the head and holds it against the engine; from any thread. */
-tawny_status session_image_open(session_image *g, tawny_engine *e, const char *name, tawny_read read, void *user, tawny_error *err);
+tawny_status session_image_open(session_image *g, const tawny_engine *e, const char *name, tawny_read read, void *user, tawny_error *err);
 /* Room in the cache for the empty session s; in the engine's thread. */
 tawny_status session_image_room(const session_image *g, tawny_session *s, tawny_error *err);
 /* The rest, into s, which nobody else uses; from any thread. On failure s is good for nothing but to be freed. */

@@ -10,7 +10,7 @@
 #include "http.h"
 #include "json_limits.h"
 
-enum { MOST_UNTAKEN = 16 << 10 };
+enum { MOST_UNTAKEN = 16 << 10, MOST_ASIDE = 16 };
 
 exchange *exchange_new(server *sv, struct MHD_Connection *c, const route *r)
 {
@@ -128,6 +128,7 @@ void exchange_handle(exchange *x)
         json_error_t why;
         const char *deep = json_too_deep(x->body.data, x->body.size);
         if (!deep) x->json = json_loadb(x->body.data ? x->body.data : "", x->body.size, JSON_ALLOW_NUL, &why);
+        if (!x->json && !x->body.size && x->route->flags & ROUTE_ANY_BODY) x->json = json_object();
         if (!json_is_object(x->json)) {
             char message[300];
             snprintf(message, sizeof message, "the body is no JSON object: %.200s", deep ? deep : x->json ? "it is something else" : why.text);
@@ -258,6 +259,32 @@ void exchange_post(exchange *x, bool (*piece)(exchange *x, tawny_engine *e), voi
     if (a == SCHED_TAKEN) return;
     x->working = false;
     refuse_work(x, a);
+}
+
+static void *aside(void *arg)
+{
+    exchange *x = arg;
+    server *sv = x->sv;
+    x->aside(x);
+    work_done(&x->work, false);
+    atomic_fetch_sub(&sv->asides, 1);
+    return NULL;
+}
+
+void exchange_aside(exchange *x, void (*work)(exchange *x), void (*done)(exchange *x))
+{
+    pthread_t thread;
+    server *sv = x->sv;
+    x->aside = work;
+    x->done = done;
+    x->working = true;
+    if (atomic_fetch_add(&sv->asides, 1) < MOST_ASIDE && pthread_create(&thread, NULL, aside, x) == 0) {
+        pthread_detach(thread);
+        return;
+    }
+    atomic_fetch_sub(&sv->asides, 1);
+    x->working = false;
+    refuse_work(x, SCHED_FULL);
 }
 
 static void drain_work(exchange *x)

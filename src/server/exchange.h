@@ -52,6 +52,7 @@ enum {
     ROUTE_TEXT = 4,     /* the answer is plain text, no JSON */
     ROUTE_LOADING = 8,  /* answered also while the model is being loaded */
     ROUTE_PAGE = 16,    /* for people: other sites may link to it */
+    ROUTE_ANY_BODY = 64, /* none is as good as an empty object */
     ROUTE_HIDDEN = 32   /* no part of the interface that openapi.c describes */
 };
 enum { REPLY_FIELDS = 12 };
@@ -59,6 +60,7 @@ enum { REPLY_FIELDS = 12 };
 struct exchange {
     sched_work work;               /* of exchange_post */
     bool (*piece)(exchange *x, tawny_engine *e);
+    void (*aside)(exchange *x);
     void (*done)(exchange *x);
     tawny_error failure;           /* that a piece left; TAWNY_OK: none */
     server *sv;
@@ -127,6 +129,9 @@ void exchange_keep(exchange *x, json_t *j);
 /* Work in the engine's thread, in pieces, for an exchange that then replies: piece(x) computes the next one, false: it was
  * the last; done(x), in a thread of HTTP, replies. What they work on is the door's own. */
 void exchange_post(exchange *x, bool (*piece)(exchange *x, tawny_engine *e), void (*done)(exchange *x));
+
+/* The same in a thread of its own, for what waits for files and not for the engine; at most 16 at once. */
+void exchange_aside(exchange *x, void (*work)(exchange *x), void (*done)(exchange *x));
 
 /* SSE: "event: name\ndata: {json}\n\n", without the first line where name is NULL. Takes data. */
 void put_event(exchange *x, const char *name, json_t *data);

@@ -92,7 +92,7 @@ static json_t *operation(const route *r)
 {
     json_t *o = json_pack("{s:o,s:s,s:o}", "operationId", operation_id(r), "summary", r->doc, "responses", responses(r));
     if (r->tables)
-        json_object_set_new(o, "requestBody", json_pack("{s:b,s:{s:{s:o}}}", "required", 1, "content", "application/json", "schema",
+        json_object_set_new(o, "requestBody", json_pack("{s:b,s:{s:{s:o}}}", "required", !(r->flags & ROUTE_ANY_BODY), "content", "application/json", "schema",
                                                         body_schema(r)));
     if (has_rest(r))
         json_object_set_new(o, "parameters", json_pack("[{s:s,s:s,s:b,s:{s:s}}]", "name", "rest", "in", "path", "required", 1, "schema", "type", "string"));

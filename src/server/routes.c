@@ -41,6 +41,7 @@ const route server_routes[] = {
     {"POST", "/v1/reranking", llama_rerank, &openai_door, 0, llama_rerank_tables, "the same"},
     {"GET", "/props", llama_props, &openai_door, 0, NULL, "what the server and its model are like"},
     {"GET", "/slots", llama_slots, &openai_door, 0, NULL, "what is computed"},
+    {"POST", "/slots/*", llama_slots_action, &openai_door, ROUTE_ANY_BODY, llama_slots_tables, "a slot's past is saved to a file, restored from one, or erased"},
     {"GET", "/lora-adapters", llama_lora, &openai_door, 0, NULL, "none are known"},
     {"POST", "/api/chat", ollama_chat, &ollama_door, 0, ollama_chat_tables, "the next message of a conversation, as Ollama has it"},
     {"POST", "/api/generate", ollama_generate, &ollama_door, 0, ollama_generate_tables, "an answer to a prompt"},

@@ -133,16 +133,56 @@ static void show(sched *s)
     }
 }
 
+static void serve_slot_call(sched *s, const call *c)
+{
+    slot *x = &s->slots[c->slot];
+    if (c->begins) x->held = c->hold;
+    x->begun = c->begins;
+    c->slot_fn(c->arg, s->engine, &x->session);
+    if (!c->begins) x->held = false;
+}
+
+/* The first call that can be served now, or NULL; slots that others wait for are marked. */
+static call **ready_call(sched *s)
+{
+    call **first = NULL;
+    for (int i = 0; i < s->n_slots; i++) s->slots[i].asked = false;
+    for (call **at = &s->calls; *at; at = &(*at)->next) {
+        const call *c = *at;
+        slot *x = c->slot_fn ? &s->slots[c->slot] : NULL;
+        bool ready = !x || !c->begins || (!x->task && !x->begun);
+        if (ready && !first) first = at;
+        if (!ready) x->asked = true;
+    }
+    return first;
+}
+
 static void serve_calls(sched *s)
 {
-    for (call *c; (c = s->calls);) {
-        s->calls = c->next;
+    for (call **at, *c; (at = ready_call(s));) {
+        c = *at;
+        *at = c->next;
         pthread_mutex_unlock(&s->lock);
-        c->fn(c->arg, s->engine);
+        if (c->slot_fn) serve_slot_call(s, c);
+        else c->fn(c->arg, s->engine);
         pthread_mutex_lock(&s->lock);
         c->done = true;
         pthread_cond_broadcast(&s->idle);
     }
+}
+
+/* Tasks wait for a slot that something else is done with, and nothing runs: until that has ended, or one is cancelled. */
+static void wait_for_slots(sched *s)
+{
+    const long often = 10000000; /* ns */
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    t.tv_nsec += often;
+    if (t.tv_nsec >= 1000000000) {
+        t.tv_sec++;
+        t.tv_nsec -= 1000000000;
+    }
+    if (s->head && !s->n_running && !s->n_works && !ready_call(s)) pthread_cond_timedwait(&s->work, &s->lock, &t);
 }
 
 /* A piece of the first work, which then goes behind the others. */
@@ -175,7 +215,7 @@ static void *run(void *arg)
         serve_calls(s);
         show(s);
         pthread_cond_broadcast(&s->idle);
-        while (!s->stop && !busy(s) && !s->calls) pthread_cond_wait(&s->work, &s->lock);
+        while (!s->stop && !busy(s) && !ready_call(s)) pthread_cond_wait(&s->work, &s->lock);
         if (s->stop && !busy(s)) break;
         bool all = s->cancel_all || s->stop;
         s->cancel_all = all;
@@ -186,6 +226,7 @@ static void *run(void *arg)
         serve_works(s, all);
         pthread_mutex_lock(&s->lock);
         if (!busy(s)) s->cancel_all = false;
+        wait_for_slots(s);
     }
     pthread_mutex_unlock(&s->lock);
     return NULL;
@@ -197,10 +238,10 @@ tawny_status sched_new(tawny_model *m, const tokenizer *tok, const sched_params 
     sched *s = calloc(1, sizeof *s);
     if (!s) return err_nomem(err);
     pthread_mutex_init(&s->lock, NULL);
-    pthread_cond_init(&s->work, NULL);
     pthread_condattr_t a;
     pthread_condattr_init(&a);
     pthread_condattr_setclock(&a, CLOCK_MONOTONIC);
+    pthread_cond_init(&s->work, &a);
     pthread_cond_init(&s->idle, &a);
     pthread_condattr_destroy(&a);
     s->model = m;
@@ -209,7 +250,7 @@ tawny_status sched_new(tawny_model *m, const tokenizer *tok, const sched_params 
     s->n_slots = p->n_slots > 0 ? p->n_slots : 1;
     s->max_queue = p->max_queue;
     tawny_engine_params engine = p->engine;
-    engine.n_sessions = s->n_slots + 1; /* room in the cache for embeddings while all slots are full */
+    engine.n_sessions = 2 * s->n_slots + 1; /* one more for each slot's files; room for embeddings while all slots are full */
     if (engine.n_ubatch && engine.n_ubatch < s->n_slots) engine.n_ubatch = s->n_slots; /* a token of each in a step */
     s->slots = calloc((size_t)s->n_slots, sizeof *s->slots);
     s->items = calloc((size_t)s->n_slots, sizeof *s->items);
@@ -285,16 +326,27 @@ bool sched_wait(sched *s, double milliseconds)
     return nothing;
 }
 
-void sched_call(sched *s, void (*fn)(void *arg, tawny_engine *e), void *arg)
+static void wait_for_call(sched *s, call *c)
 {
-    call c = {.fn = fn, .arg = arg};
     pthread_mutex_lock(&s->lock);
     call **at = &s->calls;
     while (*at) at = &(*at)->next;
-    *at = &c;
+    *at = c;
     pthread_cond_signal(&s->work);
-    while (!c.done) pthread_cond_wait(&s->idle, &s->lock);
+    while (!c->done) pthread_cond_wait(&s->idle, &s->lock);
     pthread_mutex_unlock(&s->lock);
+}
+
+void sched_call(sched *s, void (*fn)(void *arg, tawny_engine *e), void *arg) { wait_for_call(s, &(call){.fn = fn, .arg = arg}); }
+
+void sched_slot_begin(sched *s, int no, bool hold, sched_slot_fn *fn, void *arg)
+{
+    wait_for_call(s, &(call){.slot_fn = fn, .slot = no, .begins = true, .hold = hold, .arg = arg});
+}
+
+void sched_slot_end(sched *s, int no, sched_slot_fn *fn, void *arg)
+{
+    wait_for_call(s, &(call){.slot_fn = fn, .slot = no, .arg = arg});
 }
 
 const tawny_engine *sched_engine(const sched *s) { return s->engine; }

@@ -9,7 +9,7 @@
 typedef struct sched sched;
 
 typedef struct sched_params {
-    tawny_engine_params engine; /* n_sessions is set to n_slots */
+    tawny_engine_params engine; /* n_sessions is set by n_slots */
     int n_slots;                /* tasks computed together */
     int max_queue;              /* that wait at most */
     spec_params spec;           /* neither source: no speculation */
@@ -31,6 +31,13 @@ void sched_cancel_all(sched *s);
 
 /* Runs fn in the scheduler's thread between two steps, and returns when it has: whoever needs the engine for itself. */
 void sched_call(sched *s, void (*fn)(void *arg, tawny_engine *e), void *arg);
+
+/* For what is done with a slot beside tasks: waits until it computes nothing and nobody else has begun, then runs fn in the
+ * scheduler's thread; no task begins there while somebody waits, nor, with `hold`, before sched_slot_end, which runs a further
+ * fn there. *session: the slot's; may be NULL, and be exchanged for another. */
+typedef void sched_slot_fn(void *arg, tawny_engine *e, tawny_session **session);
+void sched_slot_begin(sched *s, int no, bool hold, sched_slot_fn *fn, void *arg);
+void sched_slot_end(sched *s, int no, sched_slot_fn *fn, void *arg);
 
 /* Work that is no sequence, as embeddings are: done in pieces between steps, so that answers keep their pace. */
 typedef struct sched_work {

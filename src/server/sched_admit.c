@@ -31,7 +31,7 @@ static slot *place_for(sched *s, const task *j)
     int32_t most = 0;
     for (int i = 0; i < s->n_slots; i++) {
         slot *x = &s->slots[i];
-        if (x->task) continue;
+        if (!slot_idle(x)) continue;
         int32_t same = x->session && !j->p.no_reuse ? common(x, j) : 0;
         if (!best || same > most + WORTH_SHARING || (same + WORTH_SHARING > most && x->used < best->used)) {
             best = x;
@@ -126,7 +126,7 @@ static task *next_task(sched *s)
             task *j = unlink_task(s, at);
             j->next = dropped;
             dropped = j;
-        } else if (better_wait(s, *at) || ((*at)->p.slot >= 0 && s->slots[(*at)->p.slot].task)) {
+        } else if (better_wait(s, *at) || ((*at)->p.slot >= 0 && !slot_idle(&s->slots[(*at)->p.slot]))) {
             at = &(*at)->next;
         } else {
             found = unlink_task(s, at);
@@ -147,7 +147,7 @@ static task *next_task(sched *s)
 static bool any_idle(const sched *s)
 {
     for (int i = 0; i < s->n_slots; i++)
-        if (!s->slots[i].task) return true;
+        if (slot_idle(&s->slots[i])) return true;
     return false;
 }
 

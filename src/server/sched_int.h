@@ -8,6 +8,9 @@
 
 typedef struct call {
     void (*fn)(void *arg, tawny_engine *e);
+    sched_slot_fn *slot_fn; /* in place of fn, for a slot */
+    int slot;
+    bool begins, hold;      /* not begins: ends */
     void *arg;
     bool done;
     struct call *next;

@@ -122,6 +122,12 @@ tawny_status server_open(const char *path, const server_config *c, server **out,
     return TAWNY_OK;
 }
 
+static void wait_for_files(const server *s)
+{
+    const struct timespec little = {.tv_nsec = 2000000};
+    while (atomic_load(&s->asides) > 0) nanosleep(&little, NULL);
+}
+
 /* The engine has done its part; what clients did not get yet is on its way to them. */
 static void wait_for_clients(server *s, double milliseconds)
 {
@@ -149,6 +155,7 @@ void server_close(server *s)
         sched_cancel_all(s->sched);
         sched_wait(s->sched, 1e4);
     }
+    wait_for_files(s);
     http_stop(s->http);
     if (s->hashes) {
         tawny_model_hash_stop(s->model);

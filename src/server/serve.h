@@ -29,6 +29,7 @@ typedef struct server_config {
     tawny_load load;              /* how the weights come into memory */
     bool measure;                 /* how fast memory can be read, before the model is opened (a second) */
     tawny_pooling pooling;        /* of embeddings; MODEL: as the file says */
+    int slot_dir;                 /* an open directory for files of slots; -1: none */
     int cache_mib;                /* memory for pasts that no slot has any more; -1: no limit; SERVER_CACHE_CHOOSE: by what is left */
     sched_params sched;           /* without the draft model of its speculation */
     const char *draft_path;       /* that model's file; NULL: none */
@@ -59,6 +60,7 @@ typedef struct server {
     _Atomic bool draining;
     _Atomic uint64_t ids;
     _Atomic uint64_t handled, refused; /* requests that reached their handler, and those that did not */
+    _Atomic int asides;           /* threads of exchange_aside */
     _Atomic int exchanges;        /* requests that are not answered to the last byte yet */
 } server;
 

@@ -26,8 +26,11 @@ typedef struct slot {
     sampler_prob *probs; /* [n_probs] */
     size_t n_probs;
     tawny_fingerprint *fingerprint;
+    bool asked, begun, held; /* sched_slot_begin: waited for; not ended yet; no task may begin */
     uint64_t used;       /* a step's number: the least recently used idle slot gives way first */
 } slot;
+
+static inline bool slot_idle(const slot *s) { return !s->task && !s->asked && !s->held; } /* for tasks */
 
 /* Takes the task (whose owner the slot becomes): sampler, matcher. vocab: for grammars. On failure nothing is taken. */
 tawny_status slot_begin(slot *s, task *j, tawny_engine *e, tawny_model *m, const tokenizer *tok, const gbnf_vocab *vocab,
