@@ -88,14 +88,30 @@ static json_t *operation_id(const route *r)
 
 static bool has_rest(const route *r) { return r->path[strlen(r->path) - 1] == '*'; }
 
+/* What comes behind the question mark, where a handler wants it. */
+static const struct {
+    const char *path, *name, *schema;
+} queries[] = {{"/slots/*", "action", "{\"enum\":[\"save\",\"restore\",\"erase\"]}"}};
+
+static json_t *parameters(const route *r)
+{
+    json_t *list = json_array();
+    if (has_rest(r))
+        json_array_append_new(list, json_pack("{s:s,s:s,s:b,s:{s:s}}", "name", "rest", "in", "path", "required", 1, "schema", "type", "string"));
+    for (size_t i = 0; strcmp(r->method, "POST") == 0 && i < sizeof queries / sizeof *queries; i++)
+        if (strcmp(queries[i].path, r->path) == 0)
+            json_array_append_new(list, json_pack("{s:s,s:s,s:b,s:o}", "name", queries[i].name, "in", "query", "required", 1, "schema",
+                                                  json_loads(queries[i].schema, 0, NULL)));
+    return list;
+}
+
 static json_t *operation(const route *r)
 {
     json_t *o = json_pack("{s:o,s:s,s:o}", "operationId", operation_id(r), "summary", r->doc, "responses", responses(r));
     if (r->tables)
         json_object_set_new(o, "requestBody", json_pack("{s:b,s:{s:{s:o}}}", "required", !(r->flags & ROUTE_ANY_BODY), "content", "application/json", "schema",
                                                         body_schema(r)));
-    if (has_rest(r))
-        json_object_set_new(o, "parameters", json_pack("[{s:s,s:s,s:b,s:{s:s}}]", "name", "rest", "in", "path", "required", 1, "schema", "type", "string"));
+    if (has_rest(r)) json_object_set_new(o, "parameters", parameters(r));
     if (r->flags & ROUTE_PUBLIC) json_object_set_new(o, "security", json_array());
     return o;
 }
