@@ -118,6 +118,24 @@ START_TEST(guesses_change_nothing)
 }
 END_TEST
 
+/* A second run begins where the first ended, and says the same. */
+START_TEST(a_prompt_is_kept_in_a_file)
+{
+    ck_assert_int_eq(sh("$run --raw -n 20 --temp 0 --fingerprint -p 'the tawny owl lives in the old oak' 2>&1"), 0);
+    strcpy(first, out);
+    for (int i = 0; i < 2; i++) {
+        ck_assert_int_eq(sh("$run --raw -n 20 --temp 0 --fingerprint --prompt-cache $d/c -p 'the tawny owl lives in the old oak' 2>&1"), 0);
+        ck_assert_str_eq(out, first);
+    }
+    ck_assert_int_eq(sh("$run --raw -v -n 1 --prompt-cache $d/c --prompt-cache-ro -p 'the tawny owl lives in the old oak' 2>&1 >/dev/null"), 0);
+    ck_assert_msg(strstr(out, "read 0 of "), "%s", out);
+    ck_assert_int_eq(sh("printf x >>$d/c; $run --raw -n 1 --prompt-cache $d/c -p a 2>&1"), 1);
+    ck_assert_msg(strstr(out, "bytes follow"), "%s", out);
+    ck_assert_int_eq(sh("echo no >$d/c; $run --raw -n 1 --prompt-cache $d/c -p a 2>&1"), 1);
+    ck_assert_msg(strstr(out, "ends early"), "%s", out);
+}
+END_TEST
+
 START_TEST(errors_say_what_and_how)
 {
     static const struct {
@@ -256,6 +274,7 @@ Suite *suite_run(void)
     tcase_add_test(t, the_same_bits_in_every_way);
     tcase_add_test(t, guesses_change_nothing);
     tcase_add_test(t, errors_say_what_and_how);
+    tcase_add_test(t, a_prompt_is_kept_in_a_file);
     tcase_add_test(t, a_grammar_forms_the_answer);
     tcase_add_test(t, a_message_cannot_forge_control_tokens);
     tcase_add_test(t, chat_on_a_terminal);

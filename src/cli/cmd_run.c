@@ -5,6 +5,7 @@
 
 #include "../base/file.h"
 #include "chat.h"
+#include "prompt_cache.h"
 #include "terminal.h"
 
 typedef struct run_opts {
@@ -13,7 +14,9 @@ typedef struct run_opts {
     spec_opts spec;
     constraint_opts constraint;
     const char *prompt, *file, *system;
+    const char *cache;
     int n;
+    bool cache_ro;
     bool raw, fingerprint, verbose;
 } run_opts;
 
@@ -106,6 +109,8 @@ int cmd_run(int argc, char **argv)
         {"--raw", CLI_FLAG, &o.raw, NULL, "go on from the text as it is, without the model's chat template", 0, 0},
         {"-n --predict --n-predict", CLI_INT, &o.n, "N", "tokens at most (default: -1: until the model ends)", -1,
          INT32_MAX},
+        {"--prompt-cache", CLI_STR, &o.cache, "FILE", "what was computed is read from there, where it begins the prompt, and kept there", 0, 0},
+        {"--prompt-cache-ro", CLI_FLAG, &o.cache_ro, NULL, "it is read alone", 0, 0},
         {"--fingerprint", CLI_FLAG, &o.fingerprint, NULL, "a hash of model and logits, on stderr", 0, 0},
         {"-v --verbose", CLI_FLAG, &o.verbose, NULL, "tokens a second and GB/s on stderr, terminal or not", 0, 0},
         SPEC_OPTS(o.spec),
@@ -130,7 +135,9 @@ int cmd_run(int argc, char **argv)
         code = generator_open(&g, &o.engine, &o.spec, &o.sampling, "run", o.fingerprint);
     }
     if (code < 0) code = constraint_open(&g.constraint, &o.constraint, "run", g.tok);
+    if (code < 0 && o.cache) code = prompt_cache_read(o.cache, g.session);
     if (code < 0) code = run(&g, &o, &text, is_chat);
+    if ((code == 0 || code == 130) && o.cache && !o.cache_ro && prompt_cache_write(o.cache, g.session) >= 0) code = 1;
     generator_close(&g);
     sampler_opts_free(&o.sampling);
     buf_free(&text);
