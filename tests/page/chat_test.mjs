@@ -1,7 +1,7 @@
 // What the page does: chats, several tabs, settings, what is kept.
 import { after, before, test } from 'node:test';
 import assert from 'node:assert/strict';
-import { existsSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import {
     answers,
     cleanUp,
@@ -222,7 +222,11 @@ test('conversations are bounded: the oldest make room', async () => {
     assert.deepEqual(await titles(page), ['old 229']);
     await page.click('#settings-open');
     await theText(page.locator('#kept'), '200 conversations');
-    context.seen.dialogs.length = 0;
+    const download = page.waitForEvent('download');
+    await page.click('#export');
+    const exported = JSON.parse(readFileSync(await (await download).path(), 'utf8'));
+    assert.equal(exported.length, 200);
+    assert.equal(exported[0].messages[0].content, 'the newest');
     await page.click('#delete-all');
     await page.waitForFunction(() => document.querySelectorAll('#list li').length === 0);
     assert.equal(context.seen.dialogs.length, 1);

@@ -204,6 +204,9 @@ test('an API key: asked for once, kept in the tab alone', async () => {
     );
     await page.reload();
     await page.locator('#model', { hasText: 'context' }).waitFor();
+    await page.click('#settings-open');
+    await page.click('#forget-key');
+    assert.equal(await page.evaluate(() => JSON.stringify(sessionStorage)), '{}');
     const second = await context.newPage();
     await second.goto(locked.url);
     await second.locator('#key[open]').waitFor();
