@@ -170,6 +170,37 @@ START_TEST(arguments_are_valid)
 }
 END_TEST
 
+/* Harmony has a channel for each: an answer, or what is said before a call, and calls. */
+START_TEST(calls_or_an_answer_in_channels)
+{
+#define CALL(name, arguments) "<|channel|>commentary to=functions." name " <|constrain|>json<|message|>" arguments "<|call|>"
+#define NEXT "<|end|><|start|>assistant"
+    static const struct {
+        const char *answer;
+        bool ok;
+    } cases[] = {
+        {"<|channel|>final<|message|>It rains <here>.", true},
+        {"<|channel|>analysis<|message|>Hm." NEXT "<|channel|>final<|message|>", true},
+        {"<|channel|>analysis<|message|>Hm." NEXT CALL("weather", CITY), true},
+        {"<|channel|>commentary<|message|>I will look." NEXT CALL("weather", TWO), true},
+        {CALL("now", "{\"a\":[1]}"), true}, /* is not strict */
+        {CALL("weather", "{}"), false},
+        {CALL("weather", CITY) CALL("weather", CITY), false},
+        {CALL("other", "{}"), false},
+        {"It rains.", false},
+    };
+    tawny_error err;
+    json_t *tools = tools_of(tools_text);
+    answer_frame f = frame_of("<|channel|>");
+    buf g = {0};
+    ck_assert_msg(answer_grammar_calls(&f, ANSWER_MAY_CALL, tools, NULL, true, NULL, &g, &err) == TAWNY_OK, "%s", err.message);
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+        ck_assert_msg(allows(&g, cases[i].answer) == cases[i].ok, "%s\n%s", cases[i].answer, g.data);
+    buf_free(&g);
+    json_decref(tools);
+}
+END_TEST
+
 START_TEST(content_after_a_thought)
 {
     static const struct {
@@ -240,6 +271,7 @@ Suite *suite_answer_grammar(void)
     TCase *t = tcase_create("grammars");
     tcase_add_test(t, every_format);
     tcase_add_test(t, arguments_are_valid);
+    tcase_add_test(t, calls_or_an_answer_in_channels);
     tcase_add_test(t, content_after_a_thought);
     tcase_add_test(t, refusals_name_the_place);
     suite_add_tcase(s, t);

@@ -173,6 +173,9 @@ START_TEST(a_grammar_forms_the_answer)
     ck_assert_int_eq(sh("echo 'root ::= [0-9]+ \".\"' >$d/g;"
                         "$run -p x -n 40 --grammar-file $d/g | grep -qx '[0-9]*\\.*'"),
                      0);
+    ck_assert_int_eq(sh("$run -p x -n 200 --json-schema '{\"properties\":{\"a\":{\"const\":1}},\"required\":[\"a\"],\"type\":\"object\"}' |"
+                        "tr -d ' \\n\\t' | grep -qx '{\"a\":1}'"),
+                     0); /* and no other property */
     ck_assert_int_eq(sh("$run -p x --grammar 'root ::= nothing' 2>&1"), 1);
     ck_assert_ptr_nonnull(strstr(out, "grammar"));
 }

@@ -16,7 +16,7 @@ static tawny_status parse(constraint *c, const constraint_opts *o, const gbnf_to
     if (given && !buf_str(&text, given)) st = err_nomem(err);
     buf *in = &text;
     if (st == TAWNY_OK && (o->schema || o->schema_file)) {
-        st = schema_rules(text.data ? text.data : "", text.size, "root", 0, &grammar, err);
+        st = schema_rules(text.data ? text.data : "", text.size, "root", SCHEMA_CLOSED, &grammar, err);
         in = &grammar;
     }
     if (st == TAWNY_OK) st = gbnf_parse(in->data ? in->data : "", in->size, tokens, &c->grammar, err);

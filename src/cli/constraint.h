@@ -14,7 +14,7 @@ typedef struct constraint_opts {
 #define CONSTRAINT_OPTS(o)                                                                                     \
     {"--grammar", CLI_STR, &(o).grammar, "GBNF", "a grammar that the answer must match", 0, 0},                \
     {"--grammar-file", CLI_STR, &(o).file, "FILE", "the same from a file", 0, 0},                              \
-    {"-j --json-schema", CLI_STR, &(o).schema, "SCHEMA", "a JSON Schema that the answer must match", 0, 0},    \
+    {"-j --json-schema", CLI_STR, &(o).schema, "SCHEMA", "a JSON Schema that the answer must match; properties that it does not describe only with additionalProperties", 0, 0}, \
     {"-jf --json-schema-file", CLI_STR, &(o).schema_file, "FILE", "the same from a file", 0, 0}
 
 typedef struct constraint {

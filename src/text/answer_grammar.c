@@ -375,16 +375,31 @@ static tawny_status put_tool(const answer_frame *f, const call_form *form, answe
 /* Text that is no call: up to the first marker of one. */
 static void put_text(const answer_frame *f, const call_form *form, buf *out)
 {
+    static const char any[] = "root ::= .*";
     char mark[64];
     const char *first = form->open[0] ? form->open : form->head;
     if (f->style.format == ANSWER_LLAMA) {
         buf_str(out, "text ::= ( [^{ \\n] .* )?\n");
         return;
     }
+    if (f->style.format == ANSWER_HARMONY) {
+        put_content(f, any, sizeof any - 1, out);
+        return;
+    }
     size_t n = bracketed(first);
     snprintf(mark, sizeof mark, "%.*s", (int)(n < sizeof mark ? n : sizeof mark - 1), first);
     buf_str(out, "text ::= ");
     ag_without(out, f->tokens, mark);
+    buf_char(out, '\n');
+}
+
+/* What harmony says to the user before a call. */
+static void put_preamble(const answer_frame *f, buf *out)
+{
+    buf_str(out, "preamble ::= ");
+    ag_marker(out, f->tokens, "<|channel|>commentary<|message|>");
+    ag_without(out, f->tokens, "<|end|>");
+    ag_marker(out, f->tokens, "<|end|><|start|>assistant");
     buf_char(out, '\n');
 }
 
@@ -415,17 +430,18 @@ tawny_status answer_grammar_calls(const answer_frame *f, answer_must must, const
     tawny_status st = answer_tools_check(tools, err);
     if (st != TAWNY_OK) return st;
     if (!form) return err_set(err, TAWNY_E_UNSUPPORTED, ": the model's chat template has no form of calls that could be enforced");
-    if (must == ANSWER_MAY_CALL && f->style.format == ANSWER_HARMONY && !content)
-        return err_set(err, TAWNY_E_UNSUPPORTED, ": this model's calls can only be enforced where they are required");
     put_root(f, out);
     if (must == ANSWER_MUST_CALL)
         buf_str(out, "calls\n");
+    else if (f->style.format == ANSWER_HARMONY)
+        buf_str(out, "( content | preamble? calls )\n");
     else if (content)
         buf_str(out, "( content | calls )\n");
     else
         buf_str(out, f->style.format == ANSWER_LLAMA ? "( text | calls )\n" : "text calls?\n");
     if (must == ANSWER_MAY_CALL && content) put_content(f, content->data ? content->data : "", content->size, out);
     if (must == ANSWER_MAY_CALL && !content) put_text(f, form, out);
+    if (must == ANSWER_MAY_CALL && f->style.format == ANSWER_HARMONY) put_preamble(f, out);
     put_calls(f, form, several, out);
     size_t n = 0;
     buf all = {0};
