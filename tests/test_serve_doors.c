@@ -321,10 +321,9 @@ START_TEST(ollama)
     char *all = ask("/api/chat", "{" HI ",\"options\":{\"num_predict\":9,\"seed\":2}}"), *from = all;
     buf text = {0};
     bool done = false;
-    for (json_t *e; (e = next_json(&from, "")); json_decref(e)) {
+    for (json_t *e; !done && (e = next_json(&from, "")); json_decref(e)) {
         buf_str(&text, text_at(e, "message.content"));
         done = json_is_true(at(e, "done"));
-        if (done) break;
     }
     ck_assert(done);
     ck_assert_str_eq(text.data, text_at(j, "message.content"));
