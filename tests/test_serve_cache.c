@@ -103,6 +103,11 @@ START_TEST(pasts_come_back)
         same(&again, &first[i]);
         same(&alone, &first[i]);
     }
+    /* at once, from the logits that are there: nothing was computed since */
+    json_decref(server_json(&server, "/completion", "{\"prompt\":\"the tawny owl\",\"n_predict\":1,\"temperature\":0}", 200));
+    answer at_once = ask("the tawny owl", ""), owl = ask("the tawny owl", fresh);
+    ck_assert_int_eq(at_once.cached, at_once.prompt);
+    same(&at_once, &owl);
     answer part = ask(text_of(1, 100), ""), alone = ask(text_of(1, 100), fresh);
     ck_assert_int_eq(part.cached, 99);
     same(&part, &alone);
@@ -110,7 +115,7 @@ START_TEST(pasts_come_back)
     ck_assert_double_ge(metric("tawny:prefix_cache_tokens_total"), 3 * 149 + 99);
     ck_assert_double_gt(metric("tawny:prefix_cache_bytes"), 0);
     ck_assert_double_eq(metric("tawny:prefix_cache_bytes_limit"), 8 << 20);
-    ck_assert_double_eq(metric("llamacpp:prompt_tokens_cached_total"), 3 * 149 + 99);
+    ck_assert_double_eq(metric("llamacpp:prompt_tokens_cached_total"), 3 * 149 + 99 + at_once.cached);
     stop();
 }
 END_TEST

@@ -69,7 +69,7 @@ static tawny_status prepare_session(sched *s, slot *x, const task *j, tawny_erro
         return TAWNY_OK;
     }
     x->n_done = tawny_session_reuse(x->session, j->prompt.v, (int32_t)j->prompt.n);
-    if (x->n_done == (int32_t)j->prompt.n) { /* the logits of a step are wanted, not of memory that others' steps use */
+    if (x->n_done == (int32_t)j->prompt.n && s->spec) { /* guesses want the logits of a step */
         tawny_session_truncate(x->session, x->n_done - 1);
         x->n_done = tawny_session_reuse(x->session, j->prompt.v, (int32_t)j->prompt.n - 1);
     }
@@ -159,6 +159,7 @@ void sched_admit(sched *s)
         slot *x = place_for(s, j);
         if (begin(s, x, j, &err) == TAWNY_OK) {
             sched_wake(j);
+            if (x->n_done == (int32_t)j->prompt.n) sched_first(s, x);
             continue;
         }
         task_fail(j, &err);

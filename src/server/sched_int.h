@@ -50,6 +50,7 @@ void sched_wake(task *j); /* tells who waits for it */
 void sched_finish(sched *s, slot *x); /* the slot's task has ended: counts it, tells who waits, and lets it go */
 bool sched_wanted(task *j); /* whether anybody still waits for it */
 void sched_admit(sched *s); /* tasks from the queue to idle slots, as long as there are both */
+void sched_first(sched *s, slot *x); /* the first token after a prompt that was there whole, with its logits */
 void sched_step(sched *s);  /* the next tokens of answers and pieces of prompts, in one pass; nothing where there are none */
 
 /* sched_spec.c */

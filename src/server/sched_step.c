@@ -58,6 +58,25 @@ static bool sample(sched *s, const tawny_step *item, slot *x)
     return slot_sample(x, item->logits, n, s->tok, tawny_engine_n_ctx(s->engine));
 }
 
+/* A token of the answer. */
+static void answer_more(sched *s, const tawny_step *item, slot *x)
+{
+    task *j = x->task;
+    int before = x->n_answer;
+    bool more = s->spec ? sched_spec_sample(s, item, x) : sample(s, item, x);
+    pthread_mutex_lock(&s->lock);
+    s->stats.answer_tokens += (uint64_t)(x->n_answer - before);
+    pthread_mutex_unlock(&s->lock);
+    if (more) sched_wake(j);
+    else sched_finish(s, x);
+}
+
+void sched_first(sched *s, slot *x)
+{
+    x->reading = false;
+    answer_more(s, &(tawny_step){.session = x->session, .n_logits = 1, .logits = tawny_session_logits(x->session)}, x);
+}
+
 static void after(sched *s, const tawny_step *item, slot *x)
 {
     task *j = x->task;
@@ -73,13 +92,8 @@ static void after(sched *s, const tawny_step *item, slot *x)
         }
         if (!x->reading && s->spec) sched_spec_begin(s, x);
     }
-    int before = x->n_answer;
-    bool more = x->reading || (s->spec ? sched_spec_sample(s, item, x) : sample(s, item, x));
-    pthread_mutex_lock(&s->lock);
-    s->stats.answer_tokens += (uint64_t)(x->n_answer - before);
-    pthread_mutex_unlock(&s->lock);
-    if (more) sched_wake(j);
-    else sched_finish(s, x);
+    if (x->reading) sched_wake(j);
+    else answer_more(s, item, x);
 }
 
 static void count(sched *s, int n, int n_read, double ms)
