@@ -9,7 +9,8 @@
 #include "run.h"
 
 /* A unit of work is up to BLOCK tokens of a sequence and up to PART of the query heads that share a KV head, which share
- * one pass over the cache; LEAST_PART heads where there would be fewer units than threads. */
+ * one pass over the cache; LEAST_PART heads where there would be fewer units than threads. With few tokens a unit has
+ * several KV heads, which lie side by side in a page: the cache is then read in longer runs. */
 enum { BLOCK = 16, PART = 32, LEAST_PART = 4, MAX_ROWS = BLOCK * PART };
 
 void op_kv_store(run *r, uint32_t il, const float *k, const float *v)
@@ -32,13 +33,13 @@ void op_kv_store(run *r, uint32_t il, const float *k, const float *v)
     run_barrier(r);
 }
 
-/* Rows of queries over one KV head: the tokens of a block times the heads of the group. */
+/* Rows of queries over some KV heads, one head's after the other: the tokens of a block times the heads of the group. */
 typedef struct rows {
     run *r;
     const attn_spec *spec;
     const span *span;
-    uint32_t il, head; /* KV head */
-    int n;             /* rows */
+    uint32_t il, head, heads; /* KV heads: the first, how many */
+    int n, per_head;          /* rows */
     int32_t pos[MAX_ROWS];
     const float *q[MAX_ROWS];
     const void *query[MAX_ROWS]; /* for quantized keys */
@@ -61,10 +62,10 @@ static int32_t last_key(const hparams *hp, uint32_t il, const span *s, int32_t p
     return window && hp->window_both && window / 2 < end - pos ? pos + window / 2 : end;
 }
 
-/* What a pass takes: n_token tokens from `token` on, and of one KV head's group the query heads [from, to). */
+/* What a pass takes: n_token tokens from `token` on, and of each of some KV heads' group the query heads [from, to). */
 typedef struct extract {
     int token, n_token;
-    uint32_t head, from, to;
+    uint32_t head, heads, from, to;
 } extract;
 
 /* Results of rows: maximum, sum, values. */
@@ -109,19 +110,22 @@ static void collect(rows *w, const float *q, const work *k, const span *s, extra
     uint32_t group = l->n_head / l->n_head_kv;
     w->span = s;
     w->head = e.head;
-    w->n = 0;
-    for (int t = e.token; t < e.token + e.n_token; t++)
-        for (uint32_t g = e.from; g < e.to; g++, w->n++) {
-            uint32_t h = e.head * group + g;
-            w->at[w->n] = (size_t)t * l->n_head + h;
-            w->q[w->n] = q + w->at[w->n] * l->dk;
-            w->pos[w->n] = s->pos + (t - s->from);
-            w->slope[w->n] = w->spec->slopes ? w->spec->slopes[h] : 0;
-            if (!k->query) continue;
-            uint8_t *query = k->query + (size_t)w->n * simd_query_bytes(l->dk);
-            simd_query_make(query, w->q[w->n], l->dk);
-            w->query[w->n] = query;
-        }
+    w->heads = e.heads;
+    w->per_head = e.n_token * (int)(e.to - e.from);
+    w->n = w->per_head * (int)e.heads;
+    for (int i = 0; i < w->n; i++) {
+        uint32_t many = e.to - e.from, row = (uint32_t)(i % w->per_head);
+        uint32_t h = (e.head + (uint32_t)(i / w->per_head)) * group + e.from + row % many;
+        int t = e.token + (int)(row / many);
+        w->at[i] = (size_t)t * l->n_head + h;
+        w->q[i] = q + w->at[i] * l->dk;
+        w->pos[i] = s->pos + (t - s->from);
+        w->slope[i] = w->spec->slopes ? w->spec->slopes[h] : 0;
+        if (!k->query) continue;
+        uint8_t *query = k->query + (size_t)i * simd_query_bytes(l->dk);
+        simd_query_make(query, w->q[i], l->dk);
+        w->query[i] = query;
+    }
 }
 
 /* Row i of `from` into row to[i] of st; the first of a row is copied. */
@@ -165,9 +169,9 @@ static void merge_seen(const state *st, bool *have, int n, const state *from, co
     }
 }
 
-/* One page for the rows that see part of it, merged into the chunk's. While keys are read the values are fetched,
- * meanwhile the keys of `next` (NULL: of none). */
-static void page_rows(const rows *w, int32_t page, uint8_t *next, const work *k)
+/* One page for the rows of KV head `head` that see part of it, merged into the chunk's. While keys are read the values are
+ * fetched, then the keys at `next` (NULL: none). */
+static void page_rows(const rows *w, int32_t page, uint32_t head, const uint8_t *next, const work *k)
 {
     run *r = w->r;
     const kv_layout *kv = r->sh->kv;
@@ -178,7 +182,7 @@ static void page_rows(const rows *w, int32_t page, uint8_t *next, const work *k)
     int32_t lo[MAX_ROWS], hi[MAX_ROWS], dist[MAX_ROWS], which[MAX_ROWS];
     int n = 0;
     int32_t base = page * SIMD_PAGE;
-    for (int i = 0; i < w->n; i++) {
+    for (int first = (int)(head - w->head) * w->per_head, i = first; i < first + w->per_head; i++) {
         int32_t a = first_key(&r->m->hp, w->il, w->pos[i]) - base, b = last_key(&r->m->hp, w->il, w->span, w->pos[i]) + 1 - base;
         if (a < 0) a = 0;
         if (b > SIMD_PAGE) b = SIMD_PAGE;
@@ -194,7 +198,7 @@ static void page_rows(const rows *w, int32_t page, uint8_t *next, const work *k)
     if (!n) return;
     uint8_t *p = w->span->seq->page[page];
     simd_attn a = {
-        .k = kv_k(kv, p, w->il, w->head), .v = kv_v(kv, p, w->il, w->head), .dk = (int)l->dk, .dv = (int)l->dv, .rows = n, .q = q,
+        .k = kv_k(kv, p, w->il, head), .v = kv_v(kv, p, w->il, head), .dk = (int)l->dk, .dv = (int)l->dv, .rows = n, .q = q,
         .query = query, .lo = lo, .hi = hi, .scale = w->spec->scale, .softcap = w->spec->softcap, .slope = w->spec->slopes ? slope : NULL,
         .dist = dist, .s = k->s, .m = k->page.m, .l = k->page.l, .o = k->page.o, .ldo = l->dv, .scratch = r->scratch,
     };
@@ -202,7 +206,7 @@ static void page_rows(const rows *w, int32_t page, uint8_t *next, const work *k)
     a.ahead_bytes = kv->layer[w->il].v_head;
     simd.attn_qk[kv->type_k](&a);
     simd.attn_softmax(&a);
-    a.ahead = next ? kv_k(kv, next, w->il, w->head) : NULL;
+    a.ahead = next;
     a.ahead_bytes = kv->layer[w->il].k_head;
     simd.attn_pv[kv->type_v](&a);
     merge_rows(&k->chunk, k->chunk_have, which, n, &k->page, l->dv);
@@ -214,7 +218,13 @@ static void chunk_rows(const rows *w, int32_t chunk, int32_t last_page, const wo
     memset(k->chunk_have, 0, (size_t)w->n * sizeof *k->chunk_have);
     int32_t end = (chunk + 1) * RUN_CHUNK - 1;
     if (end > last_page) end = last_page;
-    for (int32_t p = chunk * RUN_CHUNK; p <= end; p++) page_rows(w, p, p < end ? w->span->seq->page[p + 1] : NULL, k);
+    for (int32_t p = chunk * RUN_CHUNK; p <= end; p++)
+        for (uint32_t h = w->head; h < w->head + w->heads; h++) {
+            bool last = h + 1 == w->head + w->heads;
+            const uint8_t *next = last && p == end ? NULL
+                                                   : kv_k(w->r->sh->kv, w->span->seq->page[p + last], w->il, last ? w->head : h + 1);
+            page_rows(w, p, h, next, k);
+        }
 }
 
 /* The sink's weight joins the sum as a key without a value would; then the one division. */
@@ -240,7 +250,7 @@ static extent extent_of(const run *r, uint32_t il, const span *s, int token, int
     return (extent){first_key(&r->m->hp, il, pos) / (SIMD_PAGE * RUN_CHUNK), last / (SIMD_PAGE * RUN_CHUNK), last / SIMD_PAGE};
 }
 
-/* A block of tokens over one KV head, all its chunks. */
+/* A block of tokens over some KV heads, all their chunks. */
 static void whole_unit(const rows *w, extent e, const work *k, float *out, size_t dv)
 {
     memset(k->have, 0, (size_t)w->n * sizeof *k->have);
@@ -254,6 +264,7 @@ static void whole_unit(const rows *w, extent e, const work *k, float *out, size_
 /* How an operation is cut into units, and partial results of chunks, kept until they are merged in order. */
 typedef struct cut {
     uint32_t heads;   /* of a group in one unit; every thread comes to the same */
+    uint32_t kv_heads; /* in one unit; 1 where the group is parted */
     size_t max;       /* partial results that fit; 0: nothing is split */
     state st;         /* [max] rows */
     bool *have;       /* [max] */
@@ -279,7 +290,7 @@ static task task_of(const run *r, uint32_t il, const span *s, const cut *c, size
     size_t need = (size_t)s->n * l->n_head * (size_t)chunks_of(&t.e);
     t.split = s->n <= BLOCK && chunks_of(&t.e) > 1 && need <= c->max - *used;
     t.pieces = t.split ? chunks_of(&t.e) : (s->n + BLOCK - 1) / BLOCK;
-    t.parts = (int64_t)((group + c->heads - 1) / c->heads) * l->n_head_kv;
+    t.parts = (int64_t)((group + c->heads - 1) / c->heads) * ((l->n_head_kv + c->kv_heads - 1) / c->kv_heads);
     if (t.split) *used += need;
     return t;
 }
@@ -290,7 +301,8 @@ static extract part_of(const rows *w, const cut *c, int64_t i, int token, int n_
     const layer_hp *l = &w->r->m->hp.layer[w->il];
     uint32_t group = l->n_head / l->n_head_kv, parts = (group + c->heads - 1) / c->heads;
     uint32_t from = (uint32_t)(i % parts) * c->heads, to = from + c->heads < group ? from + c->heads : group;
-    return (extract){token, n_token, (uint32_t)(i / parts), from, to};
+    uint32_t head = (uint32_t)(i / parts) * c->kv_heads, left = l->n_head_kv - head;
+    return (extract){token, n_token, head, c->kv_heads < left ? c->kv_heads : left, from, to};
 }
 
 static void block_unit(rows *w, const task *t, int64_t u, const work *k, const cut *c, float *out, const float *q)
@@ -361,6 +373,20 @@ static void attend(rows *w, float *out, const float *q, const work *k, const cut
     }
 }
 
+/* So many KV heads in a unit as leave each thread units enough, and rows that fit. */
+static uint32_t join_heads(const run *r, const layer_hp *l, int64_t units, int units_a_thread)
+{
+    uint32_t group = l->n_head / l->n_head_kv, heads = 1;
+    int tokens = 1;
+    for (int i = 0; i < r->b->n_spans; i++) {
+        int n = r->b->spans[i].n < BLOCK ? r->b->spans[i].n : BLOCK;
+        if (n > tokens) tokens = n;
+    }
+    int64_t one = (int64_t)tokens * group, least = r->threads == 1 ? 1 : (int64_t)units_a_thread * r->threads;
+    while (heads < l->n_head_kv && 2 * heads * one <= most_rows(l) && units / (2 * heads) >= least) heads *= 2;
+    return heads;
+}
+
 /* Spans are split where whole units are large against a thread's share of all of them; then heads are shared out where
  * there are still fewer units than threads. */
 static cut make_cut(const run *r, uint32_t il)
@@ -369,7 +395,7 @@ static cut make_cut(const run *r, uint32_t il)
     const layer_hp *l = &r->m->hp.layer[il];
     int tokens = r->n < MOST_TOKENS ? r->n : MOST_TOKENS, chunks = r->sh->n_ctx / (SIMD_PAGE * RUN_CHUNK) + 2;
     uint32_t group = l->n_head / l->n_head_kv;
-    cut c = {.heads = group < PART ? group : PART, .max = (size_t)tokens * l->n_head * (size_t)chunks};
+    cut c = {.heads = group < PART ? group : PART, .kv_heads = 1, .max = (size_t)tokens * l->n_head * (size_t)chunks};
     if (r->plan) return c;
     int64_t most = 0, total = 0, split = 0, whole = 0;
     size_t used = 0;
@@ -384,6 +410,7 @@ static cut make_cut(const run *r, uint32_t il)
     bool even = r->threads == 1 || most * UNITS_A_THREAD * r->threads <= total;
     c.max = even ? 0 : used;
     int64_t units = even ? whole : split;
+    if (c.heads == group) c.kv_heads = join_heads(r, l, units, UNITS_A_THREAD);
     for (uint32_t all = c.heads; c.heads > LEAST_PART && units * ((all + c.heads - 1) / c.heads) < r->threads;) c.heads = (c.heads + 1) / 2;
     return c;
 }

@@ -1,7 +1,8 @@
 #include "kv.h"
 
 #include <string.h>
-#include <sys/mman.h>
+
+#include "../base/mem.h"
 
 tawny_status kv_pool_init(kv_pool *p, size_t page_bytes, int32_t n_pages, arena *mem, tawny_error *err)
 {
@@ -10,22 +11,18 @@ tawny_status kv_pool_init(kv_pool *p, size_t page_bytes, int32_t n_pages, arena 
     p->free_list = arena_array(mem, (size_t)n_pages, sizeof *p->free_list);
     p->refs = arena_array(mem, (size_t)n_pages, sizeof *p->refs);
     if (!p->free_list || !p->refs) return err_nomem(err);
-    void *base = __builtin_mul_overflow(page_bytes, (size_t)n_pages, &bytes)
-                     ? MAP_FAILED
-                     : mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (base == MAP_FAILED)
+    /* Huge pages, since a head's keys and values are a few KiB here and there. What is touched early is less than one. */
+    p->base = __builtin_mul_overflow(page_bytes, (size_t)n_pages, &bytes) ? NULL : mem_map(bytes, bytes >= MEM_HUGE);
+    if (!p->base)
         return err_set(err, TAWNY_E_NOMEM, "KV cache: no address space for %d pages of %zu bytes; try a smaller context (-c)", n_pages,
                        page_bytes);
-    p->base = base;
-    enum { HUGE_PAGE = 2 << 20 };
-    if (page_bytes >= HUGE_PAGE) madvise(base, bytes, MADV_HUGEPAGE); /* fewer page walks; no more than a page of the cache is touched early */
     for (int32_t i = 0; i < n_pages; i++) p->free_list[i] = n_pages - 1 - i;
     return TAWNY_OK;
 }
 
 void kv_pool_free(kv_pool *p)
 {
-    if (p->base) munmap(p->base, p->page_bytes * (size_t)p->n_pages);
+    mem_unmap(p->base, p->page_bytes * (size_t)p->n_pages);
     p->base = NULL;
 }
 
