@@ -105,7 +105,15 @@ static void serve_file(int fd, const http_script *s, const request *r)
         file(fd, s, r, from, s->size, left, 0);
     else if (!strcmp(r->kind, "page"))
         text(fd, "200 OK", "text/html", "<html><body>please log in</body></html>");
-    else if (!strcmp(r->kind, "hang"))
+    else if (!strcmp(r->kind, "endless")) {
+        static char more[1 << 16];
+        memset(more, 'a', sizeof more);
+        put(fd, "HTTP/1.1 200 OK\r\n\r\n", 19);
+        while (write(fd, more, sizeof more) > 0) {}
+    } else if (!strcmp(r->kind, "vast")) {
+        snprintf(line, sizeof line, "HTTP/1.1 200 OK\r\nContent-Length: %lld\r\n\r\nGGUF", 1LL << 60);
+        put(fd, line, strlen(line));
+    } else if (!strcmp(r->kind, "hang"))
         pause();
     else if (!strcmp(r->kind, "drip")) {
         put(fd, "HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\nx", 42);

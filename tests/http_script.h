@@ -22,6 +22,7 @@ typedef struct http_script {
  *   wrong      the right length, other bytes
  *   redirect   302 to good, with the hub's X-Linked headers; loop: 302 to itself
  *   page       an HTML page; missing: 404; busy: 503 twice, then good
+ *   endless    no length, and no end; vast: a length beyond all disks
  *   hang       answers nothing; drip: headers, then nothing
  * GET /api/models/u/KIND/revision/main   the hub's answer about a repository with one file x-Q4_K_M.gguf, which is then
  *                                        asked for as /u/KIND/resolve/COMMIT/x-Q4_K_M.gguf

@@ -112,6 +112,8 @@ START_TEST(urls_that_do_not)
     fails("missing", "404");
     fails("loop", "redirect");
     fails("page", "not a GGUF");
+    fails("endless", "does not say how long");
+    fails("vast", "free on the disk");
     ck_assert_int_eq(pull("http://127.0.0.1:1/x.gguf"), 1);
     ck_assert_int_eq(pull("ftp://127.0.0.1/x.gguf"), 2);
     ck_assert_int_eq(pull("http://127.0.0.1/x.bin"), 2);
@@ -224,6 +226,9 @@ START_TEST(plans_by_the_header)
     snprintf(line, sizeof line, "$t plan --machine rtx4090 http://127.0.0.1:%d/page/x.gguf 2>&1", server.port);
     ck_assert_int_eq(program_sh(line, out, sizeof out), 1);
     ck_assert_ptr_nonnull(strstr(out, "no GGUF header"));
+    snprintf(line, sizeof line, "$t plan --machine rtx4090 http://127.0.0.1:%d/endless/x.gguf 2>&1", server.port);
+    ck_assert_int_eq(program_sh(line, out, sizeof out), 1);
+    ck_assert_msg(strstr(out, "the magic is 61 61"), "%s", out);
 }
 END_TEST
 

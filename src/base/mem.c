@@ -28,13 +28,21 @@ static const group_files version1 = {
     "memory.limit_in_bytes", "memory.usage_in_bytes", {"total_inactive_file ", "total_active_file "}};
 static const group_files version2 = {"memory.max", "memory.current", {"inactive_file ", "active_file "}};
 
-/* What the group at dir leaves: its limit less what it uses and cannot drop. */
+/* What the group at dir allows. */
+static uint64_t group_limit(const char *dir, const group_files *names)
+{
+    char path[1200];
+    uint64_t limit;
+    snprintf(path, sizeof path, "%s/%s", dir, names->limit);
+    return find_number(path, "", &limit) ? limit : UINT64_MAX; /* "max", or no such file */
+}
+
+/* What it leaves: its limit less what it uses and cannot drop. */
 static uint64_t group_left(const char *dir, const group_files *names)
 {
     char path[1200];
-    uint64_t limit, usage, file;
-    snprintf(path, sizeof path, "%s/%s", dir, names->limit);
-    if (!find_number(path, "", &limit)) return UINT64_MAX; /* "max", or no such file */
+    uint64_t limit = group_limit(dir, names), usage, file;
+    if (limit == UINT64_MAX) return limit;
     snprintf(path, sizeof path, "%s/%s", dir, names->usage);
     if (!find_number(path, "", &usage)) return limit;
     snprintf(path, sizeof path, "%s/memory.stat", dir);
@@ -43,22 +51,24 @@ static uint64_t group_left(const char *dir, const group_files *names)
     return usage < limit ? limit - usage : 0;
 }
 
-/* The least that any group from `path` up to the root of the hierarchy leaves. A container may see its own group
- * as the root, whatever path it is told. */
-static uint64_t groups_left(const char *top, const char *path, const group_files *names)
+typedef uint64_t ask_group(const char *dir, const group_files *names);
+
+/* The least that any group from `path` up to the root of the hierarchy says. A container may see its own group as the root,
+ * whatever path it is told. */
+static uint64_t ask_groups(const char *top, const char *path, const group_files *names, ask_group *ask)
 {
     char dir[1024];
-    uint64_t least = group_left(top, names);
+    uint64_t least = ask(top, names);
     if (snprintf(dir, sizeof dir, "%s%s", top, path) >= (int)sizeof dir) return least;
     for (size_t n = strlen(top); strlen(dir) > n; *strrchr(dir, '/') = 0) {
-        uint64_t left = group_left(dir, names);
-        if (left < least) least = left;
+        uint64_t one = ask(dir, names);
+        if (one < least) least = one;
     }
     return least;
 }
 
 /* A line of /proc/self/cgroup: "0::/path" (version 2), "4:memory:/path" or "4:cpu,memory:/path" (version 1). */
-static uint64_t line_left(const char *root, char *line)
+static uint64_t ask_line(const char *root, char *line, ask_group *ask)
 {
     char top[512], *kinds = strchr(line, ':'), *path = kinds ? strchr(kinds + 1, ':') : NULL;
     if (!path || path[1] != '/') return UINT64_MAX;
@@ -68,23 +78,33 @@ static uint64_t line_left(const char *root, char *line)
     if (!second && !strstr(kinds, "memory")) return UINT64_MAX;
     int n = snprintf(top, sizeof top, "%s/sys/fs/cgroup%s", root, second ? "" : "/memory");
     if (n >= (int)sizeof top) return UINT64_MAX;
-    return groups_left(top, path, second ? &version2 : &version1);
+    return ask_groups(top, path, second ? &version2 : &version1, ask);
 }
 
-uint64_t mem_available(const char *root)
+/* The least that all groups of this process say. */
+static uint64_t ask_all(const char *root, ask_group *ask)
 {
     char path[512], line[1024];
-    uint64_t least = UINT64_MAX, kib;
-    snprintf(path, sizeof path, "%s/proc/meminfo", root);
-    if (find_number(path, "MemAvailable:", &kib) && kib < UINT64_MAX / 1024) least = kib * 1024;
+    uint64_t least = UINT64_MAX;
     snprintf(path, sizeof path, "%s/proc/self/cgroup", root);
     FILE *f = fopen(path, "re");
     if (!f) return least;
     while (fgets(line, sizeof line, f)) {
-        uint64_t left = line_left(root, line);
-        if (left < least) least = left;
+        uint64_t one = ask_line(root, line, ask);
+        if (one < least) least = one;
     }
     fclose(f);
+    return least;
+}
+
+uint64_t mem_group_limit(const char *root) { return ask_all(root, group_limit); }
+
+uint64_t mem_available(const char *root)
+{
+    char path[512];
+    uint64_t least = ask_all(root, group_left), kib;
+    snprintf(path, sizeof path, "%s/proc/meminfo", root);
+    if (find_number(path, "MemAvailable:", &kib) && kib < least / 1024) least = kib * 1024;
     return least;
 }
 

@@ -11,6 +11,10 @@
  * tells. */
 uint64_t mem_available(const char *root);
 
+/* The least limit of this process's control groups, whatever is used of it; UINT64_MAX where there is none (version 1 says a
+ * number beyond all memory instead). */
+uint64_t mem_group_limit(const char *root);
+
 typedef struct mem_pages {
     uint64_t resident, huge, locked; /* bytes; huge: of those resident, mapped by entries for 2 MiB and more */
 } mem_pages;

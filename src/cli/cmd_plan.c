@@ -124,7 +124,8 @@ static void show_row(const machine *w, const plan_result *r)
         printf("%-40s %-9s %9s\n", w->label, fit, r->most_ctx ? ctx : "-");
     else
         printf("%-40s %-9s %9s  %-15s %-15s %-15s\n", w->label, fit, r->most_ctx ? ctx : "-",
-               from_to(a, r->decode_empty), from_to(b, r->decode_full), prefill);
+               w->read_high > 0 ? from_to(a, r->decode_empty) : "not measured",
+               w->read_high > 0 ? from_to(b, r->decode_full) : "not measured", prefill);
 }
 
 static json_t *pair(range r) { return json_pack("[f,f]", r.low, r.high); }
@@ -198,7 +199,7 @@ static tawny_status speeds(const source *s, const options *o, const plan_need *n
                            plan_result *out, tawny_error *err)
 {
     tawny_status st = plan_on(s->model, &o->engine.params, need, where, out, err);
-    if (st != TAWNY_OK || strcmp(where->name, "this") != 0 || out->fit == PLAN_TOO_BIG) return st;
+    if (st != TAWNY_OK || strcmp(where->name, "this") != 0 || out->fit == PLAN_TOO_BIG || where->read_high == 0) return st;
     if (tawny_model_embeds_only(s->model)) return st;
     st = plan_rehearse(s->path, s->model, &o->engine.params, need, where, out, err);
     return st == TAWNY_E_NOMEM ? TAWNY_OK : st;

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../base/mem.h"
 #include "doctor.h"
 
 #define GIB ((double)(1ll << 30))
@@ -120,29 +121,6 @@ static void show_swap(const tree *t, findings *f)
 
 /* ---- limits ---- */
 
-/* The least limit on the way from this process's cgroup to the root. Version 2: the line "0::/path". */
-static double cgroup_limit(const tree *t)
-{
-    char lines[4096], *path = NULL;
-    double least = -1;
-    if (tree_read(t, "/proc/self/cgroup", lines, sizeof lines) > 0)
-        for (char *line = strtok(lines, "\n"); line; line = strtok(NULL, "\n"))
-            if (strncmp(line, "0::", 3) == 0) path = line + 3;
-    char at[512];
-    snprintf(at, sizeof at, "%s", path && path[0] == '/' && path[1] ? path : "");
-    for (;;) {
-        char file[640];
-        snprintf(file, sizeof file, "/sys/fs/cgroup%s/memory.max", at);
-        double v = (double)tree_number(t, file, -1);
-        if (v >= 0 && (least < 0 || v < least)) least = v;
-        char *slash = strrchr(at, '/');
-        if (!slash) break;
-        *slash = 0;
-    }
-    double v1 = (double)tree_number(t, "/sys/fs/cgroup/memory/memory.limit_in_bytes", -1);
-    return v1 >= 0 && (least < 0 || v1 < least) ? v1 : least;
-}
-
 static double cpu_quota(const tree *t)
 {
     char line[64];
@@ -157,7 +135,8 @@ static double cpu_quota(const tree *t)
 
 static void show_limits(const tree *t, findings *f, double all)
 {
-    double limit = cgroup_limit(t), quota = cpu_quota(t);
+    uint64_t group = mem_group_limit(t->root);
+    double limit = group < UINT64_MAX ? (double)group : -1, quota = cpu_quota(t);
     bool container = tree_exists(t, "/.dockerenv") || tree_exists(t, "/run/.containerenv");
     if (container) findings_fact(f, "system", "container", json_true());
     if (limit >= 0 && (all <= 0 || limit < all)) {

@@ -9,6 +9,7 @@
 #include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -18,7 +19,7 @@
 #include "net.h"
 #include "sha256.h"
 
-enum { PATH_SIZE = 4096, TRIES = 5 };
+enum { PATH_SIZE = 4096, TRIES = 5, PATIENCE = 45 }; /* seconds without a byte, over all tries */
 
 tawny_status make_folders(const char *path, tawny_error *err)
 {
@@ -86,6 +87,14 @@ static bool agree(state *s, const net_answer *a)
     if (length >= 0 && s->size >= 0 && length != s->size)
         return fail(s, err_set(s->err, TAWNY_E_IO, "%.200s: the server offers %lld bytes, the file has %lld",
                                s->d->url, (long long)length, (long long)s->size));
+    struct statvfs disk;
+    if (s->size < 0) /* it could go on until the disk is full */
+        return fail(s, err_set(s->err, TAWNY_E_IO, "%.200s: the server does not say how long the file is", s->d->url));
+    uint64_t want = (uint64_t)(s->size - s->at);
+    if (fstatvfs(s->fd, &disk) == 0 && want / disk.f_frsize > disk.f_bavail)
+        return fail(s, err_set(s->err, TAWNY_E_IO, "%.150s: %llu MB are to come, %llu MB are free on the disk", s->d->path,
+                               (unsigned long long)want / 1000000,
+                               (unsigned long long)disk.f_bavail * disk.f_frsize / 1000000));
     if (!s->sha[0] && a->linked_sha[0]) memcpy(s->sha, a->linked_sha, sizeof s->sha);
     return true;
 }
@@ -119,6 +128,7 @@ static bool worth_another_try(long code) { return code == 0 || code == 408 || co
 static tawny_status transfer(state *s)
 {
     const download *d = s->d;
+    double came = now();
     for (int tries = 0; tries < TRIES; tries++) {
         int64_t before = s->at;
         net_answer a;
@@ -141,7 +151,12 @@ static tawny_status transfer(state *s)
         } else if (st == TAWNY_OK) {
             err_set(s->err, TAWNY_E_IO, "%.200s: the server answers %ld", d->url, a.code);
         }
-        if (s->at > before) tries = -1;
+        if (s->at > before) {
+            tries = -1;
+            came = now();
+        } else if (now() - came > PATIENCE) {
+            break;
+        }
         if (tries + 1 < TRIES && tries >= 0)
             nanosleep(&(struct timespec){.tv_nsec = 250000000L << (tries < 2 ? tries : 1)}, NULL);
     }
@@ -217,6 +232,20 @@ typedef struct head_state {
     tawny_error *err;
 } head_state;
 
+/* All rounds together are to end. */
+static int seconds_left(double start)
+{
+    const double most = 120;
+    double left = most - (now() - start);
+    return left > 1 ? (int)left : 1;
+}
+
+static bool is_gguf(int fd)
+{
+    char magic[4];
+    return pread(fd, magic, sizeof magic, 0) == sizeof magic && memcmp(magic, "GGUF", sizeof magic) == 0;
+}
+
 static bool take_head(void *user, const net_answer *a, const void *data, size_t n)
 {
     head_state *h = user;
@@ -242,6 +271,7 @@ tawny_status download_header(const char *url, const char *token, int *fd, tawny_
     if (!err) err = &own;
     if (h.fd < 0) return err_errno(err, errno, "%.200s", url);
     snprintf(path, sizeof path, "/proc/self/fd/%d", h.fd);
+    double start = now();
     for (int64_t want = first; want <= most; want *= 4) {
         gguf *g;
         net_answer a;
@@ -252,7 +282,7 @@ tawny_status download_header(const char *url, const char *token, int *fd, tawny_
                          .count = want - h.at,
                          .take = take_head,
                          .user = &h,
-                         .total_seconds = 300};
+                         .total_seconds = seconds_left(start)};
         int64_t before = h.at;
         if ((st = net_get(&r, &a, err)) != TAWNY_OK) break;
         if (before > 0 && a.code == 200 && !a.resumed) { /* no ranges here: all of it, from the start */
@@ -270,7 +300,7 @@ tawny_status download_header(const char *url, const char *token, int *fd, tawny_
             *fd = h.fd;
             return TAWNY_OK;
         }
-        if (h.at < want) { /* that was all there is */
+        if (h.at < want || !is_gguf(h.fd)) { /* that was all there is, or more would not help */
             char why[200];
             snprintf(why, sizeof why, "%.190s", err->message);
             err_set(err, st, "%.200s: no GGUF header: %s", url, why);
