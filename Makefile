@@ -191,10 +191,10 @@ $(B)/tawny.1: $(B)/tawny tools/man
 
 $(B)/page/is-$(PAGE):
 	@mkdir -p $(@D); rm -f $(@D)/is-*; touch $@
-$(B)/page/page.inc: $(B)/page/is-$(PAGE) tools/page $(wildcard src/server/page/*)
+$(B)/page/page.inc: $(B)/page/is-$(PAGE) tools/page src/cli/plots.js $(wildcard src/server/page/*)
 	@tools/page $(PAGE) $(@D)
-$(B)/src/server/page.o: FLAGS += -I$(B)/page
-$(B)/src/server/page.o: $(B)/page/page.inc
+$(B)/src/server/page.o $(B)/src/cli/compare_plot.o: FLAGS += -I$(B)/page
+$(B)/src/server/page.o $(B)/src/cli/compare_plot.o: $(B)/page/page.inc
 
 $(B)/tools/stream.h: tools/gpu-bandwidth/stream.comp
 	@mkdir -p $(@D)

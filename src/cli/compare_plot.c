@@ -1,7 +1,10 @@
 #include "compare_plot.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+
+#include <plots.inc> /* plots_script[] and plots_style[], of src/cli/plots.js and uPlot; a zero each where npm was not there */
 
 /* Text from files inside of markup. */
 static void escaped(const char *s)
@@ -71,6 +74,39 @@ static void number(double x, const char *unit)
         printf("<td>%.2f%s</td>", x, unit);
 }
 
+/* Data for a script: no text in it can end the element. */
+static void data(json_t *j)
+{
+    char *text = json_dumps(j, JSON_COMPACT);
+    for (const char *s = text; s && *s; s++) {
+        if (*s == '<')
+            fputs("\\u003c", stdout);
+        else
+            putchar(*s);
+    }
+    free(text);
+    json_decref(j);
+}
+
+/* The picture stands for what a browser without scripts, or a program built without npm, does not draw. */
+static void plots(const compare_table *t, const compare_pair *p, int n)
+{
+    bool bundled = sizeof plots_script > 1;
+    puts("<div id=\"plots\"></div><div id=\"picture\">");
+    compare_svg(t, p, n);
+    puts("</div>");
+    if (!bundled) return;
+    fputs("<style>", stdout);
+    fwrite(plots_style, 1, sizeof plots_style, stdout);
+    fputs("</style>\n<script type=\"application/json\" id=\"pairs\">", stdout);
+    json_t *all = compare_json(t, p, n);
+    data(json_incref(json_object_get(all, "pairs")));
+    json_decref(all);
+    fputs("</script>\n<script>", stdout);
+    fwrite(plots_script, 1, sizeof plots_script, stdout);
+    puts("</script>");
+}
+
 void compare_html(const compare_table *t, const compare_pair *p, int n)
 {
     size_t k;
@@ -81,7 +117,7 @@ void compare_html(const compare_table *t, const compare_pair *p, int n)
         "table{border-collapse:collapse;font-size:13px}td,th{padding:4px 8px;border-bottom:1px solid #ccc;text-align:right}"
         "td:first-child,th:first-child,td:last-child{text-align:left}svg{max-width:100%;height:auto}li{margin:.3em 0}</style></head><body>\n"
         "<h1>CPU and GPU compared</h1>");
-    compare_svg(t, p, n);
+    plots(t, p, n);
     puts(
         "<table><tr><th>model</th><th>test</th><th>CPU tok/s</th><th>GPU tok/s</th><th>CPU GB/s</th><th>GPU GB/s</th><th></th></tr>");
     for (int i = 0; i < n; i++) {

@@ -1,4 +1,5 @@
-// Bundles the page and writes it down as C:     node build.mjs FOLDER     (FOLDER has node_modules; page.inc is written there)
+// Bundles the server's page and the plots of `tawny compare -o html`, and writes them down as C:     node build.mjs FOLDER
+// (FOLDER has node_modules; page.inc and plots.inc are written there)
 // What goes in decides what comes out: no times, no paths.
 import { createHash } from 'node:crypto';
 import { readFileSync, writeFileSync, readdirSync } from 'node:fs';
@@ -37,7 +38,7 @@ function licences(inputs) {
         const found = /node_modules\/((?:@[^/]+\/)?[^/]+)\/(?!.*node_modules)/.exec(input);
         if (found) names.add(found[1]);
     }
-    let text = 'The page of tawny (MIT licence) is made with these libraries.\n';
+    let text = 'This page of tawny (MIT licence) is made with these libraries.\n';
     for (const name of [...names].sort()) {
         const folder = join(modules, name);
         const about = JSON.parse(readFileSync(join(folder, 'package.json'), 'utf8'));
@@ -59,6 +60,8 @@ const tag = (bytes, coding) => `"\\"${createHash('sha256').update(bytes).digest(
 
 const script = await bundle('app.js');
 const style = await bundle('style.css');
+const plots = await bundle(join(here, '../../cli/plots.js'));
+const plotsStyle = readFileSync(join(modules, 'uplot/dist/uPlot.min.css'));
 const parts = [
     ['', 'text/html; charset=utf-8', readFileSync(join(here, 'index.html'))],
     ['app.js', 'text/javascript; charset=utf-8', script.bytes],
@@ -76,6 +79,13 @@ parts.forEach(([name, type, bytes], i) => {
         `sizeof part_${i}_gzip},\n`;
 });
 writeFileSync(join(out, 'page.inc'), `${text}${table}    {0}};\n`);
+const mentioned = licences(plots.inputs).toString().replaceAll('*/', '');
+writeFileSync(
+    join(out, 'plots.inc'),
+    '/* Made by src/server/page/build.mjs of src/cli/plots.js. */\n' +
+        array('plots_script', Buffer.concat([Buffer.from(`/*\n${mentioned}*/\n`), plots.bytes])) +
+        array('plots_style', plotsStyle),
+);
 const total = (pick) => parts.reduce((n, p) => n + pick(p[2]), 0);
 console.log(
     `  page: ${Math.round(total((b) => b.length) / 1024)} KiB, ${Math.round(total((b) => gzipSync(b).length) / 1024)} compressed`,
