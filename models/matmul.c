@@ -2,7 +2,18 @@
  * common counter in address order, so that a slow core takes fewer and memory is read as it lies. */
 #include "glu.h"
 
-enum { UNIT_BYTES = 256 * 1024, FEW_COLUMNS = 8, SOME_COLUMNS = 32, PANEL = 32, ROWS = 16, MOST_ROWS = 1024 };
+enum {
+    UNIT_BYTES = 256 * 1024,
+    FEW_COLUMNS = 8,   /* units of any size, */
+    SOME_COLUMNS = 32, /* or of a few panels */
+    ROW_COLUMNS = 2,   /* served from rows for sure, also in two planes: more may take panels */
+    PANEL = 32,
+    ROWS = 16,
+    MOST_ROWS = 1024
+};
+
+/* What the rows of a unit are a multiple of. */
+static int64_t rows_step(int cols) { return cols > ROW_COLUMNS ? PANEL : ROWS; }
 
 static int planes_for(const run *r, const weight *w) { return w == &r->m->output ? 2 : r->sh->planes; }
 
@@ -87,7 +98,7 @@ void run_product(run *r, const weight *w, int64_t row, int64_t rows, const run_a
 int64_t run_unit_rows(const run *r, const weight *w, int cols)
 {
     if (cols > SOME_COLUMNS) return PANEL;
-    int64_t step = cols > FEW_COLUMNS ? PANEL : ROWS, most = cols > FEW_COLUMNS ? 4 * PANEL : MOST_ROWS;
+    int64_t step = rows_step(cols), most = cols > FEW_COLUMNS ? 4 * PANEL : MOST_ROWS;
     int64_t by_bytes = (int64_t)(UNIT_BYTES / (w->row_bytes ? w->row_bytes : 1)), by_share = w->rows / (4 * r->threads);
     int64_t rows = by_bytes < by_share ? by_bytes : by_share;
     if (rows > most || r->threads == 1) rows = most;
@@ -113,7 +124,8 @@ typedef struct row_cut {
 static row_cut cut_rows(const run *r, const job *jobs, int n)
 {
     row_cut c = {.rows = jobs[0].w->rows, .step = step_of(r, jobs, n)};
-    c.small = r->n > FEW_COLUMNS || c.step < 4 * ROWS ? c.step : c.step / 4 / ROWS * ROWS;
+    int64_t least = rows_step(r->n);
+    c.small = r->n > FEW_COLUMNS || c.step < 4 * least ? c.step : c.step / 4 / least * least;
     c.big = c.rows / c.step > r->threads ? c.rows / c.step - r->threads : 0;
     c.units = c.big + (c.rows - c.big * c.step + c.small - 1) / c.small;
     return c;

@@ -13,7 +13,7 @@
 enum {
     BLOCK256_CHUNK = 8, /* blocks in a panel: at most 97 KiB */
     BLOCK256_FEW = 8,   /* columns served from registers, */
-    BLOCK256_REGS = 4,  /* so many at a time; */
+    BLOCK256_REGS = 4,  /* so many at a time, and of grids no more; */
     BLOCK256_GRID = 256, /* blocks whose activations are put in a grid's order at a time */
 };
 
@@ -347,7 +347,7 @@ INLINE void many256(const simd_tile *t, const format256 *f)
 
 INLINE void block256_tile(const simd_tile *t, const format256 *f)
 {
-    if (t->cols > BLOCK256_FEW) many256(t, f);
+    if (t->cols > (f->order ? BLOCK256_REGS : BLOCK256_FEW)) many256(t, f);
     else few256_rows(t, f);
 }
 

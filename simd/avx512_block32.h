@@ -10,8 +10,7 @@
 
 enum {
     BLOCK32_CHUNK = 64, /* blocks in a panel: 80 KiB; a multiple of any `parts` */
-    BLOCK32_FEW = 8,    /* columns served from registers, */
-    BLOCK32_REGS = 4,   /* so many at a time */
+    BLOCK32_REGS = 4,   /* columns served from registers */
 };
 
 typedef struct block16 {
@@ -132,15 +131,13 @@ INLINE void few32(const format32 *f, group16 g, const cols32 *x, int n, size_t b
 INLINE void few32_cols(const simd_tile *t, const format32 *f, group16 g, int64_t b, size_t nb,
                        const uint8_t *soon)
 {
-    for (int c = 0; c < t->cols; c += BLOCK32_REGS, soon = NULL) {
-        int n = t->cols - c < BLOCK32_REGS ? t->cols - c : BLOCK32_REGS;
-        cols32 x = cols32_at(t, f->kind, c, n, b);
-        switch (n) {
-        case 1: few32(f, g, &x, 1, nb, b > 0, soon); break;
-        case 2: few32(f, g, &x, 2, nb, b > 0, soon); break;
-        case 3: few32(f, g, &x, 3, nb, b > 0, soon); break;
-        default: few32(f, g, &x, 4, nb, b > 0, soon); break;
-        }
+    cols32 x = cols32_at(t, f->kind, 0, t->cols, b);
+    switch (t->cols) {
+    case 1: few32(f, g, &x, 1, nb, b > 0, soon); break;
+    case 2: few32(f, g, &x, 2, nb, b > 0, soon); break;
+    case 3: few32(f, g, &x, 3, nb, b > 0, soon); break;
+    case 4: few32(f, g, &x, 4, nb, b > 0, soon); break;
+    default: break;
     }
 }
 
@@ -252,7 +249,7 @@ INLINE void many32(const simd_tile *t, const format32 *f)
 
 INLINE void block32_tile(const simd_tile *t, const format32 *f)
 {
-    if (t->cols > BLOCK32_FEW) many32(t, f);
+    if (t->cols > BLOCK32_REGS) many32(t, f);
     else few32_rows(t, f);
 }
 
