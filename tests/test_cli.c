@@ -3,27 +3,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
-static char out[1 << 16]; /* what the last command wrote to where popen listens */
+#include "program.h"
 
-/* Runs `TAWNY=.../tawny; command` in a shell, stdout to `out`; returns the exit code. */
-static int sh(const char *command)
-{
-    char self[512] = "", line[2048];
-    ck_assert_int_gt(readlink("/proc/self/exe", self, sizeof self - 1), 0);
-    char *at = strstr(self, "/tests/");
-    ck_assert_ptr_nonnull(at);
-    *at = 0;
-    ck_assert_int_lt(snprintf(line, sizeof line, "t='%s/tawny'; %s", self, command), (int)sizeof line);
-    FILE *p = popen(line, "r");
-    ck_assert_ptr_nonnull(p);
-    out[fread(out, 1, sizeof out - 1, p)] = 0;
-    int status = pclose(p);
-    return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
-}
+static char out[1 << 16]; /* what the last command wrote to its standard output */
 
+static int sh(const char *command) { return program_sh(command, out, sizeof out); }
 static int has(const char *text) { return strstr(out, text) != NULL; }
 
 START_TEST(exit_codes_and_streams)
