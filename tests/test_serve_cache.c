@@ -55,7 +55,7 @@ static answer ask(const char *prompt, const char *more)
 {
     char body[1024];
     answer a;
-    snprintf(body, sizeof body, "{\"prompt\":\"%s\",\"n_predict\":20,\"temperature\":0,\"fingerprint\":true%s}", prompt, more);
+    snprintf(body, sizeof body, "{\"prompt\":\"%s\",\"n_predict\":20,\"ignore_eos\":true,\"temperature\":0,\"fingerprint\":true%s}", prompt, more);
     json_t *j = server_json(&server, "/completion", body, 200), *t = json_object_get(j, "timings");
     a.cached = (int)json_integer_value(json_object_get(t, "cache_n"));
     a.prompt = a.cached + (int)json_integer_value(json_object_get(t, "prompt_n"));
