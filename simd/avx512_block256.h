@@ -20,7 +20,7 @@ enum {
 typedef struct head256 {
     __m512i scale[16]; /* int32, a group */
     __m512i pair[8];   /* minima (or scales, see pairs), int16 of two groups */
-    __m512i extra[20]; /* what the quarters share, and the format knows */
+    __m512i extra[20]; /* what quarters share, and the format knows */
     __m512 d, m;
     const __m512i *table; /* of the grid */
 } head256;
@@ -43,7 +43,9 @@ typedef void (*panel256_fn)(strip *s, const panel256 *p, size_t nb, int zero);
 
 typedef struct format256 {
     void (*head)(const rows16 *r, head256 *h);
-    void (*chunk)(const rows16 *r, const head256 *h, int j, __m512i *q); /* sixteen vectors */
+    void (*load)(const rows16 *r, head256 *h, int i); /* NULL, or what quarters 2 i and 2 i + 1 share; with it h->scale */
+    /* or h->pair are what `chunk` fills in, of the two or four groups of a quarter. Sixteen vectors: */
+    void (*chunk)(const rows16 *r, head256 *h, int j, __m512i *q);
     int (*quad)(int j, int i); /* quad i of chunk j holds weights 16 quad .. 16 quad + 15 */
     size_t bytes;              /* of a block */
     panel256_fn panel;
@@ -51,10 +53,10 @@ typedef struct format256 {
     int zero;
     bool minima;
     int order; /* of a grid: weights a row (avx512_grid.h has the order of the vectors); 0: as the file has them */
-    bool pairs; /* group 16, order 8: scales are in `pair`; a dword's halves are of two groups */
+    bool pairs; /* group 16 of a grid of order 8: scales are in `pair`; a dword's halves are of two groups */
     const __m512i *table;
-    /* In place of `chunk` where columns are few: isum[c] += the products of a whole block with n columns at a[c]. */
-    void (*dot)(const rows16 *r, const head256 *h, const uint8_t *const *a, int n, __m512i *isum);
+    /* In place of `head` and `chunk` where columns are few: d, and isum[c] of block b's products with n columns. */
+    void (*dot)(const rows16 *r, head256 *h, const cols256 *x, size_t b, int n, __m512i *isum);
 } format256;
 
 /* Orders of quads: as numbered, and where byte l of a half has bits of weights l, l + 32, l + 64, l + 96. */
@@ -119,14 +121,6 @@ INLINE __m512i dot_quad(__m512i s, const __m512i *q, const uint8_t *a)
 INLINE __m512i dot_chunk(const format256 *f, const head256 *h, int j, const __m512i *q, const uint8_t *a,
                          const int32_t *start, __m512i isum)
 {
-    if (f->pairs) { /* sums of two products fit: codes are up to 107 */
-        __m512i s[2] = {isum, _mm512_setzero_si512()};
-        for (int i = 0; i < 16; i++) {
-            __m512i two = _mm512_maddubs_epi16(q[i], bcast_i32(a + 64 * j + 4 * i));
-            s[i % 2] = _mm512_dpwssd_epi32(s[i % 2], two, h->pair[2 * j + i / 8]);
-        }
-        return _mm512_add_epi32(s[0], s[1]);
-    }
     for (int i = 0; i < 4; i++) {
         int at = f->quad(j, i);
         bool from_zero = f->minima || f->group == 256;
@@ -142,6 +136,60 @@ INLINE __m512i dot_chunk(const format256 *f, const head256 *h, int j, const __m5
     return isum;
 }
 
+/* The same for the grids, where scales come with the codes; a: of the quarter. */
+INLINE __m512i dot_grid(const head256 *h, const __m512i *q, const uint8_t *a, const int32_t *start, __m512i isum)
+{
+    for (int g = 0; g < 2; g++) {
+        __m512i s = bcast_i32(start + g);
+        for (int i = 8 * g; i < 8 * g + 8; i++) s = _mm512_dpbusd_epi32(s, q[i], bcast_i32(a + 4 * i));
+        isum = _mm512_add_epi32(isum, _mm512_mullo_epi32(s, h->scale[g]));
+    }
+    return isum;
+}
+
+/* With groups of 16, without what the codes' zero adds. Sums of two products fit: codes are up to 107. */
+INLINE __m512i dot_grid_pairs(const head256 *h, const __m512i *q, const uint8_t *a, __m512i isum)
+{
+    __m512i s[2] = {isum, _mm512_setzero_si512()};
+    for (int i = 0; i < 16; i++) {
+        __m512i two = _mm512_maddubs_epi16(q[i], bcast_i32(a + 4 * i));
+        s[i % 2] = _mm512_dpwssd_epi32(s[i % 2], two, h->pair[i / 8]);
+    }
+    return _mm512_add_epi32(s[0], s[1]);
+}
+
+/* A block of a grid by n columns. */
+INLINE void grid256(const format256 *f, const rows16 *r, head256 *h, const cols256 *x, size_t b, int n, __m512i *isum)
+{
+    _Alignas(64) int32_t start[BLOCK256_REGS][16];
+    __m512i zero[BLOCK256_REGS];
+    for (int c = 0; c < n; c++) {
+        isum[c] = zero[c] = _mm512_setzero_si512();
+        if (!f->pairs) starts256(32, f->zero, sums256(x, 32, c, b), start[c]);
+    }
+#pragma GCC unroll 1
+    for (int i = 0; i < 2; i++) {
+        f->load(r, h, i);
+#pragma GCC unroll 2
+        for (int j = 2 * i; j < 2 * i + 2; j++) {
+            __m512i q[16];
+            f->chunk(r, h, j, q);
+            for (int c = 0; c < n; c++) {
+                const uint8_t *a = x->codes[c] + 256 * b + 64 * j;
+                if (!f->pairs) {
+                    isum[c] = dot_grid(h, q, a, start[c] + 2 * j, isum[c]);
+                    continue;
+                }
+                const uint8_t *sums = sums256(x, 16, c, b) + 8 * j;
+                for (int k = 0; k < 2; k++) zero[c] = _mm512_dpwssd_epi32(zero[c], h->pair[k], bcast_i32(sums + 4 * k));
+                isum[c] = dot_grid_pairs(h, q, a, isum[c]);
+            }
+        }
+    }
+    for (int c = 0; c < n && f->pairs; c++)
+        isum[c] = _mm512_sub_epi32(isum[c], _mm512_slli_epi32(zero[c], f->zero == 64 ? 6 : 4));
+}
+
 /* One group of rows by n columns over `blocks` blocks. carry: the outputs hold the sums of the blocks before.
  * soon: the rows that come next, or NULL. */
 INLINE void few256(const format256 *f, group16 g, const cols256 *x, int n, size_t blocks, bool carry,
@@ -155,30 +203,21 @@ INLINE void few256(const format256 *f, group16 g, const cols256 *x, int n, size_
         __m512i isum[BLOCK256_REGS];
         _Alignas(64) int32_t start[BLOCK256_REGS][16];
         h.table = f->table;
-        f->head(&g.r, &h);
-        for (int c = 0; c < n; c++) {
-            if (f->pairs) {
-                __m512i s = pair_sum(16, h.pair, 1, sums256(x, 16, c, b));
-                isum[c] = _mm512_sub_epi32(_mm512_setzero_si512(), _mm512_slli_epi32(s, f->zero == 64 ? 6 : 4));
-                continue;
-            }
+        if (soon && (f->dot || f->load)) fetch_soon(soon + 16 * f->bytes * b, 16 * f->bytes);
+        if (f->dot) f->dot(&g.r, &h, x, b, n, isum);
+        else f->head(&g.r, &h);
+        if (f->load && !f->dot) grid256(f, &g.r, &h, x, b, n, isum);
+        for (int c = 0; c < n && !f->dot && !f->load; c++) {
             if (!f->minima) starts256(f->group, f->zero, sums256(x, f->group, c, b), start[c]);
             isum[c] = f->group == 256 ? _mm512_set1_epi32(start[c][0]) : _mm512_setzero_si512();
         }
-        if (f->dot) {
-            const uint8_t *a[BLOCK256_REGS];
-            for (int c = 0; c < n; c++) a[c] = x->p[c] + x->q + 256 * b;
-            if (soon) fetch_soon(soon + 16 * f->bytes * b, 16 * f->bytes);
-            f->dot(&g.r, &h, a, n, isum);
-        }
 #pragma GCC unroll 1
-        for (int j = f->dot ? 4 : 0; j < 4; j++) {
+        for (int j = f->dot || f->load ? 4 : 0; j < 4; j++) {
             __m512i q[16];
             if (soon) fetch_soon(soon + 4 * f->bytes * (4 * b + (size_t)j), 4 * f->bytes);
             f->chunk(&g.r, &h, j, q);
             for (int c = 0; c < n; c++)
-                isum[c] = dot_chunk(f, &h, j, q, (f->order ? x->codes[c] : x->p[c] + x->q) + 256 * b, start[c],
-                                    isum[c]);
+                isum[c] = dot_chunk(f, &h, j, q, x->p[c] + x->q + 256 * b, start[c], isum[c]);
         }
         rows_advance(&g.r, f->bytes);
         for (int c = 0; c < n; c++) {
@@ -234,19 +273,23 @@ INLINE void panel256_fill(const format256 *f, panel256 *p, int half, rows16 r, s
 #pragma GCC unroll 1
         for (int j = 0; j < 4; j++) {
             __m512i q[16];
+            if (f->load && j % 2 == 0) f->load(&r, &h, j / 2);
             if (f->order) {
                 __m512i v[16];
                 f->chunk(&r, &h, j, v);
                 grid_in_order(f->order, v, q);
             } else f->chunk(&r, &h, j, q);
             for (int i = 0; i < 16; i++) p->q[4 * f->quad(j, i / 4) + i % 4][half] = q[i];
+            for (int i = 0; i < 2 && f->load; i++) {
+                if (!f->pairs) p->scale[2 * j + i][half] = h.scale[i];
+                else {
+                    p->scale[4 * j + 2 * i][half] = _mm512_and_si512(h.pair[i], dwords_of(0xffff));
+                    p->scale[4 * j + 2 * i + 1][half] = _mm512_srli_epi32(h.pair[i], 16);
+                }
+            }
         }
         rows_advance(&r, f->bytes);
-        for (int i = 0; i < 8 && f->pairs; i++) {
-            p->scale[2 * i][half] = _mm512_and_si512(h.pair[i], dwords_of(0xffff));
-            p->scale[2 * i + 1][half] = _mm512_srli_epi32(h.pair[i], 16);
-        }
-        if (f->group < 256 && !f->pairs)
+        if (f->group < 256 && !f->load)
             for (int i = 0; i < 256 / f->group; i++) p->scale[i][half] = h.scale[i];
         p->d[half] = h.d;
         if (!f->minima) continue;

@@ -2,17 +2,14 @@
  *
  * A dword holds four row numbers. Two tables give the halves of their rows, one byte each, by permutations of 128
  * bytes; a half holds four weights of two bits, or two of three. Vector p of the result has weight p of all four
- * rows, so that taking codes and signs apart is a selection of bits and one more permutation, without shifts or
- * masks a weight. Kernels for few columns take the activations in this order; panels are put in the file's order. */
+ * rows, so that taking codes and signs apart is a selection of bits and one more permutation.
+ * Kernels for few columns take the activations in this order; panels are put in the file's order. */
 #ifndef SIMD_AVX512_GRID_H
 #define SIMD_AVX512_GRID_H
 
 #include "../quant/grids.h"
 #include "avx512_bits.h"
 
-/* The tables of a grid of n rows: n / 64 vectors of low halves, as many of high ones (from bit `high` on), and
- * two of even_signs. */
-enum { GRID_MOST = 2048, GRID_VECTORS = 2 * GRID_MOST / 64 + 2 };
 
 /* Seven signs and the eighth that makes their number even, in each byte. */
 INLINE __m512i even_signs_of(__m512i s7)
@@ -31,35 +28,63 @@ INLINE __m512i iota_bytes(int from)
     return _mm512_load_si512(v);
 }
 
-INLINE void grid_table(const uint16_t *grid, int n, int high, __m512i *table)
+INLINE void signs_table(__m512i *table)
+{
+    for (int i = 0; i < 2; i++) table[i] = even_signs_of(iota_bytes(64 * i));
+}
+
+/* Words of a grid to vectors of low bytes and of high ones: n / 64 of each. */
+INLINE void grid_bytes(const uint16_t *words, int n, __m512i *low, __m512i *high)
 {
     const __m512i even = _mm512_add_epi8(iota_bytes(0), iota_bytes(0));
     for (int i = 0; i < n / 64; i++) {
-        __m512i a = _mm512_loadu_si512(grid + 64 * i), b = _mm512_loadu_si512(grid + 64 * i + 32);
-        table[i] = _mm512_permutex2var_epi8(a, even, b);
-        a = _mm512_srl_epi16(a, _mm_cvtsi32_si128(high));
-        b = _mm512_srl_epi16(b, _mm_cvtsi32_si128(high));
-        table[n / 64 + i] = _mm512_permutex2var_epi8(a, even, b);
+        __m512i a = _mm512_loadu_si512(words + 64 * i), b = _mm512_loadu_si512(words + 64 * i + 32);
+        low[i] = _mm512_permutex2var_epi8(a, even, b);
+        high[i] = _mm512_permutex2var_epi8(a, _mm512_or_si512(even, bytes_of(1)), b);
     }
-    for (int i = 0; i < 2; i++) table[n / 32 + i] = even_signs_of(iota_bytes(64 * i));
 }
 
-/* Bytes of a table of 128 << levels: the low bits of their numbers are in `low`, bit 8 + i decides high[i]. */
-INLINE __m512i grid_bytes(const __m512i *table, int levels, __m512i low, const __mmask64 *high)
+/* Loads a vector here and once: the compiler would have it as an operand of several instructions, or load all tables
+ * beforehand and spill them. */
+INLINE __m512i kept(const __m512i *p)
 {
-    __m512i v[16];
-    int n = 1 << levels;
-#pragma GCC unroll 16
-    for (int i = 0; i < n; i++) v[i] = _mm512_permutex2var_epi8(table[2 * i], low, table[2 * i + 1]);
-    if (!levels) return v[0];
-    __mmask64 bit7 = _mm512_movepi8_mask(low);
-#pragma GCC unroll 4
-    for (int l = 0; l < levels; l++) {
-        __mmask64 m = l ? high[l - 1] : bit7;
-#pragma GCC unroll 8
-        for (int i = 0; i < n >> (l + 1); i++) v[i] = _mm512_mask_mov_epi8(v[2 * i], m, v[2 * i + 1]);
+    __m512i v = _mm512_load_si512(p);
+    __asm__ volatile("" : "+v"(v));
+    return v;
+}
+
+/* Bytes of `tables` tables of 256 << levels each, for n (1 or 2) vectors of numbers: their low bytes are in `low`, bits from 8 on
+ * are the low bits of `top`. A table takes more time to load than to look up in, so each part of it serves all n vectors:
+ * a lane is replaced where its bits of `top` are those of the part, and bit 7 chooses between two results. */
+INLINE void grid_rows(const __m512i *table, int tables, int levels, int n, const __m512i *low, const __m512i *top,
+                      __m512i (*out)[2])
+{
+    __m512i v[2][2][2], bits[2];
+    for (int i = 0; i < n; i++) {
+        if (levels > 1) bits[i] = _mm512_and_si512(top[i], bytes_of((1 << levels) - 1));
+        for (int t = 0; t < tables; t++) v[i][t][0] = v[i][t][1] = low[i];
     }
-    return v[0];
+#pragma GCC unroll 8
+    for (int part = 0; part < 1 << levels; part++) {
+        __mmask64 here[2];
+        for (int i = 0; i < n; i++)
+            here[i] = levels == 0   ? ~(__mmask64)0
+                      : levels > 1  ? _mm512_cmpeq_epi8_mask(bits[i], bytes_of(part))
+                      : part        ? _mm512_test_epi8_mask(top[i], bytes_of(1))
+                                    : _mm512_testn_epi8_mask(top[i], bytes_of(1));
+        for (int t = 0; t < tables; t++)
+            for (int half = 0; half < 2; half++) {
+                const __m512i *from = table + (4 * t << levels) + 4 * part + 2 * half;
+                __m512i a = kept(from), b = kept(from + 1);
+                for (int i = 0; i < n; i++)
+                    v[i][t][half] = levels ? _mm512_mask2_permutex2var_epi8(a, v[i][t][half], here[i], b)
+                                           : _mm512_permutex2var_epi8(a, low[i], b);
+            }
+    }
+    for (int i = 0; i < n; i++) {
+        __mmask64 bit7 = _mm512_movepi8_mask(low[i]);
+        for (int t = 0; t < tables; t++) out[i][t] = _mm512_mask_mov_epi8(v[i][t][0], bit7, v[i][t][1]);
+    }
 }
 
 /* The values named by some bits of `fields` (those of `mask`) and by a sign somewhere else among the low six. */

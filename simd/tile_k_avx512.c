@@ -37,7 +37,7 @@ INLINE void nibbles_k(const rows16 *r, size_t off, __m512i *q)
     }
 }
 
-INLINE void chunk_q4_k(const rows16 *r, const head256 *h, int j, __m512i *q)
+INLINE void chunk_q4_k(const rows16 *r, head256 *h, int j, __m512i *q)
 {
     (void)h;
     nibbles_k(r, 16 + 32 * (size_t)j, q);
@@ -53,7 +53,7 @@ INLINE void head_q5_k(const rows16 *r, head256 *h)
 /* Bit g of each byte to bit `to`; the other bits are anything. */
 INLINE __m512i move_bit(__m512i v, int g, int to) { return _mm512_rorv_epi32(v, _mm512_set1_epi32(g - to)); }
 
-INLINE void chunk_q5_k(const rows16 *r, const head256 *h, int j, __m512i *q)
+INLINE void chunk_q5_k(const rows16 *r, head256 *h, int j, __m512i *q)
 {
     nibbles_k(r, 48 + 32 * (size_t)j, q);
     for (int i = 0; i < 16; i++) q[i] = merge(move_bit(h->extra[i % 8], 2 * j + i / 8, 4), bytes_of(16), q[i]);
@@ -69,7 +69,7 @@ INLINE void head_q6_k(const rows16 *r, head256 *h)
     h->d = _mm512_cvtph_ps(rows_u16(r, 208));
 }
 
-INLINE void chunk_q6_k(const rows16 *r, const head256 *h, int j, __m512i *q)
+INLINE void chunk_q6_k(const rows16 *r, head256 *h, int j, __m512i *q)
 {
     const __m512i low4 = bytes_of(15), top2 = bytes_of(48);
     size_t half = (size_t)j / 2, l = 16 * ((size_t)j % 2);
@@ -99,7 +99,7 @@ INLINE void head_q2_k(const rows16 *r, head256 *h)
     h->m = negate(high_f16(dm));
 }
 
-INLINE void chunk_q2_k(const rows16 *r, const head256 *h, int j, __m512i *q)
+INLINE void chunk_q2_k(const rows16 *r, head256 *h, int j, __m512i *q)
 {
     __m512i v[4];
     (void)h;
@@ -124,7 +124,7 @@ INLINE void head_q3_k(const rows16 *r, head256 *h)
     rows_piece(r, 16, h->extra + 4);
 }
 
-INLINE void chunk_q3_k(const rows16 *r, const head256 *h, int j, __m512i *q)
+INLINE void chunk_q3_k(const rows16 *r, head256 *h, int j, __m512i *q)
 {
     __m512i v[4];
     rows_piece(r, 32 + 16 * (size_t)j, v);
@@ -141,7 +141,7 @@ BLOCK256_PANEL(panel_zero_16, 16, false)
 #define TILE(name, order, bytes, panel, ...)                                                                \
     static void tile_##name(const simd_tile *t)                                                             \
     {                                                                                                       \
-        block256_tile(t, &(const format256){head_##name, chunk_##name, order, bytes, panel, __VA_ARGS__});  \
+        block256_tile(t, &(const format256){head_##name, NULL, chunk_##name, order, bytes, panel, __VA_ARGS__});  \
     }
 TILE(q2_k, quad_by_32, 84, panel_minima_16, .group = 16, .minima = true)
 TILE(q3_k, quad_by_32, 110, panel_zero_16, .group = 16, .zero = 4)

@@ -9,7 +9,7 @@ INLINE void head_tq2_0(const rows16 *r, head256 *h)
     h->d = _mm512_cvtph_ps(rows_u16(r, 64));
 }
 
-INLINE void chunk_tq2_0(const rows16 *r, const head256 *h, int j, __m512i *q)
+INLINE void chunk_tq2_0(const rows16 *r, head256 *h, int j, __m512i *q)
 {
     __m512i v[4];
     (void)h;
@@ -34,10 +34,23 @@ INLINE void dot_quarters(__m512i v, const int *at, int digits, const uint8_t *co
     }
 }
 
-INLINE void dot_tq2_0(const rows16 *r, const head256 *h, const uint8_t *const *a, int n, __m512i *isum)
+/* Each column's activations of a block, and what their products start from where codes are weights plus one. */
+INLINE void columns_of_ones(const cols256 *x, size_t b, int n, const uint8_t **a, __m512i *isum)
 {
+    for (int c = 0; c < n; c++) {
+        int32_t start;
+        a[c] = x->p[c] + x->q + 256 * b;
+        starts256(256, 1, sums256(x, 256, c, b), &start);
+        isum[c] = _mm512_set1_epi32(start);
+    }
+}
+
+INLINE void dot_tq2_0(const rows16 *r, head256 *h, const cols256 *x, size_t b, int n, __m512i *isum)
+{
+    const uint8_t *a[BLOCK256_REGS];
     __m512i s[BLOCK256_REGS][4];
-    (void)h;
+    head_tq2_0(r, h);
+    columns_of_ones(x, b, n, a, isum);
     for (int c = 0; c < n; c++)
         for (int i = 0; i < 4; i++) s[c][i] = _mm512_setzero_si512();
 #pragma GCC unroll 4
@@ -81,7 +94,7 @@ INLINE void quads_tq1_0(const head256 *h, int j, __m512i *q)
     }
 }
 
-INLINE void chunk_tq1_0(const rows16 *r, const head256 *h, int j, __m512i *q)
+INLINE void chunk_tq1_0(const rows16 *r, head256 *h, int j, __m512i *q)
 {
     (void)r;
     switch (j) {
@@ -100,10 +113,12 @@ INLINE void chunk_tq1_0(const rows16 *r, const head256 *h, int j, __m512i *q)
 #define TQ1_64(b) {TQ1_16(b), TQ1_16((b) + 16), TQ1_16((b) + 32), TQ1_16((b) + 48)}
 static const _Alignas(64) uint8_t tq1_digits[4][64] = {TQ1_64(0), TQ1_64(64), TQ1_64(128), TQ1_64(192)};
 
-INLINE void dot_tq1_0(const rows16 *r, const head256 *h, const uint8_t *const *a, int n, __m512i *isum)
+INLINE void dot_tq1_0(const rows16 *r, head256 *h, const cols256 *x, size_t b, int n, __m512i *isum)
 {
+    const uint8_t *a[BLOCK256_REGS];
     __m512i s[BLOCK256_REGS][4], t[4];
-    (void)r;
+    head_tq1_0(r, h);
+    columns_of_ones(x, b, n, a, isum);
     for (int i = 0; i < 4; i++) t[i] = _mm512_load_si512(tq1_digits[i]);
     for (int c = 0; c < n; c++)
         for (int i = 0; i < 4; i++) s[c][i] = _mm512_setzero_si512();
@@ -123,13 +138,13 @@ BLOCK256_PANEL(panel_256, 256, false)
 
 static void tile_tq1_0(const simd_tile *t)
 {
-    block256_tile(t, &(const format256){head_tq1_0, chunk_tq1_0, quad_in_order, 54, panel_256, .group = 256, .zero = 1,
+    block256_tile(t, &(const format256){head_tq1_0, NULL, chunk_tq1_0, quad_in_order, 54, panel_256, .group = 256, .zero = 1,
                                         .dot = dot_tq1_0});
 }
 
 static void tile_tq2_0(const simd_tile *t)
 {
-    block256_tile(t, &(const format256){head_tq2_0, chunk_tq2_0, quad_by_32, 66, panel_256, .group = 256, .zero = 1,
+    block256_tile(t, &(const format256){head_tq2_0, NULL, chunk_tq2_0, quad_by_32, 66, panel_256, .group = 256, .zero = 1,
                                         .dot = dot_tq2_0});
 }
 
