@@ -352,8 +352,8 @@ json_t *completion_timings(const choice *c)
 {
     task *j = c->task;
     pthread_mutex_lock(&j->lock);
-    double end = task_ended(j->state) ? j->times.ended : task_now(), first = j->times.first > 0 ? j->times.first : end;
-    double read = first - j->times.started, write = end - first;
+    const task_phases ms = task_phases_of(j);
+    const double read = ms.prompt, write = ms.answer;
     int n = j->n_prompt - j->n_cached, made = (int)j->n_tokens, guessed = j->n_guessed, right = j->n_guessed_right;
     pthread_mutex_unlock(&j->lock);
     json_t *o = json_pack("{s:i,s:i,s:f,s:f,s:f,s:i,s:f,s:f,s:f}", "cache_n", j->n_cached, "prompt_n", n, "prompt_ms", read, "prompt_per_token_ms",

@@ -100,14 +100,14 @@ static void set_end(json_t *o, choice *c)
 {
     set_logprobs(o, c);
     const task *j = c->task; /* it has ended */
-    double first = j->times.first > 0 ? j->times.first : j->times.ended;
+    const task_phases ms = task_phases_of(j);
     json_object_set_new(o, "done_reason", json_string(c->state == TASK_LENGTH ? "length" : "stop"));
     json_object_set_new(o, "total_duration", json_integer((json_int_t)((j->times.ended - j->times.queued) * 1e6)));
     json_object_set_new(o, "load_duration", json_integer(0));
     json_object_set_new(o, "prompt_eval_count", json_integer(j->n_prompt));
-    json_object_set_new(o, "prompt_eval_duration", json_integer((json_int_t)((first - j->times.started) * 1e6)));
+    json_object_set_new(o, "prompt_eval_duration", json_integer((json_int_t)(ms.prompt * 1e6)));
     json_object_set_new(o, "eval_count", json_integer((json_int_t)j->n_tokens));
-    json_object_set_new(o, "eval_duration", json_integer((json_int_t)((j->times.ended - first) * 1e6)));
+    json_object_set_new(o, "eval_duration", json_integer((json_int_t)(ms.answer * 1e6)));
 }
 
 static void answer_text(exchange *x, choice *c, answer_kind kind, const char *text, size_t n)

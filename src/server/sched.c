@@ -92,7 +92,7 @@ void sched_finish(sched *s, slot *x)
     task *j = x->task;
     pthread_mutex_lock(&j->lock);
     task_state state = j->state;
-    double first = j->times.first > 0 ? j->times.first : j->times.ended, read = first - j->times.started, answer = j->times.ended - first;
+    task_phases ms = task_phases_of(j);
     uint64_t tokens = j->prompt.n + j->n_tokens;
     pthread_mutex_unlock(&j->lock);
     pthread_mutex_lock(&s->lock);
@@ -100,8 +100,8 @@ void sched_finish(sched *s, slot *x)
     s->n_running--;
     s->stats.cancelled += state == TASK_CANCELLED;
     s->stats.failed += state == TASK_FAILED;
-    s->stats.prompt_ms += read;
-    s->stats.answer_ms += answer;
+    s->stats.prompt_ms += ms.prompt;
+    s->stats.answer_ms += ms.answer;
     pthread_mutex_unlock(&s->lock);
     sched_wake(j);
     if (state != TASK_FAILED) tawny_session_keep(x->session);

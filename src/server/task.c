@@ -11,6 +11,12 @@ double task_now(void)
     return (double)t.tv_sec * 1e3 + (double)t.tv_nsec * 1e-6;
 }
 
+task_phases task_phases_of(const task *j)
+{
+    double end = task_ended(j->state) ? j->times.ended : task_now(), first = j->times.first > 0 ? j->times.first : end;
+    return (task_phases){first - j->times.started, end - first};
+}
+
 task *task_new(void)
 {
     task *j = calloc(1, sizeof *j);

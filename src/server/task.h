@@ -101,5 +101,10 @@ void task_end(task *j, task_state s); /* what was held back of the text is ready
 void task_fail(task *j, const tawny_error *err);
 
 double task_now(void); /* ms of CLOCK_MONOTONIC */
+/* Milliseconds on the prompt and on the answer, until the task ended or now. Under its lock, or when it has ended. */
+typedef struct task_phases {
+    double prompt, answer;
+} task_phases;
+task_phases task_phases_of(const task *j);
 
 #endif
