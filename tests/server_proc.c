@@ -13,6 +13,23 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "tiny_model.h"
+
+void server_model_make(char dir[64], char model[128])
+{
+    tawny_error err;
+    strcpy(dir, "/tmp/tawny-serve-XXXXXX");
+    ck_assert_ptr_nonnull(mkdtemp(dir));
+    snprintf(model, 128, "%s/m.gguf", dir);
+    ck_assert_msg(tiny_model_write(model, &err) == TAWNY_OK, "%s", err.message);
+}
+
+void server_model_remove(const char *dir, const char *model)
+{
+    unlink(model);
+    rmdir(dir);
+}
+
 void server_proc_start(server_proc *s, const char *model, const char *const *args)
 {
     char program[512] = "", line[512] = "";
@@ -51,10 +68,11 @@ int server_proc_stop(server_proc *s)
     return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
 }
 
-static int connected(int port)
+int server_connect(const server_proc *s, int room)
 {
-    struct sockaddr_in a = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port), .sin_addr = {htonl(INADDR_LOOPBACK)}};
+    struct sockaddr_in a = {.sin_family = AF_INET, .sin_port = htons((uint16_t)s->port), .sin_addr = {htonl(INADDR_LOOPBACK)}};
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (room) setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &room, sizeof room);
     ck_assert_int_eq(connect(fd, (struct sockaddr *)&a, sizeof a), 0);
     return fd;
 }
@@ -78,7 +96,7 @@ static void unchunk(char *body)
 char *server_raw(const server_proc *s, const char *method, const char *path, const char *extra, const char *body, size_t *size)
 {
     enum { MOST = 4 << 20 };
-    int fd = connected(s->port);
+    int fd = server_connect(s, 0);
     char *all = malloc(MOST);
     size_t n = 0;
     FILE *f = fdopen(dup(fd), "w");

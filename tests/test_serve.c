@@ -10,7 +10,6 @@
 
 #include "../src/base/buf.h"
 #include "server_proc.h"
-#include "tiny_model.h"
 
 #ifdef HAVE_LIBMICROHTTPD
 
@@ -19,17 +18,12 @@ static server_proc server;
 
 static void make_model(void)
 {
-    tawny_error err;
-    strcpy(dir, "/tmp/tawny-serve-XXXXXX");
-    ck_assert_ptr_nonnull(mkdtemp(dir));
-    snprintf(model, sizeof model, "%s/m.gguf", dir);
-    ck_assert_msg(tiny_model_write(model, &err) == TAWNY_OK, "%s", err.message);
+    server_model_make(dir, model);
 }
 
 static void remove_model(void)
 {
-    unlink(model);
-    rmdir(dir);
+    server_model_remove(dir, model);
 }
 
 static void setup(void)

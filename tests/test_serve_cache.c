@@ -12,7 +12,6 @@
 #include "../src/server/slot_file.h"
 #include "random.h"
 #include "server_proc.h"
-#include "tiny_model.h"
 
 #ifdef HAVE_LIBMICROHTTPD
 
@@ -21,19 +20,14 @@ static server_proc server;
 
 static void start(const char *const *args)
 {
-    tawny_error err;
-    strcpy(dir, "/tmp/tawny-cache-XXXXXX");
-    ck_assert_ptr_nonnull(mkdtemp(dir));
-    snprintf(model, sizeof model, "%s/m.gguf", dir);
-    ck_assert_msg(tiny_model_write(model, &err) == TAWNY_OK, "%s", err.message);
+    server_model_make(dir, model);
     server_proc_start(&server, model, args);
 }
 
 static void stop(void)
 {
     ck_assert_int_eq(server_proc_stop(&server), 0);
-    unlink(model);
-    rmdir(dir);
+    server_model_remove(dir, model);
 }
 
 /* A text of n tokens: no two of them share a beginning. */

@@ -17,19 +17,14 @@ static server_proc server;
 
 static void start_server(void)
 {
-    tawny_error err;
-    strcpy(dir, "/tmp/tawny-doors-XXXXXX");
-    ck_assert_ptr_nonnull(mkdtemp(dir));
-    snprintf(model, sizeof model, "%s/m.gguf", dir);
-    ck_assert_msg(tiny_model_write(model, &err) == TAWNY_OK, "%s", err.message);
+    server_model_make(dir, model);
     server_proc_start(&server, model, (const char *const[]){"-np", "2", "-t", "2", "-c", "1024", "--pooling", "mean", NULL});
 }
 
 static void stop_server(void)
 {
     ck_assert_int_eq(server_proc_stop(&server), 0);
-    unlink(model);
-    rmdir(dir);
+    server_model_remove(dir, model);
 }
 
 /* "a.0.b": members and elements. */

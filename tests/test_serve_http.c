@@ -2,6 +2,7 @@
  * served meanwhile. */
 #include <arpa/inet.h>
 #include <check.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,7 +12,6 @@
 #include <unistd.h>
 
 #include "server_proc.h"
-#include "tiny_model.h"
 
 #ifdef HAVE_LIBMICROHTTPD
 
@@ -26,17 +26,12 @@ static server_proc server;
 
 static void setup(void)
 {
-    tawny_error err;
-    strcpy(dir, "/tmp/tawny-http-XXXXXX");
-    ck_assert_ptr_nonnull(mkdtemp(dir));
-    snprintf(model, sizeof model, "%s/m.gguf", dir);
-    ck_assert_msg(tiny_model_write(model, &err) == TAWNY_OK, "%s", err.message);
+    server_model_make(dir, model);
 }
 
 static void teardown(void)
 {
-    unlink(model);
-    rmdir(dir);
+    server_model_remove(dir, model);
 }
 
 static void serve(const char *const *args) { server_proc_start(&server, model, args); }
@@ -46,12 +41,9 @@ static void is_well(void) { json_decref(server_json(&server, "/v1/completions", 
 
 static int connected(void)
 {
-    struct sockaddr_in a = {
-        .sin_family = AF_INET, .sin_port = htons((uint16_t)server.port), .sin_addr = {htonl(INADDR_LOOPBACK)}};
     const struct timeval patience = {.tv_sec = 40};
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    int fd = server_connect(&server, 0);
     setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
-    ck_assert_int_eq(connect(fd, (struct sockaddr *)&a, sizeof a), 0);
     return fd;
 }
 

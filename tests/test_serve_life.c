@@ -19,7 +19,6 @@
 #include "../src/cli/sandbox.h"
 #include "program.h"
 #include "server_proc.h"
-#include "tiny_model.h"
 
 #ifdef HAVE_LIBMICROHTTPD
 
@@ -31,17 +30,12 @@ static server_proc server;
 
 static void setup(void)
 {
-    tawny_error err;
-    strcpy(dir, "/tmp/tawny-life-XXXXXX");
-    ck_assert_ptr_nonnull(mkdtemp(dir));
-    snprintf(model, sizeof model, "%s/m.gguf", dir);
-    ck_assert_msg(tiny_model_write(model, &err) == TAWNY_OK, "%s", err.message);
+    server_model_make(dir, model);
 }
 
 static void teardown(void)
 {
-    unlink(model);
-    rmdir(dir);
+    server_model_remove(dir, model);
 }
 
 /* ---- clients ---- */
@@ -49,10 +43,7 @@ static void teardown(void)
 /* Sends a request and leaves the answer to be read. room: of the socket, for what is not read; 0: the usual. */
 static int begin(const char *body, int room)
 {
-    struct sockaddr_in a = {.sin_family = AF_INET, .sin_port = htons((uint16_t)server.port), .sin_addr = {htonl(INADDR_LOOPBACK)}};
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (room) setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &room, sizeof room);
-    ck_assert_int_eq(connect(fd, (struct sockaddr *)&a, sizeof a), 0);
+    int fd = server_connect(&server, room);
     dprintf(fd, "POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: %zu\r\n\r\n%s", strlen(body), body);
     return fd;
 }

@@ -17,19 +17,14 @@ static server_proc server;
 
 static void setup(void)
 {
-    tawny_error err;
-    strcpy(dir, "/tmp/tawny-openai-XXXXXX");
-    ck_assert_ptr_nonnull(mkdtemp(dir));
-    snprintf(model, sizeof model, "%s/m.gguf", dir);
-    ck_assert_msg(tiny_model_write(model, &err) == TAWNY_OK, "%s", err.message);
+    server_model_make(dir, model);
     server_proc_start(&server, model, (const char *const[]){"-np", "4", "-t", "2", "-c", "2048", "-a", "tiny model", NULL});
 }
 
 static void teardown(void)
 {
     server_proc_stop(&server);
-    unlink(model);
-    rmdir(dir);
+    server_model_remove(dir, model);
 }
 
 /* "choices.0.message": a value below; NULL where there is none. */

@@ -1,13 +1,13 @@
 /* "/" of tawny serve: who gets the page and who the line, with which headers; and what of other sites gets through.
  * Whether a page was bundled is asked of the server: without one these tests hold what it says instead. */
 #include <check.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "server_proc.h"
-#include "tiny_model.h"
 
 #ifdef HAVE_LIBMICROHTTPD
 
@@ -19,12 +19,8 @@ static bool bundled;
 
 static void setup(void)
 {
-    tawny_error err;
     size_t n;
-    strcpy(dir, "/tmp/tawny-page-XXXXXX");
-    ck_assert_ptr_nonnull(mkdtemp(dir));
-    snprintf(model, sizeof model, "%s/m.gguf", dir);
-    ck_assert_msg(tiny_model_write(model, &err) == TAWNY_OK, "%s", err.message);
+    server_model_make(dir, model);
     server_proc_start(&server, model, (const char *const[]){"-t", "1", "--api-key", "secret", NULL});
     char *all = server_raw(&server, "GET", "/", HTML, NULL, &n);
     bundled = strstr(all, "\r\nContent-Type: text/html") != NULL;
@@ -34,8 +30,7 @@ static void setup(void)
 static void teardown(void)
 {
     server_proc_stop(&server);
-    unlink(model);
-    rmdir(dir);
+    server_model_remove(dir, model);
 }
 
 typedef struct reply {
