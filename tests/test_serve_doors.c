@@ -149,7 +149,7 @@ START_TEST(what_it_is_like)
     j = server_json(&server, "/lora-adapters", NULL, 200);
     ck_assert_uint_eq(json_array_size(j), 0);
     json_decref(j);
-    json_decref(server_json(&server, "/completion", "{\"prompt\":\"x\",\"n_predict\":4}", 200));
+    json_decref(server_json(&server, "/completion", "{\"prompt\":\"x\",\"n_predict\":4,\"ignore_eos\":true}", 200));
     int status;
     char *text = server_ask(&server, "GET", "/metrics", NULL, NULL, &status);
     ck_assert_int_eq(status, 200);
