@@ -296,15 +296,18 @@ START_TEST(grammars_are_compiled_once)
     grammar_cache_counts(c, &found, &compiled);
     ck_assert_uint_eq(found, 2);
     ck_assert_uint_eq(compiled, 1);
-    gbnf_matcher *m, *again;
-    bool used;
-    ck_assert_int_eq(grammar_matcher(g[0], NULL, false, &m, &used, &err), TAWNY_OK);
-    ck_assert(!used);
-    grammar_return(g[0], m);
-    ck_assert_int_eq(grammar_matcher(g[0], NULL, false, &again, &used, &err), TAWNY_OK);
-    ck_assert(used);
-    ck_assert_ptr_eq(m, again);
-    grammar_return(g[0], again);
+    gbnf_matcher *m[3]; /* one for all, but for whoever wants their own */
+    bool shared;
+    for (int i = 0; i < 3; i++) {
+        ck_assert_int_eq(grammar_matcher(g[0], NULL, i == 1, &m[i], &shared, &err), TAWNY_OK);
+        ck_assert_int_eq(shared, i != 1);
+    }
+    ck_assert_ptr_eq(m[0], m[2]);
+    ck_assert_ptr_ne(m[0], m[1]);
+    for (int i = 0; i < 3; i++) grammar_return(g[0], m[i]);
+    ck_assert_int_eq(grammar_matcher(g[0], NULL, false, &m[1], &shared, &err), TAWNY_OK);
+    ck_assert_ptr_eq(m[0], m[1]);
+    grammar_return(g[0], m[1]);
     for (int i = 0; i < 100; i++) { /* others push it out; who has it keeps it */
         grammar *other;
         char key[16];

@@ -5,12 +5,18 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { ENTRIES = 32, IDLE = 4, MOST_KEPT = 4 << 20 /* bytes of an idle matcher */, MOST_CACHED = 16 << 20 /* of a compiled grammar */ };
+enum { ENTRIES = 32, MOST_KEPT = 8 << 20 /* bytes of a matcher */, MOST_CACHED = 16 << 20 /* of a compiled grammar */ };
+
+typedef struct lent {
+    gbnf_matcher *m;
+    int users;
+    struct lent *next;
+} lent;
 
 struct grammar {
     _Atomic int owners;
     gbnf *g;
-    gbnf_matcher *idle[IDLE];
+    lent *all, *now; /* now: the one for new tasks, NULL: there is none */
 };
 
 typedef struct entry {
@@ -33,36 +39,58 @@ grammar *grammar_hold(grammar *g)
     return g;
 }
 
+static void end_matcher(grammar *g, lent *l)
+{
+    lent **at = &g->all;
+    while (*at != l) at = &(*at)->next;
+    *at = l->next;
+    if (g->now == l) g->now = NULL;
+    gbnf_matcher_free(l->m);
+    free(l);
+}
+
 void grammar_drop(grammar *g)
 {
     if (!g || atomic_fetch_sub(&g->owners, 1) != 1) return;
-    for (int i = 0; i < IDLE; i++) gbnf_matcher_free(g->idle[i]);
+    while (g->all) end_matcher(g, g->all);
     gbnf_free(g->g);
     free(g);
 }
 
-tawny_status grammar_matcher(grammar *g, const gbnf_vocab *v, bool fresh, gbnf_matcher **out, bool *used, tawny_error *err)
+static tawny_status new_matcher(grammar *g, const gbnf_vocab *v, lent **out, tawny_error *err)
 {
-    for (int i = 0; i < IDLE && !fresh; i++) {
-        if (!g->idle[i]) continue;
-        *out = g->idle[i];
-        *used = true;
-        g->idle[i] = NULL;
-        return TAWNY_OK;
+    lent *l = *out = calloc(1, sizeof *l);
+    if (!l) return err_nomem(err);
+    tawny_status st = gbnf_matcher_new(g->g, v, &l->m, err);
+    if (st != TAWNY_OK) {
+        free(l);
+        return st;
     }
-    *used = false;
-    return gbnf_matcher_new(g->g, v, out, err);
+    l->next = g->all;
+    g->all = l;
+    return TAWNY_OK;
+}
+
+tawny_status grammar_matcher(grammar *g, const gbnf_vocab *v, bool fresh, gbnf_matcher **out, bool *shared, tawny_error *err)
+{
+    lent *l = fresh || (g->now && gbnf_matcher_size(g->now->m) > MOST_KEPT) ? NULL : g->now;
+    tawny_status st = l ? TAWNY_OK : new_matcher(g, v, &l, err);
+    if (st != TAWNY_OK) return st;
+    if (!fresh) g->now = l;
+    *shared = !fresh;
+    *out = l->m;
+    l->users++;
+    return TAWNY_OK;
 }
 
 void grammar_return(grammar *g, gbnf_matcher *m)
 {
-    int i = 0;
-    while (i < IDLE && g->idle[i]) i++;
-    if (m && i < IDLE && gbnf_matcher_size(m) <= MOST_KEPT)
-        g->idle[i] = m;
-    else
-        gbnf_matcher_free(m);
+    lent *l = g->all;
+    while (l->m != m) l = l->next;
+    if (--l->users == 0 && (l != g->now || gbnf_matcher_size(m) > MOST_KEPT)) end_matcher(g, l);
 }
+
+/* ---- the cache ---- */
 
 grammar_cache *grammar_cache_new(const gbnf_tokens *tokens)
 {

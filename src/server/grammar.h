@@ -6,16 +6,17 @@
 #include "../base/buf.h"
 #include "../text/gbnf.h"
 
-typedef struct grammar grammar; /* has owners, and does not change but for its idle matchers */
+typedef struct grammar grammar; /* has owners, and does not change but for its matchers */
 
 grammar *grammar_hold(grammar *g);
 void grammar_drop(grammar *g); /* the last one frees it; NULL is fine */
 
 /* ---- for the engine's thread ---- */
 
-/* A matcher for one task: a used one where there is one, unless fresh. *used tells. */
-tawny_status grammar_matcher(grammar *g, const gbnf_vocab *v, bool fresh, gbnf_matcher **out, bool *used, tawny_error *err);
-void grammar_return(grammar *g, gbnf_matcher *m); /* kept while it is small; NULL is fine */
+/* A matcher for a task: one that others use or used too, or, with `fresh`, one of its own. One that has become large gets no
+ * new users, and ends with its last one. */
+tawny_status grammar_matcher(grammar *g, const gbnf_vocab *v, bool fresh, gbnf_matcher **out, bool *shared, tawny_error *err);
+void grammar_return(grammar *g, gbnf_matcher *m);
 
 /* ---- the cache: those used lately ---- */
 

@@ -29,7 +29,7 @@ tawny_status slot_begin(slot *s, task *j, tawny_engine *e, tawny_model *m, const
     tawny_status st = sampler_new(&j->p.sampling, (int)tok_n_vocab(tok), (size_t)tawny_engine_n_ctx(e), &v, &s->sampler, err);
     s->vocab = vocab;
     if (st == TAWNY_OK && j->p.grammar)
-        st = grammar_matcher(s->grammar = grammar_hold(j->p.grammar), vocab, false, &s->matcher, &s->used_matcher, err);
+        st = grammar_matcher(s->grammar = grammar_hold(j->p.grammar), vocab, false, &s->matcher, &s->shared_matcher, err);
     if (st == TAWNY_OK && j->p.fingerprint) st = tawny_fingerprint_new(m, &s->fingerprint, err);
     s->top = calloc(n_top + 1, sizeof *s->top);
     s->n_probs = n_top && j->p.post_probs ? tok_n_vocab(tok) : n_top + 1;
@@ -48,14 +48,14 @@ tawny_status slot_begin(slot *s, task *j, tawny_engine *e, tawny_model *m, const
     return TAWNY_OK;
 }
 
-/* A matcher that others filled before may come to its bounds where a new one would not: a new one takes its place, so that
+/* A matcher that others filled may come to its bounds where a new one would not: a new one takes its place, so that
  * an answer is what it would be alone. */
 static bool renew_matcher(slot *s)
 {
     gbnf_matcher *m;
     tawny_error err;
-    if (!s->used_matcher || grammar_matcher(s->grammar, s->vocab, true, &m, &s->used_matcher, &err) != TAWNY_OK) return false;
-    gbnf_matcher_free(s->matcher);
+    if (!s->shared_matcher || grammar_matcher(s->grammar, s->vocab, true, &m, &s->shared_matcher, &err) != TAWNY_OK) return false;
+    grammar_return(s->grammar, s->matcher);
     s->matcher = m;
     s->place = gbnf_start(m);
     bool ok = true;

@@ -18,7 +18,7 @@ typedef struct slot {
     grammar *grammar;    /* the matcher's */
     gbnf_matcher *matcher;
     const gbnf_vocab *vocab; /* the matcher's */
-    bool used_matcher;   /* by another task before */
+    bool shared_matcher; /* with other tasks */
     gbnf_state place;
     tok_stream stream;
     buf text;            /* of the last token */
