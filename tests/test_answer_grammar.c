@@ -27,12 +27,15 @@ static void on_text(void *user, answer_kind kind, const char *text, size_t n)
     snprintf(s->text + at, sizeof s->text - at, "%c:%.*s|", kind == ANSWER_TEXT ? 'T' : 'R', (int)n, text);
 }
 
-static void on_call(void *user, const char *name, const char *arguments)
+static void add(seen *s, const char *text, size_t n)
 {
-    seen *s = user;
     size_t at = strlen(s->text);
-    snprintf(s->text + at, sizeof s->text - at, "%s%s|", name, arguments);
+    snprintf(s->text + at, sizeof s->text - at, "%.*s", (int)n, text);
 }
+
+static void on_call(void *user, const char *name) { add(user, name, strlen(name)); }
+static void on_arguments(void *user, const char *text, size_t n) { add(user, text, n); }
+static void on_call_end(void *user, bool whole) { add(user, whole ? "|" : "...", whole ? 1 : 3); }
 
 static json_t *tools_of(const char *text)
 {
@@ -118,7 +121,7 @@ START_TEST(every_format)
         answer_frame f = frame_of(calls[i].source);
         buf g = {0};
         seen s = {""};
-        const answer_events on = {&s, on_text, on_call};
+        const answer_events on = {&s, on_text, on_call, on_arguments, on_call_end};
         ck_assert_msg(answer_grammar_calls(&f, ANSWER_MUST_CALL, tools, NULL, true, NULL, &g, &err) == TAWNY_OK, "%s: %s", calls[i].source, err.message);
         ck_assert_msg(allows(&g, calls[i].answer), "%s\n%s", calls[i].answer, g.data);
         ck_assert(!allows(&g, "Hello"));

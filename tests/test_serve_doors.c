@@ -289,6 +289,40 @@ START_TEST(message_events)
 }
 END_TEST
 
+#define TWO "\"tools\":[{\"name\":\"f\",\"input_schema\":{\"type\":\"object\",\"properties\":{\"a\":{\"const\":7},\"b\":{\"type\":\"string\"," \
+            "\"minLength\":40,\"maxLength\":60}},\"required\":[\"a\",\"b\"],\"additionalProperties\":false}}]"
+
+/* Input comes as it is made. Of one that is cut off, what is complete is there in the end. */
+START_TEST(tool_use_in_pieces)
+{
+    for (int k = 0; k < 2; k++) {
+        char body[700], one[800];
+        int n = 0;
+        buf all = {0};
+        snprintf(body, sizeof body, "{" HI "," TWO ",\"tool_choice\":{\"type\":\"any\",\"disable_parallel_tool_use\":true},\"seed\":1,\"max_tokens\":%d",
+                 k ? 400 : 65);
+        snprintf(one, sizeof one, "%s}", body);
+        json_t *whole = server_json(&server, "/v1/messages", one, 200), *input;
+        snprintf(one, sizeof one, "%s,\"stream\":true}", body);
+        char *events = ask("/v1/messages", one), *from = events;
+        for (json_t *e; (e = next_json(&from, "data: ")); json_decref(e)) {
+            const char *piece = text_at(e, "delta.partial_json");
+            if (piece) n++, buf_str(&all, piece);
+        }
+        ck_assert_int_gt(n, 0);
+        ck_assert_str_eq(text_at(whole, "stop_reason"), k ? "tool_use" : "max_tokens");
+        ck_assert_int_eq(int_at(whole, "content.0.input.a"), 7);
+        input = json_loads(all.data, 0, NULL);
+        if (k) ck_assert(json_equal(input, at(whole, "content.0.input")));
+        else ck_assert(!input && json_object_size(at(whole, "content.0.input")) == 1);
+        json_decref(input);
+        json_decref(whole);
+        buf_free(&all);
+        free(events);
+    }
+}
+END_TEST
+
 START_TEST(message_errors)
 {
     static const char *const bad[] = {
@@ -365,6 +399,7 @@ Suite *suite_serve_doors(void)
     tcase_add_test(t, gaps);
     tcase_add_test(t, messages);
     tcase_add_test(t, message_events);
+    tcase_add_test(t, tool_use_in_pieces);
     tcase_add_test(t, message_errors);
     tcase_add_test(t, ollama);
     suite_add_tcase(s, t);

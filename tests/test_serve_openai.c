@@ -77,6 +77,56 @@ START_TEST(calls_are_enforced)
 }
 END_TEST
 
+/* The events of a stream, one after the other: NULL at the end. */
+static json_t *next_event(char **from)
+{
+    char *at = strstr(*from, "data: {"), *end = at ? strchr(at, '\n') : NULL;
+    if (!end) return NULL;
+    *end = 0;
+    *from = end + 1;
+    json_t *j = json_loads(at + 6, 0, NULL);
+    ck_assert_msg(j != NULL, "%s", at);
+    return j;
+}
+
+/* Arguments come as they are made, and are what they are in one piece, also where the answer ends in them. */
+START_TEST(calls_come_in_pieces)
+{
+    for (int k = 0; k < 12; k++) {
+        bool items = k % 2, cut = false;
+        const char *path = items ? "/v1/responses" : "/v1/chat/completions";
+        char body[1200], one[1300];
+        int status, n = 0;
+        buf all = {0};
+        snprintf(body, sizeof body, "{%s,\"tool_choice\":\"required\",\"parallel_tool_calls\":false,\"seed\":%d,\"%s\":%d",
+                 items ? "\"input\":\"hi\",\"tools\":[{\"type\":\"function\",\"name\":\"f\",\"parameters\":" PARAMETERS "}]" : MESSAGES "," TOOLS, k,
+                 items ? "max_output_tokens" : "max_tokens", k % 3 ? 150 : 56);
+        snprintf(one, sizeof one, "%s}", body);
+        json_t *whole = server_json(&server, path, one, 200);
+        snprintf(one, sizeof one, "%s,\"stream\":true}", body);
+        char *events = server_ask(&server, "POST", path, NULL, one, &status), *from = events;
+        for (json_t *e; (e = next_event(&from)); json_decref(e)) {
+            const char *type = text_at(e, "type"), *piece = text_at(e, "choices.0.delta.tool_calls.0.function.arguments");
+            if (type) piece = strcmp(type, "response.function_call_arguments.delta") == 0 ? text_at(e, "delta") : NULL;
+            if (piece && *piece) n++;
+            if (piece) buf_str(&all, piece);
+            if (type && strcmp(type, "response.function_call_arguments.done") == 0) ck_assert_str_eq(text_at(e, "arguments"), all.data);
+            if (type && strcmp(type, "response.incomplete") == 0) cut = true;
+            const char *reason = text_at(e, "choices.0.finish_reason");
+            if (reason && strcmp(reason, "length") == 0) cut = true;
+        }
+        ck_assert_str_eq(all.data, text_at(whole, items ? "output.0.arguments" : "choices.0.message.tool_calls.0.function.arguments"));
+        ck_assert_int_gt(n, 0); /* as many as its threads take */
+        ck_assert_int_eq(cut, k % 3 == 0);
+        if (items) ck_assert_str_eq(text_at(whole, "output.0.status"), cut ? "incomplete" : "completed");
+        if (!cut) check_arguments(all.data);
+        buf_free(&all);
+        free(events);
+        json_decref(whole);
+    }
+}
+END_TEST
+
 START_TEST(schemas_are_enforced)
 {
     static const char *const shapes[] = {
@@ -336,6 +386,7 @@ Suite *suite_serve_openai(void)
     tcase_add_unchecked_fixture(t, setup, teardown);
     tcase_set_timeout(t, 60);
     tcase_add_test(t, calls_are_enforced);
+    tcase_add_test(t, calls_come_in_pieces);
     tcase_add_test(t, schemas_are_enforced);
     tcase_add_test(t, refusals_name_the_field);
     tcase_add_test(t, several_prompts);

@@ -132,12 +132,22 @@ static json_t *tool_use(const exchange *x, int no, const char *name, json_t *inp
     return json_pack("{s:s,s:s,s:s,s:o}", "type", "tool_use", "id", id, "name", name, "input", input);
 }
 
-static void message_call(exchange *x, choice *c, int no, const char *name, const char *arguments)
+static void message_call(exchange *x, choice *c, int no, const char *name)
 {
     (void)c;
     close_block(x);
     open_block(x, 'c', tool_use(x, no, name, json_object()));
-    delta(x, json_pack("{s:s,s:s}", "type", "input_json_delta", "partial_json", arguments));
+}
+
+static void message_arguments(exchange *x, choice *c, int no, const char *text, size_t n)
+{
+    (void)c, (void)no;
+    delta(x, json_pack("{s:s,s:o}", "type", "input_json_delta", "partial_json", json_stringn(text, n)));
+}
+
+static void message_call_end(exchange *x, choice *c, int no, const json_t *call)
+{
+    (void)c, (void)no, (void)call;
     close_block(x);
 }
 
@@ -160,8 +170,7 @@ static json_t *content_of(const exchange *x, const choice *c)
     if (c->text.size) json_array_append_new(list, json_pack("{s:s,s:o}", "type", "text", "text", json_stringn(c->text.data, c->text.size)));
     for (size_t i = 0; i < json_array_size(c->calls); i++) {
         const json_t *call = json_array_get(c->calls, i);
-        json_t *input = json_loads(json_string_value(json_object_get(call, "arguments")), 0, NULL);
-        json_array_append_new(list, tool_use(x, (int)i, json_string_value(json_object_get(call, "name")), input ? input : json_object()));
+        json_array_append_new(list, tool_use(x, (int)i, json_string_value(json_object_get(call, "name")), completion_arguments(call)));
     }
     return list;
 }
@@ -177,8 +186,8 @@ static json_t *message_whole(exchange *x)
 }
 
 static const door message_door = {
-    .stream_type = "text/event-stream", .start = message_start, .text = message_text, .call = message_call, .finish = message_finish,
-    .end = message_end, .fail = message_fail, .ping = message_ping, .whole = message_whole, .error = anthropic_error,
+    .stream_type = "text/event-stream", .start = message_start, .text = message_text, .call = message_call, .arguments = message_arguments,
+    .call_end = message_call_end, .finish = message_finish, .end = message_end, .fail = message_fail, .ping = message_ping, .whole = message_whole, .error = anthropic_error,
 };
 
 /* ---- the request ---- */

@@ -327,6 +327,12 @@ bool completion_refuses(exchange *x, const completion_refusal *list)
     return false;
 }
 
+json_t *completion_arguments(const json_t *call)
+{
+    const json_t *text = json_object_get(call, "arguments");
+    return answer_arguments(json_string_value(text), json_string_length(text));
+}
+
 const char *completion_reason(const choice *c)
 {
     if (c->state == TASK_LENGTH) return "length";

@@ -47,6 +47,8 @@ typedef struct completion_refusal {
 bool completion_refuses(exchange *x, const completion_refusal *list);
 
 /* Why a choice ended, in OpenAI's words: "stop", "length", "tool_calls". */
+/* The arguments of one of a choice's calls, as an object: of those that have no end, the members that have. New. */
+json_t *completion_arguments(const json_t *call);
 const char *completion_reason(const choice *c);
 
 /* Token counts over all choices: of prompts once. */

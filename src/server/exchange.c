@@ -42,6 +42,7 @@ static void choice_free(choice *c)
     answer_free(c->parser);
     buf_free(&c->text);
     buf_free(&c->reasoning);
+    buf_free(&c->arguments);
     json_decref(c->calls);
     json_decref(c->tokens);
 }
@@ -171,17 +172,38 @@ static void on_text(void *user, answer_kind kind, const char *text, size_t n)
     if (c->x->stream) c->x->door->text(c->x, c, kind, text, n);
 }
 
-static void on_call(void *user, const char *name, const char *arguments)
+static int last_call(const choice *c) { return (int)json_array_size(c->calls) - 1; }
+
+static void on_call(void *user, const char *name)
 {
     choice *c = user;
-    int no = (int)json_array_size(c->calls);
-    json_array_append_new(c->calls, json_pack("{s:s,s:s}", "name", name, "arguments", arguments));
-    if (c->x->stream && c->x->door->call) c->x->door->call(c->x, c, no, name, arguments);
+    const door *d = c->x->door;
+    json_array_append_new(c->calls, json_pack("{s:s}", "name", name));
+    buf_clear(&c->arguments);
+    if (c->x->stream && d->call) d->call(c->x, c, last_call(c), name);
+}
+
+static void on_arguments(void *user, const char *text, size_t n)
+{
+    choice *c = user;
+    const door *d = c->x->door;
+    buf_add(&c->arguments, text, n);
+    if (c->x->stream && d->arguments) d->arguments(c->x, c, last_call(c), text, n);
+}
+
+static void on_call_end(void *user, bool whole)
+{
+    choice *c = user;
+    const door *d = c->x->door;
+    json_t *call = json_array_get(c->calls, (size_t)last_call(c));
+    json_object_set_new(call, "arguments", json_stringn(c->arguments.data ? c->arguments.data : "", c->arguments.size));
+    json_object_set_new(call, "whole", json_boolean(whole));
+    if (c->x->stream && d->call_end) d->call_end(c->x, c, last_call(c), call);
 }
 
 static bool open_choice(exchange *x, choice *c, int i, task *j, const exchange_chat *chat)
 {
-    const answer_events events = {.user = c, .text = on_text, .call = on_call};
+    const answer_events events = {.user = c, .text = on_text, .call = on_call, .arguments = on_arguments, .call_end = on_call_end};
     *c = (choice){.x = x, .index = i, .task = j, .calls = json_array()};
     if (j->p.n_top >= 0) c->tokens = json_array();
     if (chat) c->parser = answer_new(chat->format, chat->tools, chat->thinks, &events);

@@ -18,7 +18,8 @@ typedef struct choice {
     size_t text_at, token_at; /* so much of the task's was seen */
     size_t offset;            /* characters of the text before that token */
     buf text, reasoning;   /* all so far */
-    json_t *calls;         /* [{"name", "arguments" (text)}] */
+    json_t *calls;         /* [{"name", "arguments" (text), "whole": its object has an end}]; arguments once the call has ended */
+    buf arguments;         /* of the call that has not */
     json_t *tokens;        /* [{"id", "token", "logprob", "bytes", "top_logprobs", "offset"}] of answers with log probabilities: those that no delta carried yet, or all (not streamed) */
     task_state state;
 } choice;
@@ -28,7 +29,9 @@ typedef struct door {
     const char *stream_type;                                         /* Content-Type of streamed answers */
     void (*start)(exchange *x);                                      /* NULL: nothing comes first */
     void (*text)(exchange *x, choice *c, answer_kind kind, const char *text, size_t n);
-    void (*call)(exchange *x, choice *c, int no, const char *name, const char *arguments); /* NULL: no calls here */
+    void (*call)(exchange *x, choice *c, int no, const char *name);  /* a call begins; NULL: it is of no interest yet */
+    void (*arguments)(exchange *x, choice *c, int no, const char *text, size_t n); /* more of them; NULL: likewise */
+    void (*call_end)(exchange *x, choice *c, int no, const json_t *call); /* as in choice.calls; NULL: of no interest */
     void (*finish)(exchange *x, choice *c);                          /* of one choice */
     void (*end)(exchange *x);                                        /* of all */
     void (*fail)(exchange *x, const char *message);                  /* in the middle of a stream */

@@ -118,18 +118,21 @@ static void answer_text(exchange *x, choice *c, answer_kind kind, const char *te
     put_line(x, o);
 }
 
-static json_t *call_json(const char *name, const char *arguments)
+static json_t *call_json(const json_t *call)
 {
-    json_t *object = json_loads(arguments, 0, NULL);
-    return json_pack("{s:{s:s,s:o}}", "function", "name", name, "arguments", object ? object : json_object());
+    return json_pack("{s:{s:O,s:o}}", "function", "name", json_object_get(call, "name"), "arguments", completion_arguments(call));
 }
 
-static void answer_call(exchange *x, choice *c, int no, const char *name, const char *arguments)
+/* Arguments are objects here: a call comes in one piece, and not at all where they have no end. */
+static bool complete(const json_t *call) { return json_is_true(json_object_get(call, "whole")); }
+
+static void answer_call(exchange *x, choice *c, int no, const json_t *call)
 {
-    json_t *o = base(x, false), *call = call_json(name, arguments);
+    if (!complete(call)) return;
+    json_t *o = base(x, false), *out = call_json(call);
     (void)c;
-    json_object_set_new(json_object_get(call, "function"), "index", json_integer(no));
-    set_content(x, o, NULL, NULL, json_pack("[o]", call));
+    json_object_set_new(json_object_get(out, "function"), "index", json_integer(no));
+    set_content(x, o, NULL, NULL, json_pack("[o]", out));
     put_line(x, o);
 }
 
@@ -151,7 +154,7 @@ static json_t *answer_whole(exchange *x)
     for (size_t i = 0; i < json_array_size(c->calls); i++) {
         const json_t *call = json_array_get(c->calls, i);
         if (!calls) calls = json_array();
-        json_array_append_new(calls, call_json(json_string_value(json_object_get(call, "name")), json_string_value(json_object_get(call, "arguments"))));
+        if (complete(call)) json_array_append_new(calls, call_json(call));
     }
     set_content(x, o, json_stringn(c->text.data ? c->text.data : "", c->text.size),
                 c->reasoning.size ? json_stringn(c->reasoning.data, c->reasoning.size) : NULL, calls);
@@ -160,7 +163,7 @@ static json_t *answer_whole(exchange *x)
 }
 
 static const door answer_door = {
-    .stream_type = "application/x-ndjson", .text = answer_text, .call = answer_call, .finish = answer_finish, .end = answer_done,
+    .stream_type = "application/x-ndjson", .text = answer_text, .call_end = answer_call, .finish = answer_finish, .end = answer_done,
     .fail = answer_fail, .whole = answer_whole, .error = ollama_error,
 };
 

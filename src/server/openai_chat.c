@@ -84,13 +84,18 @@ static json_t *call_json(const exchange *x, const choice *c, int no, const char 
     return json_pack("{s:s,s:s,s:{s:s,s:s}}", "id", id, "type", "function", "function", "name", name, "arguments", arguments);
 }
 
-/* The name first, then the arguments. */
-static void chat_call(exchange *x, choice *c, int no, const char *name, const char *arguments)
+/* The name first, then the arguments as they come. */
+static void chat_call(exchange *x, choice *c, int no, const char *name)
 {
     json_t *call = call_json(x, c, no, name, "");
     json_object_set_new(call, "index", json_integer(no));
     chunk(x, c, json_pack("{s:[o]}", "tool_calls", call), logprobs_of(c), NULL);
-    chunk(x, c, json_pack("{s:[{s:i,s:{s:s}}]}", "tool_calls", "index", no, "function", "arguments", arguments), json_null(), NULL);
+}
+
+static void chat_arguments(exchange *x, choice *c, int no, const char *text, size_t n)
+{
+    json_t *delta = json_pack("{s:[{s:i,s:{s:o}}]}", "tool_calls", "index", no, "function", "arguments", json_stringn(text, n));
+    chunk(x, c, delta, logprobs_of(c), NULL);
 }
 
 static void chat_finish(exchange *x, choice *c) { chunk(x, c, json_object(), logprobs_of(c), completion_reason(c)); }
@@ -140,7 +145,7 @@ static json_t *chat_whole(exchange *x)
 }
 
 static const door chat_door = {
-    .stream_type = "text/event-stream", .start = chat_start, .text = chat_text, .call = chat_call, .finish = chat_finish, .end = chat_end,
+    .stream_type = "text/event-stream", .start = chat_start, .text = chat_text, .call = chat_call, .arguments = chat_arguments, .finish = chat_finish, .end = chat_end,
     .fail = openai_fail, .ping = openai_ping, .whole = chat_whole, .error = openai_error,
 };
 

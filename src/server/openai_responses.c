@@ -198,23 +198,40 @@ static void add_text(exchange *x, choice *c, answer_kind kind, const char *text,
     json_decref(logprobs);
 }
 
-static void add_call(exchange *x, choice *c, int no, const char *name, const char *arguments)
+/* ---- calls ---- */
+
+static void begin_call(exchange *x, choice *c, int no, const char *name)
 {
-    items_answer *a = x->own;
+    const items_answer *a = x->own;
     (void)c;
     close_item(x, "completed");
-    size_t at = json_array_size(a->output);
+    item_event(x, "response.output_item.added", call_item(x, json_array_size(a->output), no, name, "", "in_progress"));
+}
+
+static void add_arguments(exchange *x, choice *c, int no, const char *text, size_t n)
+{
+    json_t *o = place(x, "fc", false);
+    (void)c, (void)no;
+    json_object_set_new(o, "delta", json_stringn(text, n));
+    event(x, "response.function_call_arguments.delta", o);
+}
+
+/* Complete, or cut off: it goes into the output. */
+static void end_call(exchange *x, choice *c, int no, const json_t *call)
+{
+    items_answer *a = x->own;
+    json_t *name = json_object_get(call, "name"), *arguments = json_object_get(call, "arguments");
+    bool whole = json_is_true(json_object_get(call, "whole"));
+    (void)c;
+    close_item(x, "completed");
     if (x->stream) {
-        item_event(x, "response.output_item.added", call_item(x, at, no, name, "", "in_progress"));
         json_t *o = place(x, "fc", false);
-        json_object_set_new(o, "delta", json_string(arguments));
-        event(x, "response.function_call_arguments.delta", o);
-        o = place(x, "fc", false);
-        json_object_set_new(o, "name", json_string(name));
-        json_object_set_new(o, "arguments", json_string(arguments));
+        json_object_set(o, "name", name);
+        json_object_set(o, "arguments", arguments);
         event(x, "response.function_call_arguments.done", o);
     }
-    json_t *item = call_item(x, at, no, name, arguments, "completed");
+    json_t *item = call_item(x, json_array_size(a->output), no, json_string_value(name), json_string_value(arguments),
+                             whole ? "completed" : "incomplete");
     if (x->stream) item_event(x, "response.output_item.done", json_incref(item));
     json_array_append_new(a->output, item);
 }
@@ -255,15 +272,14 @@ static json_t *items_whole(exchange *x)
     const json_t *call;
     if (c->reasoning.size) add_text(x, c, ANSWER_REASONING, c->reasoning.data, c->reasoning.size);
     if (c->text.size) add_text(x, c, ANSWER_TEXT, c->text.data, c->text.size);
-    json_array_foreach(c->calls, i, call)
-        add_call(x, c, (int)i, json_string_value(json_object_get(call, "name")), json_string_value(json_object_get(call, "arguments")));
+    json_array_foreach(c->calls, i, call) end_call(x, c, (int)i, call);
     items_finish(x, c);
     return response(x, status_of(c));
 }
 
 static const door items_door = {
-    .stream_type = "text/event-stream", .start = items_start, .text = add_text, .call = add_call, .finish = items_finish, .end = items_end,
-    .fail = items_fail, .ping = openai_ping, .whole = items_whole, .error = openai_error,
+    .stream_type = "text/event-stream", .start = items_start, .text = add_text, .call = begin_call, .arguments = add_arguments,
+    .call_end = end_call, .finish = items_finish, .end = items_end, .fail = items_fail, .ping = openai_ping, .whole = items_whole, .error = openai_error,
 };
 
 /* ---- the request ---- */

@@ -1,7 +1,9 @@
 /* What a model's answer says: reasoning, text, and calls of tools, told apart while it streams.
  *
- * Text and reasoning are passed on as soon as they cannot be the beginning of a marker; a call is passed on when it
- * is complete. What looks like a call but is none is text. Formats, as the models' own templates and documentation
+ * Text and reasoning are passed on as soon as they cannot be the beginning of a marker. Where a function that was offered is
+ * called with a JSON object after its name, the call begins with that object, and its arguments are passed on as they come,
+ * even if the answer ends or goes wrong in them; other calls are passed on when they are complete, and what looks like one
+ * but is none is text. However the answer is cut into pieces, it comes out the same. Formats, as the models' own templates and documentation
  * give them:
  *   tags     <tool_call>...</tool_call> around JSON {"name", "arguments"} (Hermes, Qwen), around <function=NAME> with
  *            <parameter=KEY> (Qwen3-Coder), or around NAME with <arg_key>, <arg_value> (GLM-4.5)
@@ -42,7 +44,10 @@ typedef struct answer_events {
     void *user;
     /* whole UTF-8 characters where the input was so */
     void (*text)(void *user, answer_kind kind, const char *text, size_t n);
-    void (*call)(void *user, const char *name, const char *arguments);      /* arguments: a JSON object as text */
+    void (*call)(void *user, const char *name);                         /* a call begins */
+    /* Of its arguments: all together a JSON object without blanks between tokens, as the model wrote it. */
+    void (*arguments)(void *user, const char *text, size_t n);
+    void (*call_end)(void *user, bool whole);                           /* not whole: the object has no end */
 } answer_events;
 
 typedef struct answer answer;
@@ -55,6 +60,8 @@ void answer_free(answer *a); /* NULL is fine */
 /* The next piece of the answer, control tokens written out. TAWNY_E_LIMIT where a call is longer than 16 MiB. */
 tawny_status answer_push(answer *a, const char *text, size_t n, tawny_error *err);
 tawny_status answer_end(answer *a, tawny_error *err); /* the answer is complete: what was held back comes out */
+/* The arguments of a call as an object; of those that have no end, the members that have. New. */
+json_t *answer_arguments(const char *text, size_t n);
 size_t answer_calls(const answer *a);                 /* calls so far */
 size_t answer_thought(const answer *a);               /* bytes up to the end of the last thought, 0 where there was none */
 

@@ -22,8 +22,7 @@ bool text_take(text_span *s, const char *word)
     return true;
 }
 
-/* Takes what stands before `marker` and the marker off s. */
-static bool take_to(text_span *s, const char *marker, text_span *out)
+bool text_take_to(text_span *s, const char *marker, text_span *out)
 {
     const char *hit = s->n ? memmem(s->p, s->n, marker, strlen(marker)) : NULL;
     if (!hit) return false;
@@ -33,7 +32,7 @@ static bool take_to(text_span *s, const char *marker, text_span *out)
     return true;
 }
 
-static bool copy_name(text_span s, char *out, size_t size)
+bool text_name(text_span s, char *out, size_t size)
 {
     s = text_trim(s);
     if (!s.n || s.n >= size || memchr(s.p, 0, s.n)) return false;
@@ -58,7 +57,7 @@ bool found_add(found *f, text_span name, json_t *arguments)
         f->call = more;
         f->cap = cap;
     }
-    if (!copy_name(name, f->call[f->n].name, sizeof f->call->name)) goto fail;
+    if (!text_name(name, f->call[f->n].name, sizeof f->call->name)) goto fail;
     if (!arguments) arguments = json_object();
     if (!arguments) return false;
     f->call[f->n++].arguments = arguments;
@@ -87,8 +86,7 @@ static bool add_object(found *f, const json_t *j)
     return ok;
 }
 
-/* One object, or an array of them. */
-static bool read_json(found *f, text_span s)
+bool call_read_json(found *f, text_span s)
 {
     json_t *j = json_loadb(s.p, s.n, JSON_ALLOW_NUL, NULL);
     bool ok = json_is_object(j) ? add_object(f, j) : json_array_size(j) > 0;
@@ -108,7 +106,7 @@ static bool add_named(found *f, text_span name, text_span args)
 }
 
 /* Objects apart by ";" or blanks; what follows them is dropped. */
-bool call_read_llama(found *f, text_span s)
+static bool read_llama(found *f, text_span s)
 {
     s = text_trim(s);
     if (text_take(&s, "<|python_tag|>")) s = text_trim(s);
@@ -165,13 +163,13 @@ static bool read_function_tag(found *f, text_span s)
 {
     char name[128], key[128];
     text_span part;
-    if (!take_to(&s, "<function=", &part) || !take_to(&s, ">", &part) || !copy_name(part, name, sizeof name))
+    if (!text_take_to(&s, "<function=", &part) || !text_take_to(&s, ">", &part) || !text_name(part, name, sizeof name))
         return false;
     json_t *args = json_object();
-    while (take_to(&s, "<parameter=", &part)) {
-        if (!take_to(&s, ">", &part) || !copy_name(part, key, sizeof key)) break;
+    while (text_take_to(&s, "<parameter=", &part)) {
+        if (!text_take_to(&s, ">", &part) || !text_name(part, key, sizeof key)) break;
         text_span v = s;
-        if (!take_to(&s, "</parameter>", &v)) s.n = 0;
+        if (!text_take_to(&s, "</parameter>", &v)) s.n = 0;
         json_object_set_new(args, key, typed_value(f, name, key, inner_lines(v)));
     }
     return found_add(f, (text_span){name, strlen(name)}, args);
@@ -182,14 +180,14 @@ static bool read_arg_tags(found *f, text_span s)
 {
     char name[128], key[128];
     text_span part = s, v;
-    bool more = take_to(&s, "<arg_key>", &part);
-    if (!copy_name(part, name, sizeof name) || strpbrk(name, " \n<>{}")) return false;
+    bool more = text_take_to(&s, "<arg_key>", &part);
+    if (!text_name(part, name, sizeof name) || strpbrk(name, " \n<>{}")) return false;
     json_t *args = json_object();
-    while (more && take_to(&s, "</arg_key>", &part) && copy_name(part, key, sizeof key) && take_to(&s, "<arg_value>", &part)) {
+    while (more && text_take_to(&s, "</arg_key>", &part) && text_name(part, key, sizeof key) && text_take_to(&s, "<arg_value>", &part)) {
         v = s;
-        if (!take_to(&s, "</arg_value>", &v)) s.n = 0;
+        if (!text_take_to(&s, "</arg_value>", &v)) s.n = 0;
         json_object_set_new(args, key, typed_value(f, name, key, v));
-        more = take_to(&s, "<arg_key>", &part);
+        more = text_take_to(&s, "<arg_key>", &part);
     }
     return found_add(f, (text_span){name, strlen(name)}, args);
 }
@@ -198,7 +196,7 @@ static bool read_tagged(found *f, text_span s)
 {
     s = text_trim(s);
     if (!s.n) return false;
-    if (*s.p == '{' || *s.p == '[') return read_json(f, s);
+    if (*s.p == '{' || *s.p == '[') return call_read_json(f, s);
     return *s.p == '<' ? read_function_tag(f, s) : read_arg_tags(f, s);
 }
 
@@ -207,15 +205,15 @@ static bool read_tagged(found *f, text_span s)
 static bool read_invokes(found *f, text_span s, const char *const tag[4])
 {
     text_span one, part, head;
-    while (take_to(&s, tag[0], &part)) {
+    while (text_take_to(&s, tag[0], &part)) {
         char name[128], key[128];
-        if (!take_to(&s, "\"", &part) || !copy_name(part, name, sizeof name) || !take_to(&s, ">", &part)) return false;
-        if (!take_to(&s, tag[1], &one)) return false;
+        if (!text_take_to(&s, "\"", &part) || !text_name(part, name, sizeof name) || !text_take_to(&s, ">", &part)) return false;
+        if (!text_take_to(&s, tag[1], &one)) return false;
         json_t *args = json_object();
-        while (take_to(&one, tag[2], &part)) {
-            if (!take_to(&one, "\"", &part) || !copy_name(part, key, sizeof key) || !take_to(&one, ">", &head)) break;
+        while (text_take_to(&one, tag[2], &part)) {
+            if (!text_take_to(&one, "\"", &part) || !text_name(part, key, sizeof key) || !text_take_to(&one, ">", &head)) break;
             text_span v = one;
-            if (!take_to(&one, tag[3], &v)) one.n = 0;
+            if (!text_take_to(&one, tag[3], &v)) one.n = 0;
             bool text = head.n && memmem(head.p, head.n, "string=\"true\"", 13);
             json_t *j = text ? json_stringn(v.p, v.n) : typed_value(f, name, key, inner_lines(v));
             json_object_set_new(args, key, j);
@@ -231,9 +229,6 @@ static bool read_minimax(found *f, text_span s)
     return read_invokes(f, s, tag);
 }
 
-#define BAR "\xef\xbd\x9c"  /* U+FF5C, of DeepSeek's markers */
-#define LOW "\xe2\x96\x81" /* U+2581 */
-
 static bool read_dsml(found *f, text_span s)
 {
     static const char *const tag[] = {"<" BAR "DSML" BAR "invoke name=\"", "</" BAR "DSML" BAR "invoke>",
@@ -246,14 +241,12 @@ static bool read_dsml(found *f, text_span s)
 /* call begin, NAME, sep, {...}, call end; V3 and R1: "function" sep NAME, and the object in a fence of ```json. */
 static bool read_deepseek(found *f, text_span s)
 {
-    static const char begin[] = "<" BAR "tool" LOW "call" LOW "begin" BAR ">", end[] = "<" BAR "tool" LOW "call" LOW "end" BAR ">",
-                      sep[] = "<" BAR "tool" LOW "sep" BAR ">";
     text_span one, name, part;
-    while (take_to(&s, begin, &part)) {
-        if (!take_to(&s, end, &one) || !take_to(&one, sep, &name)) return false;
-        if (take_to(&one, "```json", &part)) {
+    while (text_take_to(&s, DEEPSEEK_BEGIN, &part)) {
+        if (!text_take_to(&s, DEEPSEEK_END, &one) || !text_take_to(&one, DEEPSEEK_SEP, &name)) return false;
+        if (text_take_to(&one, "```json", &part)) {
             name = part;
-            if (!take_to(&one, "```", &part)) return false;
+            if (!text_take_to(&one, "```", &part)) return false;
             one = part;
         }
         if (!add_named(f, name, one)) return false;
@@ -261,16 +254,20 @@ static bool read_deepseek(found *f, text_span s)
     return f->n > 0;
 }
 
-/* functions.NAME:INDEX */
+void text_kimi_name(text_span *name)
+{
+    *name = text_trim(*name);
+    text_take(name, "functions.");
+    const char *colon = name->n ? memrchr(name->p, ':', name->n) : NULL;
+    if (colon) name->n = (size_t)(colon - name->p);
+}
+
 static bool read_kimi(found *f, text_span s)
 {
     text_span one, name, part;
-    while (take_to(&s, "<|tool_call_begin|>", &part)) {
-        if (!take_to(&s, "<|tool_call_end|>", &one) || !take_to(&one, "<|tool_call_argument_begin|>", &name)) return false;
-        name = text_trim(name);
-        text_take(&name, "functions.");
-        const char *colon = name.n ? memrchr(name.p, ':', name.n) : NULL;
-        if (colon) name.n = (size_t)(colon - name.p);
+    while (text_take_to(&s, KIMI_BEGIN, &part)) {
+        if (!text_take_to(&s, KIMI_END, &one) || !text_take_to(&one, KIMI_ARGUMENTS, &name)) return false;
+        text_kimi_name(&name);
         if (!add_named(f, name, one)) return false;
     }
     return f->n > 0;
@@ -281,16 +278,16 @@ static bool read_mistral(found *f, text_span s)
 {
     for (bool more = true; more;) {
         text_span one = s, name, id;
-        more = take_to(&s, "[TOOL_CALLS]", &one);
+        more = text_take_to(&s, "[TOOL_CALLS]", &one);
         one = text_trim(one);
         if (!one.n) continue;
         if (*one.p == '[' || *one.p == '{') {
-            if (!read_json(f, one)) return false;
+            if (!call_read_json(f, one)) return false;
             continue;
         }
-        if (!take_to(&one, "[ARGS]", &name)) return false;
+        if (!text_take_to(&one, "[ARGS]", &name)) return false;
         text_span head = name;
-        if (take_to(&head, "[CALL_ID]", &id)) name = id;
+        if (text_take_to(&head, "[CALL_ID]", &id)) name = id;
         if (!add_named(f, name, one)) return false;
     }
     return f->n > 0;
@@ -303,12 +300,12 @@ static bool read_python(found *f, text_span s)
 {
     found before = *f;
     s = text_trim(s);
-    if (read_json(f, s)) return true;
+    if (call_read_json(f, s)) return true;
     while (f->n > before.n) json_decref(f->call[--f->n].arguments);
     bool list = text_take(&s, "[");
     for (bool more = true; more;) {
         text_span name;
-        if (!take_to(&s, "(", &name)) return false;
+        if (!text_take_to(&s, "(", &name)) return false;
         json_t *args = literal_arguments(&s, NULL, ')');
         if (!args || !found_add(f, name, args)) return false;
         s = text_trim(s);
@@ -322,7 +319,7 @@ static bool read_gemma(found *f, text_span s, const char *quote)
 {
     text_span name;
     s = text_trim(s);
-    if (!text_take(&s, "call:") || !take_to(&s, "{", &name)) return false;
+    if (!text_take(&s, "call:") || !text_take_to(&s, "{", &name)) return false;
     json_t *args = literal_arguments(&s, quote, '}');
     if (!args) return false;
     if (!text_trim(s).n) return found_add(f, name, args);
@@ -335,24 +332,28 @@ static bool read_gemma_function(found *f, text_span s) { return read_gemma(f, s,
 
 /* ---- which format has which ---- */
 
-#define NONE {NULL, NULL, NULL}
+#define NONE {NULL, NULL, NULL, NULL, NULL}
+
+const call_marks call_marks_llama = {"", NULL, read_llama, call_head_llama, NULL};
 
 const call_marks *call_marks_of(answer_format f)
 {
     static const call_marks marks[][3] = {
-        [ANSWER_TAGS] = {{"<tool_call>", "</tool_call>", read_tagged}, NONE},
-        [ANSWER_MISTRAL] = {{"[TOOL_CALLS]", NULL, read_mistral}, NONE},
-        [ANSWER_DEEPSEEK] = {{"<" BAR "tool" LOW "calls" LOW "begin" BAR ">", "<" BAR "tool" LOW "calls" LOW "end" BAR ">", read_deepseek}, NONE},
-        [ANSWER_DSML] = {{"<" BAR "DSML" BAR "function_calls>", "</" BAR "DSML" BAR "function_calls>", read_dsml},
-                         {"<" BAR "DSML" BAR "tool_calls>", "</" BAR "DSML" BAR "tool_calls>", read_dsml}, NONE},
-        [ANSWER_GEMMA] = {{"<|tool_call>", "<tool_call|>", read_gemma4},
-                          {"<start_function_call>", "<end_function_call>", read_gemma_function}, NONE},
-        [ANSWER_LFM2] = {{"<|tool_call_start|>", "<|tool_call_end|>", read_python}, NONE},
-        [ANSWER_GRANITE] = {{"<|tool_call|>", NULL, read_json}, {"<tool_call>", NULL, read_json}, NONE},
-        [ANSWER_KIMI] = {{"<|tool_calls_section_begin|>", "<|tool_calls_section_end|>", read_kimi}, NONE},
-        [ANSWER_MINIMAX] = {{"<minimax:tool_call>", "</minimax:tool_call>", read_minimax}, NONE},
-        [ANSWER_NEMOTRON] = {{"<TOOLCALL>", "</TOOLCALL>", read_json}, NONE},
-        [ANSWER_COMMAND] = {{"<|START_ACTION|>", "<|END_ACTION|>", read_json}, NONE},
+        [ANSWER_TAGS] = {{"<tool_call>", "</tool_call>", read_tagged, call_head_json, NULL}, NONE},
+        [ANSWER_MISTRAL] = {{"[TOOL_CALLS]", NULL, read_mistral, call_head_mistral, NULL}, NONE},
+        [ANSWER_DEEPSEEK] = {{DEEPSEEK_MARK("calls" LOW "begin"), DEEPSEEK_MARK("calls" LOW "end"), read_deepseek, call_head_deepseek, DEEPSEEK_END},
+                             NONE},
+        [ANSWER_DSML] = {{"<" BAR "DSML" BAR "function_calls>", "</" BAR "DSML" BAR "function_calls>", read_dsml, NULL, NULL},
+                         {"<" BAR "DSML" BAR "tool_calls>", "</" BAR "DSML" BAR "tool_calls>", read_dsml, NULL, NULL}, NONE},
+        [ANSWER_GEMMA] = {{"<|tool_call>", "<tool_call|>", read_gemma4, NULL, NULL},
+                          {"<start_function_call>", "<end_function_call>", read_gemma_function, NULL, NULL}, NONE},
+        [ANSWER_LFM2] = {{"<|tool_call_start|>", "<|tool_call_end|>", read_python, call_head_json, NULL}, NONE},
+        [ANSWER_GRANITE] = {{"<|tool_call|>", NULL, call_read_json, call_head_json, NULL},
+                            {"<tool_call>", NULL, call_read_json, call_head_json, NULL}, NONE},
+        [ANSWER_KIMI] = {{"<|tool_calls_section_begin|>", "<|tool_calls_section_end|>", read_kimi, call_head_kimi, KIMI_END}, NONE},
+        [ANSWER_MINIMAX] = {{"<minimax:tool_call>", "</minimax:tool_call>", read_minimax, NULL, NULL}, NONE},
+        [ANSWER_NEMOTRON] = {{"<TOOLCALL>", "</TOOLCALL>", call_read_json, call_head_json, NULL}, NONE},
+        [ANSWER_COMMAND] = {{"<|START_ACTION|>", "<|END_ACTION|>", call_read_json, call_head_json, NULL}, NONE},
     };
     static const call_marks none = NONE;
     bool known = (size_t)f < sizeof marks / sizeof *marks && marks[f][0].open;

@@ -73,9 +73,10 @@ def test_tool_is_called_and_answered():
 def test_tool_is_called_in_a_stream():
     more = {"model": "any", "max_tokens": 100, "messages": HI, "tools": [COLOUR], "tool_choice": {"type": "any"}}
     with client.messages.stream(**more) as s:
-        partial = "".join(e.delta.partial_json for e in s if e.type == "content_block_delta" and e.delta.type == "input_json_delta")
+        pieces = [e.delta.partial_json for e in s if e.type == "content_block_delta" and e.delta.type == "input_json_delta"]
         final = s.get_final_message()
-    assert final.content[-1].input["colour"] in ("red", "blue") and partial.strip().startswith("{")
+    assert final.content[-1].input["colour"] in ("red", "blue") and json.loads("".join(pieces)) == final.content[-1].input
+    assert pieces
     assert final.stop_reason == "tool_use"
 
 

@@ -180,17 +180,34 @@ class Tools(unittest.TestCase):
         check_weather(self, a.choices[0].message.tool_calls[0].function.arguments)
         self.assertIsNone(a.choices[0].message.content)
         id_, name, arguments = None, None, ""
-        reason = None
+        reason, pieces = None, 0
         for c in chat(tools=[WEATHER, TIME], tool_choice=choice, parallel_tool_calls=False, max_tokens=200, stream=True):
             for t in c.choices[0].delta.tool_calls or []:
                 self.assertEqual(t.index, 0)
                 id_, name = id_ or t.id, name or t.function.name
                 arguments += t.function.arguments or ""
+                pieces += bool(t.function.arguments)
             reason = c.choices[0].finish_reason or reason
         self.assertEqual(name, "get_weather")
         self.assertRegex(id_, "^call_")
         self.assertEqual(reason, "tool_calls")
         self.assertEqual(arguments, a.choices[0].message.tool_calls[0].function.arguments)
+        self.assertGreater(pieces, 0)
+
+    def test_cut_off(self):
+        choice = {"type": "function", "function": {"name": "get_weather"}}
+        more = {"tools": [WEATHER, TIME], "tool_choice": choice, "parallel_tool_calls": False, "temperature": 0}
+        for n in range(8, 60, 4):
+            a = chat(max_tokens=n, **more)
+            with client.chat.completions.stream(model=MODEL, messages=ASK, seed=7, max_tokens=n, **more) as s:
+                final = s.get_final_completion() if a.choices[0].finish_reason == "tool_calls" else None
+            if final:
+                self.assertEqual(final.choices[0].message.tool_calls[0].function.arguments, a.choices[0].message.tool_calls[0].function.arguments)
+                break
+            self.assertEqual(a.choices[0].finish_reason, "length")
+            arguments = "".join(t.function.arguments or "" for c in chat(max_tokens=n, stream=True, **more) for t in c.choices[0].delta.tool_calls or [])
+            calls = a.choices[0].message.tool_calls
+            self.assertEqual(arguments, calls[0].function.arguments if calls else "")
 
     def test_allowed(self):
         choice = {"type": "allowed_tools", "allowed_tools": {"mode": "required", "tools": [{"type": "function", "function": {"name": "get_time"}}]}}
@@ -291,12 +308,16 @@ class Responses(unittest.TestCase):
         call = a.output[-1]
         self.assertIsInstance(call, ResponseFunctionToolCall)
         check_weather(self, call.arguments)
-        arguments = ""
+        arguments, pieces = "", 0
         for e in self.create(tools=[self.TOOL], tool_choice={"type": "function", "name": "get_weather"}, parallel_tool_calls=False,
                              max_output_tokens=200, stream=True):
             if e.type == "response.function_call_arguments.delta":
                 arguments += e.delta
+                pieces += 1
+            if e.type == "response.function_call_arguments.done":
+                self.assertEqual(arguments, e.arguments)
         check_weather(self, arguments)
+        self.assertGreater(pieces, 0)
         self.create(tools=[self.TOOL], input=[{"role": "user", "content": "Weather in Bern?"}, call.model_dump(),
                                               {"type": "function_call_output", "call_id": call.call_id, "output": "sunny"}])
 
