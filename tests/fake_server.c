@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "base/buf.h"
+#include "fake_shapes.h"
 #include "loopback.h"
 #include "text/chat.h"
 
@@ -26,6 +27,11 @@ typedef struct state {
     tokenizer *tok;
     json_t *said; /* the first answer */
 } state;
+
+typedef struct request {
+    char path[256], *body;
+    json_t *json;
+} request;
 
 /* ---- answers from a model ---- */
 
@@ -94,73 +100,24 @@ static json_t *answer(state *t, const tok_vec *prompt, int n)
     return list;
 }
 
-/* ---- shapes ---- */
-
-static json_t *old_shape(json_t *list)
+/* What comes before each token of a prompt but the first. */
+static json_t *positions_of(state *t, const tok_vec *prompt)
 {
-    size_t i, k;
-    json_t *p, *a, *out = json_array();
-    json_array_foreach(list, i, p) {
-        json_t *probs = json_array();
-        json_array_foreach(json_object_get(p, "top_logprobs"), k, a)
-            json_array_append_new(probs, json_pack("{s:O,s:f}", "tok_str", json_object_get(a, "token"), "prob",
-                                                   exp(json_number_value(json_object_get(a, "logprob")))));
-        json_array_append_new(out, json_pack("{s:O,s:o}", "content", json_object_get(p, "token"), "probs", probs));
+    json_t *all = json_array();
+    for (size_t n = 1; n < prompt->n; n++) {
+        json_t *one = answer(t, &(tok_vec){.v = prompt->v, .n = n}, 1);
+        json_array_append(all, json_array_get(one, 0));
+        json_decref(one);
     }
-    json_decref(list);
-    return json_pack("{s:o}", "completion_probabilities", out);
+    return all;
 }
 
-static json_t *name_of(const state *t, const json_t *a)
+static json_t *completed(state *t, const request *r, const tok_vec *prompt, int n)
 {
-    return t->s->shape == FAKE_VLLM ? json_sprintf("token_id:%lld", (long long)json_integer_value(json_object_get(a, "id")))
-                                    : json_incref(json_object_get(a, "token"));
-}
-
-/* Lists side by side; vLLM's with prompt_logprobs. */
-static json_t *openai_shape(state *t, json_t *list, const tok_vec *prompt)
-{
-    size_t i, k;
-    json_t *p, *a, *tokens = json_array(), *values = json_array(), *tops = json_array();
-    json_array_foreach(list, i, p) {
-        json_t *top = json_object();
-        json_array_foreach(json_object_get(p, "top_logprobs"), k, a) {
-            json_t *name = name_of(t, a);
-            if (k < 20 && !json_object_get(top, json_string_value(name))) json_object_set(top, json_string_value(name), json_object_get(a, "logprob"));
-            json_decref(name);
-        }
-        json_array_append_new(tokens, name_of(t, p));
-        json_array_append(values, json_object_get(p, "logprob"));
-        json_array_append_new(tops, top);
-    }
-    json_decref(list);
-    json_t *choice = json_pack("{s:i,s:{s:o,s:o,s:o}}", "index", 0, "logprobs", "tokens", tokens, "token_logprobs", values, "top_logprobs", tops);
-    if (t->s->shape == FAKE_VLLM) {
-        json_t *all = json_array();
-        json_array_append_new(all, json_null());
-        for (size_t n = 1; n < prompt->n; n++) {
-            json_t *map = json_object(), *one = answer(t, &(tok_vec){.v = prompt->v, .n = n}, 1);
-            json_array_foreach(json_object_get(json_array_get(one, 0), "top_logprobs"), k, a) {
-                char key[24];
-                snprintf(key, sizeof key, "%lld", (long long)json_integer_value(json_object_get(a, "id")));
-                json_object_set_new(map, key, json_pack("{s:O}", "logprob", json_object_get(a, "logprob")));
-            }
-            json_decref(one);
-            json_array_append_new(all, map);
-        }
-        json_object_set_new(choice, "prompt_logprobs", all);
-    }
-    return json_pack("{s:[o],s:{s:i}}", "choices", choice, "usage", "prompt_tokens", (int)prompt->n);
-}
-
-static json_t *shaped(state *t, json_t *list, const tok_vec *prompt)
-{
-    switch (t->s->shape) {
-    case FAKE_LLAMA: return json_pack("{s:o}", "completion_probabilities", list);
-    case FAKE_LLAMA_OLD: return old_shape(list);
-    case FAKE_OLLAMA: return json_pack("{s:o,s:i}", "logprobs", list, "prompt_eval_count", (int)prompt->n);
-    default: return openai_shape(t, list, prompt);
-    }
+    json_t *before = json_object_get(r->json, "prompt_logprobs") ? positions_of(t, prompt) : NULL;
+    json_t *j = fake_shaped(t->s->shape, r->path, answer(t, prompt, n), before, (int)prompt->n);
+    json_decref(before);
+    return j;
 }
 
 /* ---- faults ---- */
@@ -199,6 +156,9 @@ static void spoil_answer(state *t, json_t *j)
             json_object_set(p, "id", json_object_get(third, "id"));
             json_object_set(p, "logprob", json_object_get(third, "logprob"));
         }
+        break;
+    case FAKE_HALF:
+        for (size_t i = 1; i < n; i += 2) spoil(json_array_get(list, i), FAKE_NOISE, false);
         break;
     case FAKE_NO_LOGPROBS:
         json_object_clear(j);
@@ -243,12 +203,14 @@ static bool no_answer(int fd, fake_fault fault)
     switch (fault) {
     case FAKE_HANG:
     case FAKE_STREAM:
+    case FAKE_DRIP:
         if (fork() != 0) return true;
         prctl(PR_SET_PDEATHSIG, SIGKILL);
         if (fault == FAKE_HANG) pause();
-        put(fd, "HTTP/1.1 200 OK\r\n\r\n{\"x\":[0", 26);
-        for (;;) {
-            put(fd, ",0", 2);
+        if (fault == FAKE_STREAM) put(fd, "HTTP/1.1 200 OK\r\n\r\n{\"x\":[0", 26);
+        for (const char *p = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n\r\n{\"x\":[0";; p += *p != 0) {
+            if (fault == FAKE_STREAM) put(fd, ",0", 2);
+            else put(fd, *p ? p : " ", 1);
             usleep(20000);
         }
     case FAKE_HTML:
@@ -277,11 +239,6 @@ static bool no_answer(int fd, fake_fault fault)
         return false;
     }
 }
-
-typedef struct request {
-    char path[256], *body;
-    json_t *json;
-} request;
 
 static bool read_request(int fd, request *r, char *b)
 {
@@ -337,27 +294,53 @@ static json_t *token_list(const tok_vec *v)
     return a;
 }
 
+/* The prompt's tokens, of ids, a text or a message. */
+static void prompt_of(const state *t, const json_t *q, tok_vec *out)
+{
+    const json_t *p = json_object_get(q, "prompt"), *input = json_object_get(q, "input"), *e;
+    const json_t *message = json_array_get(json_object_get(q, "messages"), 0);
+    tawny_error err;
+    size_t i;
+    if (message) input = json_object_get(message, "content");
+    json_array_foreach(p, i, e) tok_vec_add(out, (tawny_token)json_integer_value(e));
+    if (json_is_string(p) && t->tok) tok_encode(t->tok, json_string_value(p), json_string_length(p), TOK_ADD_SPECIAL, out, &err);
+    if (!json_is_string(input) || !t->tok) return;
+    chat_template *c;
+    json_t *messages = json_pack("[{s:s,s:O}]", "role", "user", "content", input);
+    must(chat_open(t->tok, NULL, 0, &c, &err), &err);
+    must(chat_prompt(c, &(chat_request){.messages = messages, .thinking = -1}, out, NULL, &err), &err);
+    chat_close(c);
+    json_decref(messages);
+}
+
+static int wanted_of(const json_t *q)
+{
+    static const char *const keys[] = {"n_predict", "max_tokens", "max_output_tokens"};
+    for (size_t i = 0; i < sizeof keys / sizeof *keys; i++)
+        if (json_object_get(q, keys[i])) return (int)json_integer_value(json_object_get(q, keys[i]));
+    return (int)json_integer_value(json_object_get(json_object_get(q, "options"), "num_predict"));
+}
+
+static bool is_wrong(const fake_server *s, const json_t *q, int n_prompt)
+{
+    return s->fault != FAKE_RIGHT && n_prompt >= s->from && !(s->fresh_alone && json_is_true(json_object_get(q, "cache_prompt")));
+}
+
 static void completion(state *t, int fd, const request *r, const char *method)
 {
     const fake_server *s = t->s;
-    const json_t *p = json_object_get(r->json, "prompt"), *n = json_object_get(r->json, "n_predict"), *e;
     tok_vec prompt = {0};
-    tawny_error err;
-    size_t i;
     int code = 200;
-    if (!n) n = json_object_get(r->json, "max_tokens");
-    if (!n) n = json_object_get(json_object_get(r->json, "options"), "num_predict");
-    json_array_foreach(p, i, e) tok_vec_add(&prompt, (tawny_token)json_integer_value(e));
-    if (json_is_string(p) && t->tok) tok_encode(t->tok, json_string_value(p), json_string_length(p), TOK_ADD_SPECIAL, &prompt, &err);
-    bool wrong = s->fault != FAKE_RIGHT && (int)prompt.n >= s->from;
+    prompt_of(t, r->json, &prompt);
+    int n = wanted_of(r->json);
+    bool wrong = is_wrong(s, r->json, (int)prompt.n);
+    json_t *no = s->backend ? NULL : fake_refuses(s->shape, r->path, r->json);
     if (wrong && no_answer(fd, s->fault)) {
-        tok_vec_free(&prompt);
-        return;
-    }
-    if ((s->shape == FAKE_LM_STUDIO && !json_is_string(p)) || (!s->backend && (int)prompt.n + (int)json_integer_value(n) > (s->n_ctx ? s->n_ctx : 256))) {
-        reply_json(fd, 400, json_pack("{s:{s:s}}", "error", "message", "the prompt will not do"));
+        json_decref(no);
+    } else if (no || (!s->backend && (int)prompt.n + n > (s->n_ctx ? s->n_ctx : 256))) {
+        reply_json(fd, 400, no ? no : json_pack("{s:{s:s}}", "error", "message", "the prompt will not do"));
     } else {
-        json_t *j = s->backend ? passed_on(t, method, r, &code) : shaped(t, answer(t, &prompt, (int)json_integer_value(n)), &prompt);
+        json_t *j = s->backend ? passed_on(t, method, r, &code) : completed(t, r, &prompt, n);
         if (wrong && s->fault == FAKE_CONSTANT && t->said) {
             json_decref(j);
             j = json_deep_copy(t->said);
@@ -376,18 +359,17 @@ static void route(state *t, int fd, const request *r)
     const fake_server *s = t->s;
     tawny_error err;
     bool llama = s->shape == FAKE_LLAMA || s->shape == FAKE_LLAMA_OLD;
-    if (llama && strcmp(r->path, "/props") == 0) {
-        reply_json(fd, 200, json_pack("{s:{s:i}}", "default_generation_settings", "n_ctx", s->n_ctx ? s->n_ctx : 256));
-    } else if (s->shape == FAKE_OLLAMA && strcmp(r->path, "/api/tags") == 0) {
-        reply_json(fd, 200, json_pack("{s:[{s:s}]}", "models", "name", "tiny:latest"));
-    } else if (s->shape != FAKE_OLLAMA && strcmp(r->path, "/v1/models") == 0) {
-        reply_json(fd, 200, json_pack("{s:[{s:s,s:s,s:i}]}", "data", "id", "tiny", "owned_by", s->shape == FAKE_VLLM ? "vllm" : "me", "max_model_len", 256));
+    int n_ctx = s->n_ctx ? s->n_ctx : 256;
+    json_t *about = fake_about(s->shape, r->path, n_ctx);
+    if (about) {
+        reply_json(fd, 200, about);
     } else if ((llama || s->shape == FAKE_VLLM) && strcmp(r->path, "/tokenize") == 0) {
         const char *text = json_string_value(json_object_get(r->json, llama ? "content" : "prompt"));
         tok_vec v = {0};
         tok_encode(t->tok, text, strlen(text), TOK_PARSE_SPECIAL, &v, &err);
         if (s->fault == FAKE_TOKENIZER && v.n > 30) v.v[3] = 7;
-        reply_json(fd, 200, json_pack("{s:o}", "tokens", token_list(&v)));
+        reply_json(fd, 200, llama ? json_pack("{s:o}", "tokens", token_list(&v))
+                                  : json_pack("{s:i,s:i,s:o,s:n}", "count", (int)v.n, "max_model_len", n_ctx, "tokens", token_list(&v), "token_strs"));
         tok_vec_free(&v);
     } else if (llama && strcmp(r->path, "/apply-template") == 0) {
         chat_template *c;
@@ -414,7 +396,7 @@ static void serve(int listener, const fake_server *s)
         if (fd < 0) continue;
         if (read_request(fd, &r, b)) {
             const char *method = strncmp(b, "POST", 4) == 0 ? "POST" : "GET";
-            if (strstr(r.path, "completion") || strcmp(r.path, "/api/generate") == 0) {
+            if (strstr(r.path, "completion") || strcmp(r.path, "/api/generate") == 0 || strcmp(r.path, "/v1/responses") == 0) {
                 completion(&t, fd, &r, method);
             } else if (s->backend) {
                 json_t *j = passed_on(&t, method, &r, &code);

@@ -3,9 +3,19 @@
 #ifndef TESTS_FAKE_SERVER_H
 #define TESTS_FAKE_SERVER_H
 
+#include <stdbool.h>
 #include <sys/types.h>
 
-typedef enum fake_shape { FAKE_LLAMA, FAKE_LLAMA_OLD, FAKE_VLLM, FAKE_OPENAI, FAKE_LM_STUDIO, FAKE_OLLAMA } fake_shape;
+typedef enum fake_shape {
+    FAKE_LLAMA,
+    FAKE_LLAMA_OLD,
+    FAKE_VLLM,
+    FAKE_OPENAI,    /* OpenAI's completions by token ids */
+    FAKE_TEXTS,     /* by texts alone */
+    FAKE_CHAT,      /* /v1/chat/completions alone */
+    FAKE_LM_STUDIO, /* log probabilities by /v1/responses alone */
+    FAKE_OLLAMA
+} fake_shape;
 
 typedef enum fake_fault {
     FAKE_RIGHT,
@@ -14,9 +24,10 @@ typedef enum fake_fault {
     FAKE_NAN,       /* numbers are null */
     FAKE_CONSTANT,  /* it says what it said at first */
     FAKE_BAD_TOKEN, /* it goes on with its third choice */
+    FAKE_HALF,      /* probabilities are wrong at every other position */
     FAKE_TOKENIZER, FAKE_TEMPLATE, /* routes that answer otherwise */
     FAKE_NO_LOGPROBS,
-    FAKE_HANG, FAKE_STREAM, FAKE_HTML, FAKE_HUGE, FAKE_CUT, FAKE_DROP, FAKE_ERROR, FAKE_GARBAGE /* no answers at all */
+    FAKE_HANG, FAKE_STREAM, FAKE_DRIP, FAKE_HTML, FAKE_HUGE, FAKE_CUT, FAKE_DROP, FAKE_ERROR, FAKE_GARBAGE /* no answers at all */
 } fake_fault;
 
 typedef struct fake_server {
@@ -25,9 +36,10 @@ typedef struct fake_server {
     fake_shape shape;
     fake_fault fault;
     int from;            /* the fault begins with prompts of so many tokens */
+    bool fresh_alone;    /* and is in those that are read anew alone */
     int n_ctx;           /* prompts beyond it are refused; 0: 256 */
-    int port;            /* out */
-    pid_t pid;           /* out */
+    int port;            /* 0: any; out */
+    pid_t pid;           /* out; -1: the port is taken */
 } fake_server;
 
 void fake_server_start(fake_server *s);

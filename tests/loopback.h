@@ -4,7 +4,8 @@
 
 #include <sys/types.h>
 
-/* As fork: 0 in the child, where *listener is its socket; in the parent the child's pid. *port is where it listens. */
+/* As fork: 0 in the child, where *listener is its socket; in the parent the child's pid. *port is where it listens: any, where it
+ * was 0; where that one is taken already, -1 is returned. */
 pid_t loopback_fork(int *port, int *listener);
 void loopback_end(pid_t pid);
 

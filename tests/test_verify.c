@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "fake_server.h"
@@ -163,6 +164,7 @@ END_TEST
 static int verify(fake_server *s, const char *more)
 {
     char line[512];
+    s->port = 0;
     fake_server_start(s);
     snprintf(line, sizeof line, "$t verify -t 1 --no-pin -m %s --url http://127.0.0.1:%d --server-ubatch 64 %s 2>&1", model, s->port, more);
     int code = program_sh(line, out, sizeof out);
@@ -170,9 +172,11 @@ static int verify(fake_server *s, const char *more)
     return code;
 }
 
-static json_t *verify_json(fake_server *s, int expected)
+static json_t *verify_json(fake_server *s, int expected, const char *more)
 {
-    int code = verify(s, "--json");
+    char line[160];
+    snprintf(line, sizeof line, "--json %s", more);
+    int code = verify(s, line);
     ck_assert_msg(code == expected, "%d: %s", code, out);
     json_t *j = json_loads(out, 0, NULL);
     ck_assert_msg(j, "%s", out);
@@ -181,10 +185,16 @@ static json_t *verify_json(fake_server *s, int expected)
 
 START_TEST(right_servers_of_every_shape)
 {
+    static const char *const kinds[] = {"llama-server", "llama-server", "vLLM", "OpenAI", "OpenAI", "OpenAI chat", "OpenAI responses", "ollama"};
     for (int shape = FAKE_LLAMA; shape <= FAKE_OLLAMA; shape++) {
         fake_server s = {.model = model, .shape = (fake_shape)shape};
-        json_t *j = verify_json(&s, 0);
+        if (shape == FAKE_LM_STUDIO) {
+            ck_assert_msg(verify(&s, "") == 3 && strstr(out, "--server-model says which: tiny, text-embedding-"), "%s", out);
+            ck_assert_msg(verify(&s, "--server-model other") == 3 && strstr(out, "has no model 'other', but: tiny, text-"), "%s", out);
+        }
+        json_t *j = verify_json(&s, 0, shape == FAKE_OLLAMA ? "--server-model tiny:latest" : "--server-model tiny");
         ck_assert_str_eq(text_of(j, "verdict"), "sound");
+        ck_assert_str_eq(text_of(json_object_get(j, "server"), "kind"), kinds[shape]);
         ck_assert_uint_gt(json_array_size(json_object_get(j, "depths")), 6);
         json_decref(j);
     }
@@ -218,10 +228,11 @@ START_TEST(wrong_from_a_depth_on)
         fake_shape shape;
         int from;
     } wrong[] = {{FAKE_NOISE, FAKE_LLAMA, 100}, {FAKE_NOISE, FAKE_VLLM, 129}, {FAKE_NOISE, FAKE_OPENAI, 150}, {FAKE_REPEAT, FAKE_LLAMA, 129},
-                 {FAKE_NAN, FAKE_LLAMA, 65}, {FAKE_NAN, FAKE_OPENAI, 192}, {FAKE_BAD_TOKEN, FAKE_LLAMA, 200}, {FAKE_NOISE, FAKE_LLAMA, 30}};
+                 {FAKE_NAN, FAKE_LLAMA, 65}, {FAKE_NAN, FAKE_OPENAI, 192}, {FAKE_BAD_TOKEN, FAKE_LLAMA, 200}, {FAKE_NOISE, FAKE_LLAMA, 30},
+                 {FAKE_HALF, FAKE_LLAMA, 161}, {FAKE_HALF, FAKE_LLAMA, 128}};
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
         fake_server s = {.model = model, .shape = wrong[i].shape, .fault = wrong[i].fault, .from = wrong[i].from};
-        json_t *j = verify_json(&s, 1);
+        json_t *j = verify_json(&s, 1, "");
         ck_assert_msg(strcmp(text_of(j, "verdict"), "broken") == 0, "%zu: %s", i, out);
         ck_assert_msg(json_integer_value(json_object_get(j, "from_depth")) == wrong[i].from, "%zu: %s", i, out);
         json_decref(j);
@@ -229,14 +240,93 @@ START_TEST(wrong_from_a_depth_on)
 }
 END_TEST
 
+/* Most depths are found without the steps in between. */
+START_TEST(few_prompts)
+{
+    fake_server s = {.model = model}, wrong = {.model = model, .fault = FAKE_NOISE, .from = 100};
+    json_t *j = verify_json(&s, 0, "--quick");
+    ck_assert_uint_eq(json_array_size(json_object_get(j, "depths")), 4); /* 64, 65, 128, 247 */
+    json_decref(j);
+    j = verify_json(&wrong, 1, "--quick");
+    ck_assert_int_eq(json_integer_value(json_object_get(j, "from_depth")), 128);
+    ck_assert_int_eq(json_integer_value(json_object_get(j, "sound_to_depth")), 65);
+    json_decref(j);
+}
+END_TEST
+
+/* Long prompts are wrong where they are read at once, and right where most of them is in the cache. */
+START_TEST(wrong_beyond_a_micro_batch)
+{
+    fake_server s = {.model = model, .fault = FAKE_NOISE, .from = 65, .fresh_alone = true};
+    json_t *j = verify_json(&s, 1, "--server-ubatch 64");
+    ck_assert_str_eq(text_of(j, "verdict"), "broken");
+    ck_assert_int_eq(json_integer_value(json_object_get(j, "from_depth")), 65);
+    ck_assert_int_eq(json_integer_value(json_object_get(j, "sound_to_depth")), 64);
+    ck_assert_msg(strstr(text_of(j, "note"), "reading a long prompt at once"), "%s", out);
+    json_decref(j);
+}
+END_TEST
+
+START_TEST(depths_that_are_left_out)
+{
+    fake_server s = {.model = model, .n_ctx = 140};
+    ck_assert_msg(verify(&s, "--depth 200") == 0, "%s", out);
+    ck_assert_msg(strstr(out, "left out       prompts of more than 131 tokens: the server's context has room for 140"), "%s", out);
+    s.n_ctx = 0;
+    json_t *j = verify_json(&s, 0, "-c 100"), *o = json_object_get(j, "left_out");
+    ck_assert_uint_eq(json_array_size(json_object_get(o, "depths")), 6);
+    ck_assert_int_eq(json_integer_value(json_array_get(json_object_get(o, "depths"), 0)), 512);
+    ck_assert_msg(strstr(text_of(o, "why"), "512, 1024, 2048, 4096, 8192, 16384 and other prompts of more than 91 tokens: the context here has room for 100 "
+                                            "tokens (-c N for more)"), "%s", out);
+    json_decref(j);
+    ck_assert_int_eq(verify(&s, "--depth 65"), 0);
+    ck_assert_msg(!strstr(out, "left out"), "%s", out);
+    char more[96];
+    snprintf(more, sizeof more, "%s/text", dir);
+    FILE *f = fopen(more, "w");
+    fprintf(f, "An owl upon an oak.\n");
+    fclose(f);
+    snprintf(more, sizeof more, "-f %s/text --depth 64", dir);
+    ck_assert_msg(verify(&s, more) == 0, "%s", out);
+    ck_assert_msg(strstr(out, "/text has "), "%s", out);
+}
+END_TEST
+
+START_TEST(usual_ports)
+{
+    static const int ports[] = {8080, 9931};
+    fake_server s[2] = {{.model = model, .port = ports[0]}, {.model = model, .port = ports[1]}};
+    char line[256];
+    for (int i = 0; i < 2; i++) {
+        fake_server_start(&s[i]);
+        if (s[i].pid < 0) printf("skipped: verify without --url, port %d is taken\n", ports[i]);
+    }
+    if (s[0].pid > 0 && s[1].pid > 0) {
+        snprintf(line, sizeof line, "$t verify -t 1 --no-pin -m %s --quick --server-ubatch 64 --depth 70 2>&1", model);
+        for (int i = 0; i < 2; i++) {
+            char expected[64];
+            ck_assert_msg(program_sh(line, out, sizeof out) == 0, "%s", out);
+            snprintf(expected, sizeof expected, "http://127.0.0.1:%d (llama-server)", ports[i]);
+            ck_assert_msg(strstr(out, expected), "%s", out);
+            fake_server_stop(&s[i]);
+            s[i].pid = -1;
+        }
+        int code = program_sh(line, out, sizeof out);
+        ck_assert_msg(code == 3 && strstr(out, "no --url, and none at the usual places: ") && strchr(out, '\n') == out + strlen(out) - 1, "%d %s", code, out);
+    }
+    for (int i = 0; i < 2; i++)
+        if (s[i].pid > 0) fake_server_stop(&s[i]);
+}
+END_TEST
+
 START_TEST(wrong_throughout)
 {
     fake_server layer = {.model = damaged}, constant = {.model = model, .fault = FAKE_CONSTANT};
-    json_t *j = verify_json(&layer, 1);
+    json_t *j = verify_json(&layer, 1, "");
     ck_assert_str_eq(text_of(j, "verdict"), "broken");
     ck_assert_int_le(json_integer_value(json_object_get(j, "from_depth")), 3);
     json_decref(j);
-    j = verify_json(&constant, 1);
+    j = verify_json(&constant, 1, "");
     ck_assert_str_eq(text_of(j, "verdict"), "broken");
     ck_assert(json_is_true(json_object_get(j, "constant")));
     json_decref(j);
@@ -246,12 +336,12 @@ END_TEST
 START_TEST(texts_are_told_from_arithmetic)
 {
     fake_server tokenizer = {.model = model, .fault = FAKE_TOKENIZER}, template = {.model = model, .fault = FAKE_TEMPLATE};
-    json_t *j = verify_json(&tokenizer, 1);
+    json_t *j = verify_json(&tokenizer, 1, "");
     ck_assert_str_eq(text_of(j, "verdict"), "suspicious");
     ck_assert_str_eq(text_of(j, "arithmetic"), "sound");
     ck_assert_ptr_nonnull(strstr(text_of(j, "words"), "tokenizer"));
     json_decref(j);
-    j = verify_json(&template, 1);
+    j = verify_json(&template, 1, "");
     ck_assert_str_eq(text_of(j, "verdict"), "suspicious");
     ck_assert_str_eq(text_of(j, "arithmetic"), "sound");
     ck_assert_ptr_nonnull(strstr(text_of(j, "words"), "template"));
@@ -261,12 +351,16 @@ END_TEST
 
 START_TEST(no_answers)
 {
-    static const fake_fault faults[] = {FAKE_HANG, FAKE_STREAM, FAKE_HTML, FAKE_HUGE, FAKE_CUT, FAKE_DROP, FAKE_ERROR, FAKE_GARBAGE, FAKE_NO_LOGPROBS};
+    static const fake_fault faults[] = {FAKE_HANG, FAKE_STREAM, FAKE_DRIP, FAKE_HTML, FAKE_HUGE, FAKE_CUT, FAKE_DROP, FAKE_ERROR, FAKE_GARBAGE, FAKE_NO_LOGPROBS};
     for (size_t i = 0; i < sizeof faults / sizeof *faults; i++) {
-        for (int shape = FAKE_LLAMA; shape <= FAKE_OPENAI; shape += FAKE_OPENAI) {
+        for (int shape = FAKE_LLAMA; shape <= FAKE_OLLAMA; shape++) {
             fake_server s = {.model = model, .fault = faults[i], .shape = (fake_shape)shape};
-            int code = verify(&s, "--timeout 1 --json");
+            struct timespec since, now;
+            clock_gettime(CLOCK_MONOTONIC, &since);
+            int code = verify(&s, shape == FAKE_LM_STUDIO ? "--timeout 1 --json --server-model tiny" : "--timeout 1 --json");
+            clock_gettime(CLOCK_MONOTONIC, &now);
             ck_assert_msg(code == 3, "%d: %d %s", (int)faults[i], code, out);
+            if (faults[i] <= FAKE_DRIP) ck_assert_int_lt(now.tv_sec - since.tv_sec, 30);
             ck_assert_msg(strncmp(out, "tawny: ", 7) == 0 && strchr(out, '\n') == out + strlen(out) - 1, "%s", out);
         }
     }
@@ -290,6 +384,11 @@ START_TEST(junit)
     ck_assert_msg(strstr(out, "broken from prompts of 129 tokens on") && strstr(out, "sound up to 128"), "%s", out);
     snprintf(text, sizeof text, "grep -c '<failure message=.*depth\\|name=.depth.*<failure' %s/junit.xml | grep -vx 0 && tail -n 1 %s/junit.xml", dir, dir);
     ck_assert_msg(program_sh(text, out, sizeof out) == 0 && strstr(out, "</testsuites>"), "%s", out);
+    snprintf(text, sizeof text, "grep -q 'name=.depth 512. time=.0.000.><skipped message=.*the context here' %s/junit.xml", dir);
+    ck_assert_int_eq(program_sh(text, out, sizeof out), 0);
+    /* with TAWNY_JUNIT_XSD, a schema, and xmllint of libxml2 */
+    snprintf(text, sizeof text, "[ -z \"$TAWNY_JUNIT_XSD\" ] || xmllint --noout --schema $TAWNY_JUNIT_XSD %s/junit.xml 2>&1", dir);
+    ck_assert_msg(program_sh(text, out, sizeof out) == 0, "%s", out);
 }
 END_TEST
 
@@ -335,6 +434,10 @@ Suite *suite_verify(void)
     tcase_add_test(t, padded_vocabulary);
     tcase_add_test(t, no_false_alarm);
     tcase_add_test(t, wrong_from_a_depth_on);
+    tcase_add_test(t, few_prompts);
+    tcase_add_test(t, wrong_beyond_a_micro_batch);
+    tcase_add_test(t, depths_that_are_left_out);
+    tcase_add_test(t, usual_ports);
     tcase_add_test(t, wrong_throughout);
     tcase_add_test(t, texts_are_told_from_arithmetic);
     tcase_add_test(t, no_answers);

@@ -6,6 +6,7 @@
 #include "../engine/engine.h"
 #include "engine_opts.h"
 #include "net.h"
+#include "terminal.h"
 #include "verify.h"
 #include "verify_activations.h"
 
@@ -16,7 +17,7 @@ static const char *const usual[] = {"http://127.0.0.1:8080", "http://127.0.0.1:9
 typedef struct options {
     engine_opts engine;
     verify_options v;
-    const char *url, *key, *junit, *activations, *tokens;
+    const char *url, *key, *server_model, *junit, *activations, *tokens;
     bool json;
 } options;
 
@@ -32,9 +33,9 @@ typedef struct worker {
 static tawny_status find_server(worker *w, const options *o, tawny_error *err)
 {
     tawny_error first;
-    if (o->url) return remote_open(&w->r, o->url, o->key, w->tok, o->v.timeout, err);
+    if (o->url) return remote_open(&w->r, o->url, o->key, o->server_model, w->tok, o->v.timeout, err);
     for (size_t i = 0; i < sizeof usual / sizeof *usual; i++) {
-        if (remote_open(&w->r, usual[i], o->key, w->tok, o->v.timeout, err) == TAWNY_OK) return TAWNY_OK;
+        if (remote_open(&w->r, usual[i], o->key, o->server_model, w->tok, o->v.timeout, err) == TAWNY_OK) return TAWNY_OK;
         remote_close(&w->r);
         if (i == 0) first = *err;
     }
@@ -64,16 +65,38 @@ static int report(worker *w, const options *o)
     } else {
         verify_print_verdict(v);
     }
-    if (o->junit && verify_junit(v, &w->r, o->junit, &err) != TAWNY_OK) return cli_fail_err(&err);
+    if (o->junit && verify_junit(v, &w->r, &o->v, o->junit, &err) != TAWNY_OK) return cli_fail_err(&err);
     return cli_finish(v->overall == VERDICT_SOUND ? 0 : v->overall == VERDICT_UNKNOWN ? NOT_JUDGED : 1);
 }
 
-static void say_nothing(void *user, const verify_depth *d) { (void)user, (void)d; }
+/* Rows as they come, and on a terminal what is being asked. */
+typedef struct screen {
+    bool rows, heading;
+    double since;
+    term_bar bar;
+} screen;
+
+static void asks(void *user, int32_t depth, double done)
+{
+    screen *s = user;
+    char note[32];
+    snprintf(note, sizeof note, "a prompt of %d", depth);
+    term_bar_start(&s->bar, "verify");
+    s->bar.since = s->since;
+    term_bar_set(&s->bar, done, note);
+}
+
+static void tells(void *user, const verify_depth *d)
+{
+    screen *s = user;
+    term_bar_end(&s->bar);
+    if (s->rows) verify_print_depth(&s->heading, d);
+}
 
 static int against_server(worker *w, options *o)
 {
     tawny_error err;
-    bool heading = false;
+    screen s = {.rows = !o->json, .since = term_seconds()};
     tawny_status st = tawny_model_open(o->engine.model, &w->m, &err);
     if (st == TAWNY_OK) st = tok_open(w->m->m.file, &w->tok, &err);
     if (st != TAWNY_OK) return cli_fail_err(&err);
@@ -83,21 +106,24 @@ static int against_server(worker *w, options *o)
     st = open_engine(w, o, &err);
     if (st != TAWNY_OK) return cli_fail_err(&err);
     if (!o->json) printf("server         %s (%s), %s\n", w->r.url, remote_kind_name(w->r.kind), *w->r.model ? w->r.model : "no model's name");
-    st = verify_server(w->e, w->tok, &w->r, &o->v, &w->result, o->json ? say_nothing : verify_print_depth, &heading, &err);
+    st = verify_server(w->e, w->tok, &w->r, &o->v, &w->result, &(verify_watch){.asks = asks, .tells = tells, .user = &s}, &err);
+    term_bar_end(&s.bar);
     if (st != TAWNY_OK) return cli_fail(NOT_JUDGED, "verify: %s", err.message);
     return report(w, o);
 }
 
 int cmd_verify(int argc, char **argv)
 {
-    options o = {.v = {.depth = 16385, .ubatch = 512, .n = 8, .seed = 1, .timeout = 300}};
+    options o = {.v = {.ubatch = 512, .n = 8, .seed = 1, .timeout = 300}};
     worker w = {0};
     const cli_opt opts[] = {
         ENGINE_OPTS(o.engine),
         {NULL, CLI_HEADING, NULL, NULL, "Against a server (llama-server, vLLM, LM Studio, ollama, tawny):", 0, 0},
         {"--url", CLI_STR, &o.url, "URL", "http://HOST:PORT (default: ports 8080 and 9931 of this machine)", 0, 0},
         {"--api-key", CLI_STR, &o.key, "KEY", "for \"Authorization: Bearer\"", 0, 0},
-        {"--depth", CLI_INT, &o.v.depth, "N", "tokens of the deepest prompt (default: 16385, or what both contexts hold)", 2, 1 << 24},
+        {"--server-model", CLI_STR, &o.server_model, "NAME", "the model's name there, where the server has several", 0, 0},
+        {"--depth", CLI_INT, &o.v.depth, "N", "tokens of the deepest prompt (default: 16385, with --quick 4097, or what both contexts hold)", 2, 1 << 24},
+        {"--quick", CLI_FLAG, &o.v.quick, NULL, "few prompts: about a tenth of the time", 0, 0},
         {"--server-ubatch", CLI_INT, &o.v.ubatch, "N", "the server's micro-batch, whose multiples are looked at (default: 512)", 2, 65536},
         {"-n --predict", CLI_INT, &o.v.n, "N", "tokens that the server adds to each prompt, all compared (default: 8)", 1, 256},
         {"-f --file", CLI_STR, &o.v.file, "FILE", "a text to take prompts from (default: sentences made by --seed)", 0, 0},
@@ -119,6 +145,7 @@ int cmd_verify(int argc, char **argv)
     if (o.activations && (o.url || o.junit)) return cli_fail(2, "verify: --activations stands without --url and --junit");
     if (o.activations) return verify_activations(&o.engine, o.activations, o.tokens, o.json);
     o.v.model = o.engine.model;
+    if (!o.v.depth) o.v.depth = o.v.quick ? 4097 : 16385;
     code = against_server(&w, &o);
     remote_close(&w.r);
     tok_close(w.tok);

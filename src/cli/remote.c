@@ -4,13 +4,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "net.h"
-
-enum { FIRST_SECONDS = 15 };
+enum { LEAST_ANSWER = 16, /* of /v1/responses */ PROMPT_MOST = 4096 /* with probabilities all through it */ };
 
 const char *remote_kind_name(remote_kind k)
 {
-    static const char *const names[] = {"llama-server", "vLLM", "OpenAI", "ollama"};
+    static const char *const names[] = {"llama-server", "vLLM", "OpenAI", "ollama", "OpenAI responses", "OpenAI chat"};
     return names[k];
 }
 
@@ -23,7 +21,7 @@ static int by_piece(const void *a, const void *b, void *tok)
     return c ? c : n != m ? (n < m ? -1 : 1) : (x > y) - (x < y);
 }
 
-static tawny_status index_pieces(remote *r, tawny_error *err)
+tawny_status remote_index(remote *r, tawny_error *err)
 {
     union {
         const tokenizer *in;
@@ -42,117 +40,15 @@ static tawny_status index_pieces(remote *r, tawny_error *err)
     return TAWNY_OK;
 }
 
-static int64_t whole(const json_t *o, const char *key)
-{
-    json_int_t v = json_integer_value(json_object_get(o, key));
-    return v > 0 ? v : 0;
-}
-
-static void name_model(remote *r, const json_t *name)
-{
-    if (json_is_string(name)) snprintf(r->model, sizeof r->model, "%s", json_string_value(name));
-}
-
-/* /v1/models: the first model, and what llama-server and vLLM add. */
-static bool read_models(remote *r, const json_t *j)
-{
-    const json_t *m = json_array_get(json_object_get(j, "data"), 0), *meta = json_object_get(m, "meta");
-    const json_t *owner = json_object_get(m, "owned_by");
-    if (!m) return false;
-    name_model(r, json_object_get(m, "id"));
-    r->n_vocab = whole(meta, "n_vocab");
-    r->n_params = whole(meta, "n_params");
-    r->bytes = whole(meta, "size");
-    int64_t most = whole(m, "max_model_len");
-    if (most && most < INT32_MAX && !r->n_ctx) r->n_ctx = (int32_t)most;
-    if (json_is_string(owner) && strcmp(json_string_value(owner), "vllm") == 0) r->kind = REMOTE_VLLM;
-    return true;
-}
-
-static bool find_llama(remote *r, int seconds, long *code, tawny_error *err)
-{
-    json_t *j = remote_ask(r, "/props", NULL, seconds, code, err);
-    const json_t *defaults = json_object_get(j, "default_generation_settings");
-    bool is = defaults != NULL;
-    int64_t n = whole(defaults, "n_ctx");
-    if (is && n < INT32_MAX) r->n_ctx = (int32_t)n;
-    json_decref(j);
-    if (!is) return false;
-    r->kind = REMOTE_LLAMA;
-    r->n_top = 40;
-    long ignored;
-    tawny_error none;
-    j = remote_ask(r, "/v1/models", NULL, seconds, &ignored, &none);
-    if (j) read_models(r, j);
-    r->kind = REMOTE_LLAMA;
-    json_decref(j);
-    return true;
-}
-
-static bool find_ollama(remote *r, int seconds, long *code, tawny_error *err)
-{
-    json_t *j = remote_ask(r, "/api/tags", NULL, seconds, code, err);
-    const json_t *m = json_array_get(json_object_get(j, "models"), 0);
-    if (m) {
-        r->kind = REMOTE_OLLAMA;
-        r->n_top = 20;
-        r->texts = true;
-        name_model(r, json_object_get(m, "name"));
-    }
-    json_decref(j);
-    return m != NULL;
-}
-
-/* OpenAI's: what of it works is found by trying. */
-static tawny_status try_openai(remote *r, tawny_error *err)
-{
-    static const int tops[] = {20, 5};
-    tok_vec prompt = {0}, fit = {0};
-    tawny_status st = tok_encode(r->tok, "The owl sat on the old", 22, TOK_ADD_SPECIAL, &prompt, err);
-    if (st != TAWNY_OK) goto done;
-    for (int texts = 0; texts < 2; texts++) {
-        for (size_t i = 0; i < sizeof tops / sizeof *tops; i++) {
-            r->texts = texts != 0;
-            r->n_top = tops[i];
-            fit.n = 0;
-            if ((st = remote_fit(r, prompt.v, (int32_t)prompt.n, &fit, err)) != TAWNY_OK) goto done;
-            if ((st = remote_complete(r, fit.v, (int32_t)fit.n, 1, true, err)) == TAWNY_OK || st == TAWNY_E_LIMIT) goto done;
-        }
-    }
-done:
-    tok_vec_free(&prompt);
-    tok_vec_free(&fit);
-    return st;
-}
-
-tawny_status remote_open(remote *r, const char *url, const char *key, const tokenizer *tok, int seconds, tawny_error *err)
-{
-    *r = (remote){.tok = tok, .key = key, .seconds = seconds};
-    int first = seconds < FIRST_SECONDS ? seconds : FIRST_SECONDS;
-    long code;
-    snprintf(r->url, sizeof r->url, "%s%s", net_is_url(url) ? "" : "http://", url);
-    size_t n = strlen(r->url);
-    while (n && r->url[n - 1] == '/') r->url[--n] = 0;
-    if (n > 3 && strcmp(r->url + n - 3, "/v1") == 0) r->url[n - 3] = 0;
-    tawny_status st = index_pieces(r, err);
-    if (st != TAWNY_OK) return st;
-    if (find_llama(r, first, &code, err)) return TAWNY_OK;
-    if (code == 0 || code == 401 || code == 403 || code == 503) return err->code; /* nobody there, not for us, or still loading */
-    if (find_ollama(r, first, &code, err)) return TAWNY_OK;
-    json_t *j = remote_ask(r, "/v1/models", NULL, first, &code, err);
-    r->kind = REMOTE_OPENAI;
-    if (!j) return err->code;
-    if (!read_models(r, j)) st = err_set(err, TAWNY_E_IO, "%.200s/v1/models: no model in the answer", r->url);
-    json_decref(j);
-    return st == TAWNY_OK ? try_openai(r, err) : st;
-}
-
 void remote_close(remote *r)
 {
     free(r->by_piece);
     free(r->steps);
+    chat_close(r->chat);
+    buf_free(&r->content);
     r->by_piece = NULL;
     r->steps = NULL;
+    r->chat = NULL;
 }
 
 static json_t *ids(const tawny_token *tokens, int32_t n)
@@ -162,10 +58,37 @@ static json_t *ids(const tawny_token *tokens, int32_t n)
     return a;
 }
 
-tawny_status remote_fit(const remote *r, const tawny_token *tokens, int32_t n, tok_vec *out, tawny_error *err)
+/* The template's prompt around a user's message of n tokens, whose text is kept. */
+static tawny_status fit_message(remote *r, const tawny_token *tokens, int32_t n, tok_vec *out, tawny_error *err)
+{
+    buf_clear(&r->content);
+    tawny_status st = tok_decode(r->tok, tokens, (size_t)n, TOK_REMOVE_SPECIAL, &r->content, err);
+    if (st == TAWNY_OK && !r->chat) st = chat_open(r->tok, NULL, 0, &r->chat, err);
+    if (st != TAWNY_OK) return st;
+    json_t *messages = json_pack("[{s:s,s:s%}]", "role", "user", "content", r->content.data ? r->content.data : "", r->content.size);
+    st = messages ? chat_prompt(r->chat, &(chat_request){.messages = messages, .thinking = -1}, out, NULL, err)
+                  : err_set(err, TAWNY_E_FORMAT, "the prompt's text is no UTF-8");
+    json_decref(messages);
+    return st;
+}
+
+static tawny_status fit_chat(remote *r, const tawny_token *tokens, int32_t n, tok_vec *out, tawny_error *err)
+{
+    tawny_status st = TAWNY_OK;
+    if (!r->around) {
+        st = fit_message(r, tokens, 2, out, err);
+        r->around = out->n > 2 ? (int32_t)out->n - 2 : 0;
+        out->n = 0;
+    }
+    int32_t rest = n - r->around;
+    return st == TAWNY_OK ? fit_message(r, tokens, rest > 2 ? rest : 2, out, err) : st;
+}
+
+tawny_status remote_fit(remote *r, const tawny_token *tokens, int32_t n, tok_vec *out, tawny_error *err)
 {
     buf text = {0};
     tawny_status st = TAWNY_OK;
+    if (r->kind == REMOTE_RESPONSES || r->kind == REMOTE_CHAT) return fit_chat(r, tokens, n, out, err);
     if (!r->texts) {
         for (int32_t i = 0; i < n; i++)
             if (!tok_vec_add(out, tokens[i])) return err_nomem(err);
@@ -182,6 +105,7 @@ static json_t *prompt_of(const remote *r, const tawny_token *tokens, int32_t n)
 {
     buf text = {0};
     tawny_error err;
+    if (r->kind == REMOTE_RESPONSES || r->kind == REMOTE_CHAT) return json_stringn(r->content.data ? r->content.data : "", r->content.size);
     if (!r->texts) return ids(tokens, n);
     json_t *j = NULL;
     if (tok_decode(r->tok, tokens, (size_t)n, TOK_REMOVE_SPECIAL, &text, &err) == TAWNY_OK)
@@ -190,8 +114,20 @@ static json_t *prompt_of(const remote *r, const tawny_token *tokens, int32_t n)
     return j;
 }
 
-static json_t *question(const remote *r, json_t *prompt, int n_predict, bool fresh)
+/* vLLM computes probabilities of the prompt's tokens all at once, a vocabulary for each: not for long ones. They keep its prefix
+ * cache out, and a salt does so too. */
+static json_t *question_vllm(remote *r, json_t *prompt, int32_t n, int n_predict, bool fresh)
 {
+    json_t *q = json_pack("{s:s,s:o,s:i,s:i,s:f,s:b,s:b}", "model", r->model, "prompt", prompt, "max_tokens", n_predict, "logprobs", r->n_top,
+                          "temperature", 0.0, "return_tokens_as_token_ids", 1, "ignore_eos", 1);
+    if (n <= PROMPT_MOST) json_object_set_new(q, "prompt_logprobs", json_integer(r->n_top));
+    else if (fresh) json_object_set_new(q, "cache_salt", json_sprintf("tawny %d %d", n, r->asked));
+    return q;
+}
+
+static json_t *question(remote *r, json_t *prompt, int32_t n, int n_predict, bool fresh)
+{
+    r->asked++;
     switch (r->kind) {
     case REMOTE_LLAMA:
         return json_pack("{s:o,s:i,s:i,s:f,s:b,s:b,s:b,s:i}", "prompt", prompt, "n_predict", n_predict, "n_probs", r->n_top, "temperature", 0.0,
@@ -200,9 +136,14 @@ static json_t *question(const remote *r, json_t *prompt, int n_predict, bool fre
         return json_pack("{s:s,s:o,s:b,s:b,s:b,s:i,s:{s:i,s:f,s:i}}", "model", r->model, "prompt", prompt, "raw", 1, "stream", 0, "logprobs", 1,
                          "top_logprobs", r->n_top, "options", "num_predict", n_predict, "temperature", 0.0, "num_ctx",
                          r->n_ctx ? r->n_ctx : 4096);
-    case REMOTE_VLLM:
-        return json_pack("{s:s,s:o,s:i,s:i,s:i,s:f,s:b,s:b}", "model", r->model, "prompt", prompt, "max_tokens", n_predict, "logprobs", r->n_top,
-                         "prompt_logprobs", r->n_top, "temperature", 0.0, "return_tokens_as_token_ids", 1, "ignore_eos", 1);
+    case REMOTE_VLLM: return question_vllm(r, prompt, n, n_predict, fresh);
+    case REMOTE_RESPONSES:
+        return json_pack("{s:s,s:o,s:i,s:i,s:f,s:[s],s:b}", "model", r->model, "input", prompt, "max_output_tokens",
+                         n_predict > LEAST_ANSWER ? n_predict : LEAST_ANSWER, "top_logprobs", r->n_top, "temperature", 0.0, "include",
+                         "message.output_text.logprobs", "store", 0);
+    case REMOTE_CHAT:
+        return json_pack("{s:s,s:[{s:s,s:o}],s:i,s:b,s:i,s:f}", "model", r->model, "messages", "role", "user", "content", prompt, "max_tokens",
+                         n_predict, "logprobs", 1, "top_logprobs", r->n_top, "temperature", 0.0);
     default:
         return json_pack("{s:s,s:o,s:i,s:i,s:f}", "model", r->model, "prompt", prompt, "max_tokens", n_predict, "logprobs", r->n_top,
                          "temperature", 0.0);
@@ -211,9 +152,10 @@ static json_t *question(const remote *r, json_t *prompt, int n_predict, bool fre
 
 tawny_status remote_complete(remote *r, const tawny_token *tokens, int32_t n, int n_predict, bool fresh, tawny_error *err)
 {
-    static const char *const paths[] = {"/completion", "/v1/completions", "/v1/completions", "/api/generate"};
+    static const char *const paths[] = {"/completion", "/v1/completions", "/v1/completions", "/api/generate", "/v1/responses",
+                                        "/v1/chat/completions"};
     long code;
-    json_t *prompt = prompt_of(r, tokens, n), *q = prompt ? question(r, prompt, n_predict, fresh) : NULL;
+    json_t *prompt = prompt_of(r, tokens, n), *q = prompt ? question(r, prompt, n, n_predict, fresh) : NULL;
     if (!q) return err_nomem(err);
     json_t *a = remote_ask(r, paths[r->kind], q, r->seconds, &code, err);
     json_decref(q);

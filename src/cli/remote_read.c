@@ -45,7 +45,10 @@ json_t *remote_ask(remote *r, const char *path, json_t *question, int seconds, l
         err_nomem(err);
         goto done;
     }
-    if (net_ask(url, r->key, post, MAX_ANSWER, seconds, &body, code, err) != TAWNY_OK) goto done;
+    if (net_ask(url, r->key, post, MAX_ANSWER, seconds, &body, code, err) != TAWNY_OK) {
+        *code = 0;
+        goto done;
+    }
     j = json_loadb(body.data ? body.data : "", body.size, JSON_ALLOW_NUL, &why);
     if (!j && *code == 200) {
         mend(body.data, body.size);
@@ -200,20 +203,49 @@ static void read_prompt(remote *r, const json_t *list, int32_t n_prompt)
     }
 }
 
+/* OpenAI's responses: the text of the message; false where there is another kind of output before it. */
+static bool read_output(remote *r, const json_t *output, int32_t n_prompt)
+{
+    size_t i, k;
+    const json_t *item, *part;
+    json_array_foreach(output, i, item) {
+        const char *type = json_string_value(json_object_get(item, "type"));
+        if (!type || strcmp(type, "message") != 0) return false;
+        json_array_foreach(json_object_get(item, "content"), k, part) read_objects(r, json_object_get(part, "logprobs"), n_prompt);
+        return true;
+    }
+    return true;
+}
+
+void remote_trim(char *s)
+{
+    size_t n = strlen(s), back = 0;
+    while (back < 3 && back < n && ((unsigned char)s[n - 1 - back] & 0xc0) == 0x80) back++;
+    if (back == n) return;
+    unsigned char lead = (unsigned char)s[n - 1 - back];
+    size_t want = lead >= 0xf0 ? 3 : lead >= 0xe0 ? 2 : lead >= 0xc0 ? 1 : 0;
+    if (want > back) s[n - 1 - back] = 0;
+}
+
 tawny_status remote_read_steps(remote *r, const json_t *answer, int32_t n_prompt, tawny_error *err)
 {
     const json_t *choice = json_array_get(json_object_get(answer, "choices"), 0), *lp = json_object_get(choice, "logprobs");
     const json_t *native = json_object_get(answer, "completion_probabilities"), *ollama = json_object_get(answer, "logprobs");
-    const json_t *count = json_object_get(json_object_get(answer, "usage"), "prompt_tokens");
+    const json_t *usage = json_object_get(answer, "usage"), *count = json_object_get(usage, "prompt_tokens");
+    const json_t *reasoning = json_object_get(json_object_get(choice, "message"), "reasoning_content");
+    if (!count) count = json_object_get(usage, "input_tokens");
     if (!count) count = json_object_get(answer, "prompt_eval_count");
     r->n_steps = 0;
     r->prompt_tokens = json_is_integer(count) ? json_integer_value(count) : -1;
     read_prompt(r, json_object_get(choice, "prompt_logprobs"), n_prompt);
     int before = r->n_steps;
+    if (!read_output(r, json_object_get(answer, "output"), n_prompt) || json_string_length(reasoning))
+        return err_set(err, TAWNY_E_UNSUPPORTED, "%.200s: the model reasons before it answers, and nothing is told of that", r->url);
     read_objects(r, native ? native : ollama, n_prompt);
     if (json_object_get(lp, "content")) read_objects(r, json_object_get(lp, "content"), n_prompt);
     else read_lists(r, lp, n_prompt);
     for (int i = before; i < r->n_steps; i++)
         if (r->steps[i].n || r->steps[i].not_numbers) return TAWNY_OK;
-    return err_set(err, TAWNY_E_UNSUPPORTED, "%.200s: the server tells no log probabilities of its tokens", r->url);
+    return err_set(err, TAWNY_E_UNSUPPORTED, "%.200s: the server tells no log probabilities of its tokens%s", r->url,
+                   r->kind == REMOTE_OLLAMA ? " (ollama does from 0.12.11 on)" : "");
 }

@@ -1,5 +1,4 @@
-/* What `tawny verify` says: rows and words, JSON, JUnit XML. */
-#include <errno.h>
+/* What `tawny verify` says: rows and words, JSON. */
 #include <stdio.h>
 
 #include "cli.h"
@@ -12,15 +11,14 @@ void verify_print_depth(void *user, const verify_depth *d)
     *heading = true;
     char argmax[64];
     snprintf(argmax, sizeof argmax, "%d same, %d near, %d other", d->n - d->flips - d->ties, d->ties, d->flips);
-    printf("%8d  %-6s %9d %10.2g %10.2g %10.2g  %-24s %s%s%s%s\n", d->depth, d->fresh ? "new" : "cached", d->n, d->kl_typical, d->kl_mean,
+    printf("%8d  %-6s %9d %10.2g %10.2g %10.2g  %-24s %s%s%s%s\n", d->depth, d->either ? "either" : d->fresh ? "new" : "cached", d->n, d->kl_typical, d->kl_mean,
            d->kl_max, argmax,
            verdict_name(d->verdict), d->not_numbers ? ", numbers that are no probabilities" : "",
            d->not_greedy ? ", goes on with tokens it calls improbable" : "", d->repeats ? ", repeats itself" : "");
     fflush(stdout);
 }
 
-/* The verdict in one line. */
-static void in_words(const verify_result *v, char *out, size_t size)
+void verify_words(const verify_result *v, char *out, size_t size)
 {
     int32_t deepest = v->n_depths ? v->depths[v->n_depths - 1].depth : 0;
     int32_t pos = -1;
@@ -42,8 +40,9 @@ static void in_words(const verify_result *v, char *out, size_t size)
 void verify_print_verdict(const verify_result *v)
 {
     char words[256];
-    in_words(v, words, sizeof words);
+    verify_words(v, words, sizeof words);
     printf("tokenizer      %s\nchat template  %s\n", v->tokenizer, v->template);
+    if (*v->why_left_out) printf("left out       %s\n", v->why_left_out);
     if (*v->stopped) printf("stopped        %s\n", v->stopped);
     printf("verdict        %s\n", words);
     if (*v->note) printf("               %s\n", v->note);
@@ -51,9 +50,10 @@ void verify_print_verdict(const verify_result *v)
 
 static json_t *depth_json(const verify_depth *d)
 {
-    json_t *j = json_pack("{s:i,s:b,s:i,s:f,s:f,s:f,s:i,s:i,s:f,s:i,s:i,s:b,s:s}", "depth", d->depth, "cached", !d->fresh, "positions", d->n, "kl_typical", d->kl_typical, "kl_mean",
+    json_t *cached = d->either ? json_null() : json_boolean(!d->fresh);
+    json_t *j = json_pack("{s:i,s:o,s:i,s:f,s:f,s:f,s:i,s:i,s:f,s:i,s:i,s:b,s:f,s:s}", "depth", d->depth, "cached", cached, "positions", d->n, "kl_typical", d->kl_typical, "kl_mean",
                           d->kl_mean, "kl_max", d->kl_max, "near_ties", d->ties, "other_argmax", d->flips, "margin_max", d->margin_max, "not_numbers",
-                          d->not_numbers, "not_greedy", d->not_greedy, "repeats", d->repeats, "verdict", verdict_name(d->verdict));
+                          d->not_numbers, "not_greedy", d->not_greedy, "repeats", d->repeats, "seconds", d->seconds, "verdict", verdict_name(d->verdict));
     if (j && d->bad_pos >= 0) json_object_set_new(j, "first_bad_position", json_integer(d->bad_pos));
     return j;
 }
@@ -61,7 +61,7 @@ static json_t *depth_json(const verify_depth *d)
 json_t *verify_json(const verify_result *v, const remote *r, const verify_options *o)
 {
     char words[256];
-    in_words(v, words, sizeof words);
+    verify_words(v, words, sizeof words);
     json_t *depths = json_array();
     for (int i = 0; i < v->n_depths; i++) json_array_append_new(depths, depth_json(&v->depths[i]));
     json_t *j = json_pack("{s:s,s:s,s:s,s:s,s:{s:s,s:s,s:s*},s:s,s:{s:s,s:b},s:{s:s,s:b},s:b,s:o}", "verdict", verdict_name(v->overall),
@@ -74,59 +74,8 @@ json_t *verify_json(const verify_result *v, const remote *r, const verify_option
     if (v->sound_to >= 0) json_object_set_new(j, "sound_to_depth", json_integer(v->sound_to));
     if (*v->stopped) json_object_set_new(j, "stopped", json_string(v->stopped));
     if (*v->note) json_object_set_new(j, "note", json_string(v->note));
+    json_t *left_out = json_array();
+    for (int i = 0; i < v->n_left_out; i++) json_array_append_new(left_out, json_integer(v->left_out[i]));
+    json_object_set_new(j, "left_out", json_pack("{s:o,s:s}", "depths", left_out, "why", v->why_left_out));
     return j;
-}
-
-static void put_xml(FILE *f, const char *s)
-{
-    for (; *s; s++) {
-        if (*s == '<') fputs("&lt;", f);
-        else if (*s == '>') fputs("&gt;", f);
-        else if (*s == '&') fputs("&amp;", f);
-        else if (*s == '"') fputs("&quot;", f);
-        else putc((unsigned char)*s < ' ' ? ' ' : *s, f);
-    }
-}
-
-static void test_case(FILE *f, const char *name, bool failed, const char *why)
-{
-    fprintf(f, "    <testcase classname=\"tawny.verify\" name=\"%s\"%s", name, failed ? "><failure message=\"" : "/>\n");
-    if (!failed) return;
-    put_xml(f, why);
-    fputs("\"/></testcase>\n", f);
-}
-
-tawny_status verify_junit(const verify_result *v, const remote *r, const char *path, tawny_error *err)
-{
-    FILE *f = fopen(path, "w");
-    char name[64], why[320], words[256];
-    int failures = v->tokenizer_differs + v->template_differs;
-    if (!f) return err_errno(err, errno, "%s", path);
-    in_words(v, words, sizeof words);
-    for (int i = 0; i < v->n_depths; i++) failures += v->depths[i].verdict != VERDICT_SOUND;
-    bool unknown = v->overall == VERDICT_UNKNOWN;
-    fprintf(f, "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuites>\n  <testsuite name=\"tawny verify\" tests=\"%d\" failures=\"%d\" errors=\"%d\">\n"
-               "    <properties><property name=\"url\" value=\"", v->n_depths + 3, failures + v->constant, unknown);
-    put_xml(f, r->url);
-    fputs("\"/></properties>\n", f);
-    test_case(f, "tokenizer", v->tokenizer_differs, v->tokenizer);
-    test_case(f, "chat template", v->template_differs, v->template);
-    for (int i = 0; i < v->n_depths; i++) {
-        const verify_depth *d = &v->depths[i];
-        snprintf(name, sizeof name, "depth %d%s", d->depth, d->fresh ? "" : ", cached");
-        snprintf(why, sizeof why, "%s at position %d: KL %.3g on average, %.3g at most; %d of %d most probable tokens are others",
-                 verdict_name(d->verdict), d->bad_pos, d->kl_mean, d->kl_max, d->flips, d->n);
-        test_case(f, name, d->verdict != VERDICT_SOUND, why);
-    }
-    if (unknown) {
-        fputs("    <testcase classname=\"tawny.verify\" name=\"whole\"><error message=\"", f);
-        put_xml(f, v->stopped);
-        fputs("\"/></testcase>\n", f);
-    } else {
-        test_case(f, "answers differ", v->constant, words);
-    }
-    fputs("  </testsuite>\n</testsuites>\n", f);
-    bool failed = ferror(f);
-    if (fclose(f) != 0 || failed) return err_errno(err, errno, "%s", path);
-    return TAWNY_OK;
 }

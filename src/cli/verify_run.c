@@ -6,9 +6,10 @@
 #include "../base/file.h"
 #include "../engine/engine.h"
 #include "../text/chat.h"
+#include "terminal.h"
 #include "verify.h"
 
-enum { ROWS = 32, WARM = 40, BISECT = 20 };
+enum { ROWS = 32, BISECT = 20 };
 
 typedef struct verify_run {
     tawny_session *main;
@@ -16,8 +17,7 @@ typedef struct verify_run {
     remote *r;
     const verify_options *o;
     verify_result *v;
-    verify_tell tell;
-    void *user;
+    const verify_watch *watch;
     int32_t n_vocab;
     tok_vec text, prompt; /* the whole text; what is asked about now, and what followed */
     float *rows;          /* [ROWS][n_vocab] */
@@ -143,18 +143,20 @@ static bool repeats(const remote *r, int32_t depth)
 }
 
 /* Asks and judges one depth; *d has depth and fresh. */
-static tawny_status one_depth(verify_run *c, verify_depth *d, tawny_error *err)
+static tawny_status ask_depth(verify_run *c, verify_depth *d, tawny_error *err)
 {
     c->prompt.n = 0;
     tawny_status st = remote_fit(c->r, c->text.v, d->depth, &c->prompt, err);
     if (st != TAWNY_OK) return st;
     d->depth = (int32_t)c->prompt.n;
+    d->either = c->r->own_cache;
     st = remote_complete(c->r, c->prompt.v, d->depth, c->o->n, d->fresh, err);
     if (st != TAWNY_OK) return st;
     int64_t counted = c->r->prompt_tokens;
-    if (c->r->texts && counted >= 0 && (counted > d->depth || (c->r->kind == REMOTE_OPENAI && counted != d->depth))) {
+    if (c->r->texts && counted >= 0 && (counted > d->depth || (c->r->kind != REMOTE_OLLAMA && counted != d->depth))) {
         c->v->tokenizer_differs = true;
-        snprintf(c->v->tokenizer, sizeof c->v->tokenizer, "differs: a prompt is of %lld tokens there and of %d here", (long long)counted, d->depth);
+        snprintf(c->v->tokenizer, sizeof c->v->tokenizer, "differs%s: a prompt is of %lld tokens there and of %d here",
+                 c->r->chat ? " (or the chat template)" : "", (long long)counted, d->depth);
         d->verdict = VERDICT_UNKNOWN;
         return TAWNY_OK;
     }
@@ -167,38 +169,14 @@ static tawny_status one_depth(verify_run *c, verify_depth *d, tawny_error *err)
     return TAWNY_OK;
 }
 
-/* ---- which depths ---- */
-
-static void add_depth(verify_result *v, int32_t depth, bool fresh, int32_t most)
+static tawny_status one_depth(verify_run *c, verify_depth *d, double done, tawny_error *err)
 {
-    int at = 0;
-    if (depth < 2 || depth > most) return;
-    while (at < v->n_depths && v->depths[at].depth < depth) at++;
-    if (at < v->n_depths && v->depths[at].depth == depth) {
-        v->depths[at].fresh |= fresh;
-        return;
-    }
-    if (v->n_depths == VERIFY_DEPTHS) return;
-    memmove(&v->depths[at + 1], &v->depths[at], (size_t)(v->n_depths++ - at) * sizeof v->depths[0]);
-    v->depths[at] = (verify_depth){.depth = depth, .fresh = fresh, .bad_pos = -1};
-}
-
-/* 64 and doublings of 512; the micro-batch's multiples: its doublings and their neighbours anew, the others out of the cache,
- * where the rest of a prompt begins in the middle of a micro-batch; and the deepest. */
-static void plan(verify_result *v, int32_t ubatch, int32_t most)
-{
-    add_depth(v, 64, true, most);
-    for (int64_t d = 512; d <= most; d *= 2) add_depth(v, (int32_t)d, true, most);
-    for (int64_t d = ubatch; d <= most; d *= 2) {
-        if (d <= 4 * (int64_t)ubatch) add_depth(v, (int32_t)d - 1, true, most);
-        add_depth(v, (int32_t)d, true, most);
-        add_depth(v, (int32_t)d + 1, true, most);
-    }
-    for (int i = 1; i <= WARM && (int64_t)i * ubatch <= most; i++) {
-        add_depth(v, i * ubatch, false, most);
-        add_depth(v, i * ubatch + 1, false, most);
-    }
-    add_depth(v, most, true, most);
+    double since = term_seconds();
+    c->watch->asks(c->watch->user, d->depth, done);
+    tawny_status st = ask_depth(c, d, err);
+    d->seconds = term_seconds() - since;
+    if (st == TAWNY_OK && d->verdict != VERDICT_UNKNOWN) c->watch->tells(c->watch->user, d);
+    return st;
 }
 
 /* ---- the whole ---- */
@@ -219,7 +197,7 @@ static tawny_status all_depths(verify_run *c, tawny_error *err)
 {
     verify_result *v = c->v;
     for (int i = 0; i < v->n_depths; i++) {
-        tawny_status st = one_depth(c, &v->depths[i], err);
+        tawny_status st = one_depth(c, &v->depths[i], verify_done(v, i), err);
         if (st == TAWNY_OK && v->tokenizer_differs && v->depths[i].verdict == VERDICT_UNKNOWN) st = err_set(err, TAWNY_E_IO, "%s", v->tokenizer);
         if (st != TAWNY_OK) {
             int32_t depth = v->depths[i].depth;
@@ -228,34 +206,55 @@ static tawny_status all_depths(verify_run *c, tawny_error *err)
             snprintf(v->stopped, sizeof v->stopped, "at %d tokens: %.460s", depth, err->message);
             return i ? TAWNY_OK : st;
         }
-        c->tell(c->user, &v->depths[i]);
     }
     return TAWNY_OK;
 }
 
-/* Between the deepest sound prompt and the first broken one: where does it begin? */
-static tawny_status narrow(verify_run *c, tawny_error *err)
+/* Between the deepest sound prompt and the first broken one: where does it begin? Ends where the server does. */
+static void narrow(verify_run *c)
 {
     verify_result *v = c->v;
+    tawny_error err;
     int32_t bad = 0, good = 0;
     for (int i = 0; i < v->n_depths && !bad; i++) {
         if (v->depths[i].verdict == VERDICT_BROKEN) bad = v->depths[i].depth;
         else if (v->depths[i].verdict == VERDICT_SOUND) good = v->depths[i].depth;
     }
-    if (!bad || c->r->texts) return TAWNY_OK;
+    if (!bad || c->r->texts || c->o->quick) return;
     if (good < 2) good = 2;
     for (int i = 0; i < BISECT && bad - good > 1; i++) {
         verify_depth d = {.depth = good + (bad - good) / 2, .fresh = true, .bad_pos = -1};
-        tawny_status st = one_depth(c, &d, err);
-        if (st != TAWNY_OK) return st;
-        c->tell(c->user, &d);
+        if (one_depth(c, &d, 1, &err) != TAWNY_OK) {
+            snprintf(v->stopped, sizeof v->stopped, "at %d tokens: %.460s", d.depth, err.message);
+            return;
+        }
         if (d.verdict == VERDICT_BROKEN) bad = d.depth;
         else good = d.depth;
-        add_depth(v, d.depth, true, d.depth);
+        verify_add_depth(v, d.depth, true, d.depth);
         for (int k = 0; k < v->n_depths; k++)
             if (v->depths[k].depth == d.depth) v->depths[k] = d;
     }
-    return TAWNY_OK;
+}
+
+/* What the pattern of depths says of the cause. */
+static void guess(verify_result *v)
+{
+    int cached_sound = 0, fresh_bad = 0, cached_bad = 0, fresh_sound = 0;
+    if (v->arithmetic != VERDICT_BROKEN) return;
+    for (int i = 0; i < v->n_depths; i++) {
+        const verify_depth *d = &v->depths[i];
+        if (d->depth < v->from || d->either) continue;
+        if (d->verdict == VERDICT_SOUND) cached_sound += !d->fresh, fresh_sound += d->fresh;
+        else cached_bad += !d->fresh, fresh_bad += d->fresh;
+    }
+    const char *why = "";
+    if (v->sound_to < 0)
+        why = "no prompt is sound: another model, quantization or adapter behind the server would look like this too";
+    else if (fresh_bad && cached_sound > 1 && !cached_bad)
+        why = "as long prompts are sound where the server has most of them in its cache: the fault is in reading a long prompt at once";
+    else if (cached_bad && fresh_sound && !fresh_bad)
+        why = "prompts that are read anew are sound: the fault is in going on from the cache, or in the middle of a micro-batch";
+    snprintf(v->note, sizeof v->note, "%s", why);
 }
 
 static void conclude(verify_result *v)
@@ -272,8 +271,7 @@ static void conclude(verify_result *v)
     if (v->arithmetic == VERDICT_SOUND && v->overall != VERDICT_UNKNOWN && (v->tokenizer_differs || v->template_differs))
         v->overall = VERDICT_SUSPICIOUS;
     else if (v->arithmetic != VERDICT_SOUND) v->overall = v->arithmetic;
-    if (v->arithmetic == VERDICT_BROKEN && v->sound_to < 0)
-        snprintf(v->note, sizeof v->note, "no prompt is sound: another model, quantization or adapter behind the server would look like this too");
+    guess(v);
 }
 
 tawny_status verify_same_model(const remote *r, tawny_model *m, tawny_error *err)
@@ -291,29 +289,52 @@ tawny_status verify_same_model(const remote *r, tawny_model *m, tawny_error *err
     return TAWNY_OK;
 }
 
-tawny_status verify_server(tawny_engine *e, const tokenizer *tok, remote *r, const verify_options *o, verify_result *v, verify_tell tell, void *user,
-                           tawny_error *err)
+/* The longest prompt that both contexts, the text and --depth have room for; what is left out is noted. */
+static int32_t deepest(verify_run *c, int32_t ours, int32_t texts)
 {
-    verify_run c = {.tok = tok, .r = r, .o = o, .v = v, .tell = tell, .user = user, .n_vocab = tawny_model_n_vocab(e->model)};
-    int32_t most = tawny_engine_n_ctx(e) - o->n - 1;
+    char why[320] = "";
+    int32_t room = c->o->n + 1, most = c->o->depth, theirs = c->r->n_ctx;
+    if (ours - room < most) {
+        most = ours - room;
+        snprintf(why, sizeof why, "the context here has room for %d tokens (-c N for more)", ours);
+    }
+    if (theirs && theirs - room < most) {
+        most = theirs - room;
+        snprintf(why, sizeof why, "the server's context has room for %d tokens", theirs);
+    }
+    if (texts && texts < most) {
+        most = texts;
+        snprintf(why, sizeof why, "%.200s has %d tokens", c->o->file, texts);
+    }
+    c->v->n_left_out = 0;
+    verify_leave_out(c->v, c->o->depth, most, why);
+    return most;
+}
+
+tawny_status verify_server(tawny_engine *e, const tokenizer *tok, remote *r, const verify_options *o, verify_result *v,
+                           const verify_watch *watch, tawny_error *err)
+{
+    verify_run c = {.tok = tok, .r = r, .o = o, .v = v, .watch = watch, .n_vocab = tawny_model_n_vocab(e->model)};
+    int32_t ours = tawny_engine_n_ctx(e);
     *v = (verify_result){.from = -1, .sound_to = -1};
-    if (r->kind == REMOTE_OLLAMA) r->n_ctx = tawny_engine_n_ctx(e);
-    if (r->n_ctx && r->n_ctx - o->n - 1 < most) most = r->n_ctx - o->n - 1;
-    if (most > o->depth) most = o->depth;
+    if (r->kind == REMOTE_OLLAMA) r->n_ctx = ours;
     tawny_status st = tawny_session_new(e, &c.main, err);
     if (st != TAWNY_OK) return st;
     c.rows = malloc((size_t)ROWS * (size_t)c.n_vocab * sizeof *c.rows);
     c.samples = malloc(REMOTE_STEPS * sizeof *c.samples);
+    int32_t most = deepest(&c, ours, 0);
     st = c.rows && c.samples ? read_text(&c, most, err) : err_nomem(err);
     if (st != TAWNY_OK) goto done;
-    if ((size_t)most > c.text.n) most = (int32_t)c.text.n;
-    plan(v, o->ubatch, most);
-    if (!v->n_depths) st = err_set(err, TAWNY_E_LIMIT, "the contexts are too short: %d here, %d at the server", tawny_engine_n_ctx(e), r->n_ctx);
+    if ((size_t)most > c.text.n) most = deepest(&c, ours, (int32_t)c.text.n);
+    verify_plan(v, o, most);
+    if (!v->n_depths) st = err_set(err, TAWNY_E_LIMIT, "the contexts are too short: %d here, %d at the server", ours, r->n_ctx);
     if (st == TAWNY_OK) st = check_tokenizer(&c, err);
     if (st == TAWNY_OK) st = check_template(&c, err);
     if (st == TAWNY_OK) st = all_depths(&c, err);
-    if (st == TAWNY_OK) st = narrow(&c, err);
-    if (st == TAWNY_OK) conclude(v);
+    if (st == TAWNY_OK) {
+        narrow(&c);
+        conclude(v);
+    }
 done:
     tawny_session_free(c.main);
     tok_vec_free(&c.text);
