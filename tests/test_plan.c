@@ -58,6 +58,25 @@ START_TEST(shapes_have_the_sizes_of_their_files)
 }
 END_TEST
 
+/* Of an embedding that is no output matrix (128256 rows of 8192 in Q4_K) short texts touch a part, long ones nearly all. */
+START_TEST(rows_that_no_text_asks_for_stay_on_the_disk)
+{
+    const double table = 128256. * 8192 / 256 * 144;
+    double rest[2];
+    for (int i = 0; i < 2; i++) {
+        json_t *j = plan(i ? "--shape 70b -c 131072 --machine max395-128-cpu" : "--shape 70b -c 512 --machine max395-128-cpu");
+        rest[i] = (number(j, "weight_bytes") - number(j, "weight_bytes_in_memory")) / table;
+        ck_assert_double_lt(number(j, "weight_bytes_in_memory") + number(j, "kv_bytes") + number(j, "buffer_bytes"),
+                            number(j, "total_bytes"));
+        json_decref(j);
+    }
+    ck_assert_msg(0.6 < rest[0] && rest[0] < 0.9 && 0 <= rest[1] && rest[1] < 0.1, "%.3f, %.3f", rest[0], rest[1]);
+    json_t *tied = plan("-m tests/golden/archs/llama.gguf --machine max395-128-cpu");
+    ck_assert_double_le(number(tied, "weight_bytes_in_memory"), number(tied, "weight_bytes"));
+    json_decref(tied);
+}
+END_TEST
+
 START_TEST(no_claim_beyond_the_bus)
 {
     json_t *j = plan("--shape 70b --type Q8_0 --machine max395-128-igpu"),
@@ -202,6 +221,7 @@ Suite *suite_plan(void)
     TCase *t = tcase_create("plan");
     tcase_set_timeout(t, 120);
     tcase_add_test(t, shapes_have_the_sizes_of_their_files);
+    tcase_add_test(t, rows_that_no_text_asks_for_stay_on_the_disk);
     tcase_add_test(t, no_claim_beyond_the_bus);
     tcase_add_test(t, what_is_asked_wrongly);
     tcase_add_test(t, the_cache_is_as_planned);

@@ -87,14 +87,16 @@ static void show_need(const tawny_model *m, const char *given, const plan_need *
     printf("%-26s %14llu  %8.2f GB\n", "weights", (unsigned long long)n->weights, (double)n->weights / GB);
     printf("%-26s %14llu  %8.2f GB\n", "  read for a token", (unsigned long long)n->weights_per_token,
            (double)n->weights_per_token / GB);
+    if (n->weights_touched < n->weights)
+        printf("%-26s %14llu  %8.2f GB  for texts of that length\n", "  in memory", (unsigned long long)n->weights_touched,
+               (double)n->weights_touched / GB);
     printf("%-26s %14llu  %8.2f GB  %d position%s", "KV cache and states", (unsigned long long)n->kv,
            (double)n->kv / GB, n->n_ctx, n->n_ctx == 1 ? "" : "s");
     if (n->n_seq > 1) printf(" x %d sequences", n->n_seq);
     printf("\n%-26s %14llu  %8.2f GB  when full\n", "  read for a token", (unsigned long long)n->kv_read,
            (double)n->kv_read / GB);
     printf("%-26s %14llu  %8.2f GB  at most\n", "buffers", (unsigned long long)n->buffers, (double)n->buffers / GB);
-    printf("%-26s %14llu  %8.2f GB\n", "all with the program", (unsigned long long)plan_total(n),
-           (double)plan_total(n) / GB);
+    printf("%-26s %14llu  %8.2f GB\n", "all with the program", (unsigned long long)plan_peak(n), (double)plan_peak(n) / GB);
     printf("%-26s %14.2f  GOP\n\n", "arithmetic for a token", n->ops_per_token / GB);
 }
 
@@ -142,13 +144,13 @@ static json_t *row_json(const machine *w, const plan_result *r)
 
 static json_t *need_json(const tawny_model *m, const char *given, const plan_need *n)
 {
-    return json_pack("{s:s,s:s,s:s,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:f,s:i,s:i}", "model", title(m, given), "arch",
+    return json_pack("{s:s,s:s,s:s,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:f,s:i,s:i}", "model", title(m, given), "arch",
                      tawny_model_arch(m), "type", type_title(m), "n_params", (json_int_t)tawny_model_n_params(m),
                      "weight_bytes", (json_int_t)n->weights, "weight_bytes_per_token",
-                     (json_int_t)n->weights_per_token, "kv_bytes", (json_int_t)n->kv, "kv_bytes_per_token",
-                     (json_int_t)n->kv_read, "buffer_bytes", (json_int_t)n->buffers, "total_bytes",
-                     (json_int_t)plan_total(n), "ops_per_token", n->ops_per_token, "n_ctx", (int)n->n_ctx,
-                     "n_parallel", (int)n->n_seq);
+                     (json_int_t)n->weights_per_token, "weight_bytes_in_memory", (json_int_t)n->weights_touched,
+                     "kv_bytes", (json_int_t)n->kv, "kv_bytes_per_token", (json_int_t)n->kv_read,
+                     "buffer_bytes", (json_int_t)n->buffers, "total_bytes", (json_int_t)plan_peak(n),
+                     "ops_per_token", n->ops_per_token, "n_ctx", (int)n->n_ctx, "n_parallel", (int)n->n_seq);
 }
 
 typedef struct options {

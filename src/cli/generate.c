@@ -7,7 +7,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "../engine/engine.h"
+#include "../engine/cost.h"
 #include "terminal.h"
 
 enum { PIECE = 32 << 20 }; /* bytes between two looks at the clock while a file is read */
@@ -26,13 +26,15 @@ static double resident(const gguf_tensor *t, size_t page)
 }
 
 /* Brings a file that is not in memory there with a bar, rather than by faults within the first prompt. A
- * model larger than the memory that is free is left to the faults. */
-static void read_in(const gguf *g)
+ * model larger than the memory that is free is left to the faults, and so are tensors of which tokens take single rows. */
+static void read_in(const tawny_model *m)
 {
+    const gguf *g = m->m.file;
     size_t page = (size_t)sysconf(_SC_PAGESIZE), n = gguf_tensor_count(g);
     double total = 0, missing = 0, done = 0;
     for (size_t i = 0; i < n; i++) {
         const gguf_tensor *t = gguf_tensor_at(g, i);
+        if (cost_use_of(m, t) != COST_ALL) continue;
         total += (double)t->bytes;
         missing += (double)t->bytes * (1 - resident(t, page));
     }
@@ -42,6 +44,7 @@ static void read_in(const gguf *g)
     term_bar_start(&bar, "loading");
     for (size_t i = 0; i < n && !term_interrupted(); i++) {
         const gguf_tensor *t = gguf_tensor_at(g, i);
+        if (cost_use_of(m, t) != COST_ALL) continue;
         uintptr_t from = (uintptr_t)t->data / page * page, to = (uintptr_t)t->data + t->bytes;
         for (uintptr_t at = from; at < to && !term_interrupted(); at += PIECE) {
             size_t size = to - at < PIECE ? to - at : PIECE;
@@ -81,7 +84,7 @@ int generator_open(generator *g, const engine_opts *e, const spec_opts *p, sampl
     if (st != TAWNY_OK) return cli_fail_err(&err);
     int code = sampler_opts_resolve(s, command, g->tok);
     if (code >= 0) return code;
-    read_in(g->model->m.file);
+    read_in(g->model);
     st = tawny_engine_new(g->model, &e->params, &g->engine, &err);
     if (st == TAWNY_OK) st = tawny_session_new(g->engine, &g->session, &err);
     if (st == TAWNY_OK) st = open_spec(g, e, p, &err);

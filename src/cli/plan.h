@@ -8,6 +8,7 @@
 typedef struct plan_need {
     uint64_t weights;           /* bytes of all weights */
     uint64_t weights_per_token; /* that decoding a token reads */
+    uint64_t weights_touched;   /* that come into memory where n_ctx tokens of every sequence are computed from the mapped file */
     uint64_t kv;                /* bytes of the cache for n_ctx positions, all sequences, with recurrent states */
     uint64_t kv_read;           /* bytes that decoding reads of it where n_ctx positions are filled, a sequence */
     uint64_t buffers;
@@ -19,7 +20,7 @@ typedef struct plan_need {
 
 /* What m takes with these parameters (n_sessions of them at once). */
 tawny_status plan_need_of(tawny_model *m, const tawny_engine_params *p, plan_need *out, tawny_error *err);
-uint64_t plan_total(const plan_need *n); /* bytes, all together */
+uint64_t plan_peak(const plan_need *n); /* bytes of memory at the most, all together */
 
 typedef enum plan_fit { PLAN_FITS, PLAN_FITS_MOST, PLAN_TOO_BIG } plan_fit;
 

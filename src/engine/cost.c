@@ -3,20 +3,26 @@
 #include <stdio.h>
 #include <string.h>
 
-/* Tensors with two dimensions or more that are looked up, not multiplied, or convolve and steer but little. */
-static bool is_matrix(const model *m, const gguf_tensor *t, bool *out)
+cost_use cost_use_of(const tawny_model *m, const gguf_tensor *t)
 {
-    static const char *const looked_up[] = {"per_layer_token_embd.", "position_embd.", "token_types."};
-    static const char *const small[] = {"ssm_conv", "ssm_a", "shortconv.conv", "norm"};
+    static const char *const looked_up[] = {"token_embd.weight", "per_layer_token_embd.weight", "position_embd.weight",
+                                            "token_types.weight"};
     unsigned il = 0;
-    *out = false;
-    if (t->n_dims < 2 || (sscanf(t->name, "blk.%9u.", &il) == 1 && il >= m->hp.n_layer)) return false;
-    if (strncmp(t->name, "token_embd.", 11) == 0) return *out = !gguf_tensor_find(m->file, "output.weight");
-    for (size_t i = 0; i < sizeof looked_up / sizeof *looked_up; i++)
-        if (strncmp(t->name, looked_up[i], strlen(looked_up[i])) == 0) return false;
+    if (sscanf(t->name, "blk.%9u.", &il) == 1 && il >= m->m.hp.n_layer) return COST_NOTHING;
+    bool tied = !tawny_model_embeds_only(m) && !gguf_tensor_find(m->m.file, "output.weight");
+    for (size_t i = tied; i < sizeof looked_up / sizeof *looked_up; i++)
+        if (strcmp(t->name, looked_up[i]) == 0) return COST_ROW;
+    return COST_ALL;
+}
+
+/* Tensors with two dimensions or more, but for those that convolve and steer but little. */
+static bool is_matrix(const tawny_model *m, const gguf_tensor *t, bool *out)
+{
+    static const char *const small[] = {"ssm_conv", "ssm_a", "shortconv.conv", "norm"};
+    *out = strcmp(t->name, "output.weight") == 0 || strcmp(t->name, "token_embd.weight") == 0; /* a tied one */
+    if (t->n_dims < 2 || cost_use_of(m, t) != COST_ALL) return false;
     for (size_t i = 0; i < sizeof small / sizeof *small; i++)
         if (strstr(t->name, small[i])) return false;
-    *out = strcmp(t->name, "output.weight") == 0;
     return true;
 }
 
@@ -27,7 +33,7 @@ cost_products cost_products_of(const tawny_model *m)
         const gguf_tensor *t = gguf_tensor_at(m->m.file, i);
         int format = quant_from_ggml(t->type);
         bool out;
-        if (format < 0 || !is_matrix(&m->m, t, &out)) continue;
+        if (format < 0 || !is_matrix(m, t, &out)) continue;
         uint64_t n = t->ne[0] * t->ne[1] * t->ne[2] * t->ne[3];
         if (m->m.hp.n_expert && strstr(t->name, "_exps.")) n = n / m->m.hp.n_expert * m->m.hp.n_expert_used;
         bool floats = quant_table[format].act == QUANT_ACT_F32;

@@ -12,6 +12,11 @@ typedef struct cost_products {
 } cost_products;
 cost_products cost_products_of(const tawny_model *m);
 
+/* What a token takes of a tensor: all of it (of a stack of experts, those that it uses), a row that is looked up, or, of layers
+ * that guess further tokens, nothing. */
+typedef enum cost_use { COST_ALL, COST_ROW, COST_NOTHING } cost_use;
+cost_use cost_use_of(const tawny_model *m, const gguf_tensor *t);
+
 /* Bytes of keys, values and states that decoding a token after `depth` others reads and writes, an element of a key and of
  * a value taking so many; and with a cache as this engine would make it. */
 double cost_cache_bytes(const tawny_model *m, double depth, double key, double value);

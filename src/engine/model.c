@@ -5,27 +5,22 @@
 #include <string.h>
 
 #include "../base/hash.h"
+#include "cost.h"
 #include "engine.h"
 
-/* Weights that decoding a token reads: one row of the embedding (unless it is the output matrix too) and of those that
- * layers have, of stacks of experts those that are used, of layers that guess further tokens nothing. */
-static uint64_t bytes_per_token(const model *m)
+/* Weights that decoding a token reads. */
+static uint64_t bytes_per_token(const tawny_model *t)
 {
     uint64_t sum = 0;
-    for (size_t i = 0; i < gguf_tensor_count(m->file); i++) {
-        const gguf_tensor *t = gguf_tensor_at(m->file, i);
-        unsigned il = 0;
-        if (sscanf(t->name, "blk.%9u.", &il) == 1 && il >= m->hp.n_layer) continue;
-        if (strcmp(t->name, "token_embd.weight") == 0 && gguf_tensor_find(m->file, "output.weight"))
-            sum += m->tok_embd.row_bytes;
-        else if (strcmp(t->name, "position_embd.weight") == 0)
-            sum += m->pos_embd.row_bytes;
-        else if (strcmp(t->name, "per_layer_token_embd.weight") == 0)
-            sum += m->ple_embd.row_bytes;
-        else if (m->hp.n_expert && strstr(t->name, "_exps."))
-            sum += t->bytes / m->hp.n_expert * m->hp.n_expert_used;
-        else
-            sum += t->bytes;
+    for (size_t i = 0; i < gguf_tensor_count(t->m.file); i++) {
+        const gguf_tensor *x = gguf_tensor_at(t->m.file, i);
+        cost_use use = cost_use_of(t, x);
+        if (use == COST_ROW)
+            sum += x->bytes / x->ne[1];
+        else if (use == COST_ALL && t->m.hp.n_expert && strstr(x->name, "_exps."))
+            sum += x->bytes / t->m.hp.n_expert * t->m.hp.n_expert_used;
+        else if (use == COST_ALL)
+            sum += x->bytes;
     }
     return sum;
 }
@@ -47,7 +42,7 @@ static tawny_status open_file(const char *path, unsigned flags, tawny_load load,
         tawny_model_close(t);
         return st;
     }
-    t->bytes_per_token = bytes_per_token(&t->m);
+    t->bytes_per_token = bytes_per_token(t);
     *out = t;
     return TAWNY_OK;
 }

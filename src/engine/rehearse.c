@@ -6,6 +6,7 @@
 #include "../base/clock.h"
 #include "../base/error.h"
 #include "../base/mem.h"
+#include "cost.h"
 
 enum { CYCLE = 256 << 20, ALIGN = 4096, SLICES = 7, WARM = 2, CONTEXT = 1024 };
 
@@ -19,8 +20,7 @@ struct rehearsal {
 /* What a token reads of a tensor. */
 static size_t part_used(const tawny_model *m, const gguf_tensor *t)
 {
-    bool tied = !gguf_tensor_find(m->m.file, "output.weight");
-    if (strcmp(t->name, "token_embd.weight") == 0 && !tied) return ALIGN;
+    if (cost_use_of(m, t) != COST_ALL) return ALIGN;
     if (m->m.hp.n_expert && strstr(t->name, "_exps.")) return t->bytes / m->m.hp.n_expert * m->m.hp.n_expert_used;
     return t->bytes;
 }
@@ -42,7 +42,8 @@ static size_t pool_size(const tawny_model *m)
     size_t at = 0, size = ALIGN;
     for (size_t i = 0; i < gguf_tensor_count(m->m.file); i++) {
         const gguf_tensor *t = gguf_tensor_at(m->m.file, i);
-        size_t end = next_place(m, t, &at) + t->bytes;
+        bool first_rows = cost_use_of(m, t) == COST_ROW && t->ne[1] > CONTEXT; /* the token is always the first */
+        size_t end = next_place(m, t, &at) + (first_rows ? t->bytes / t->ne[1] * CONTEXT : t->bytes);
         if (end > size) size = end;
     }
     return size;
