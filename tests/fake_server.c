@@ -360,7 +360,7 @@ static void route(state *t, int fd, const request *r)
     tawny_error err;
     bool llama = s->shape == FAKE_LLAMA || s->shape == FAKE_LLAMA_OLD;
     int n_ctx = s->n_ctx ? s->n_ctx : 256;
-    json_t *about = fake_about(s->shape, r->path, n_ctx);
+    json_t *about = fake_about(s->shape, r->path, n_ctx, s->n_params);
     if (about) {
         reply_json(fd, 200, about);
     } else if ((llama || s->shape == FAKE_VLLM) && strcmp(r->path, "/tokenize") == 0) {

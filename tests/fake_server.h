@@ -38,6 +38,7 @@ typedef struct fake_server {
     int from;            /* the fault begins with prompts of so many tokens */
     bool fresh_alone;    /* and is in those that are read anew alone */
     int n_ctx;           /* prompts beyond it are refused; 0: 256 */
+    long long n_params;  /* that it tells of its model; 0: none */
     int port;            /* 0: any; out */
     pid_t pid;           /* out; -1: the port is taken */
 } fake_server;

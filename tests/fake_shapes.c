@@ -153,7 +153,7 @@ json_t *fake_shaped(fake_shape shape, const char *path, json_t *list, const json
     return j;
 }
 
-static json_t *about_ollama(const char *path)
+static json_t *about_ollama(const char *path, long long n_params)
 {
     const char *details = "{\"parent_model\":\"\",\"format\":\"gguf\",\"family\":\"llama\",\"families\":[\"llama\"],\"parameter_size\":\"1M\","
                           "\"quantization_level\":\"Q8_0\"}";
@@ -162,14 +162,15 @@ static json_t *about_ollama(const char *path)
                          "2025-11-25T19:22:45.499127Z", "size", 1000000, "digest", "sha256:0", "details", json_loads(details, 0, NULL));
     if (strcmp(path, "/api/ps") == 0) return json_pack("{s:[]}", "models");
     if (strcmp(path, "/api/show") == 0)
-        return json_pack("{s:o,s:{s:s}}", "details", json_loads(details, 0, NULL), "model_info", "general.architecture", "llama");
+        return json_pack("{s:o,s:{s:s,s:I}}", "details", json_loads(details, 0, NULL), "model_info", "general.architecture", "llama",
+                         "general.parameter_count", (json_int_t)n_params);
     return NULL;
 }
 
-json_t *fake_about(fake_shape shape, const char *path, int n_ctx)
+json_t *fake_about(fake_shape shape, const char *path, int n_ctx, long long n_params)
 {
     bool llama = shape == FAKE_LLAMA || shape == FAKE_LLAMA_OLD;
-    if (shape == FAKE_OLLAMA) return about_ollama(path);
+    if (shape == FAKE_OLLAMA) return about_ollama(path, n_params);
     if (llama && strcmp(path, "/props") == 0) return json_pack("{s:{s:i}}", "default_generation_settings", "n_ctx", n_ctx);
     if (strcmp(path, "/v1/models") != 0) return NULL;
     if (shape == FAKE_VLLM)
@@ -178,7 +179,9 @@ json_t *fake_about(fake_shape shape, const char *path, int n_ctx)
     if (shape == FAKE_LM_STUDIO)
         return json_pack("{s:[{s:s,s:s,s:s},{s:s,s:s,s:s}],s:s}", "data", "id", "tiny", "object", "model", "owned_by", "organization_owner", "id",
                          "text-embedding-nomic-embed-text-v1.5", "object", "model", "owned_by", "organization_owner", "object", "list");
-    return json_pack("{s:s,s:[{s:s,s:s,s:i,s:s}]}", "object", "list", "data", "id", "tiny", "object", "model", "created", 1764000000, "owned_by", "me");
+    json_t *m = json_pack("{s:s,s:s,s:i,s:s}", "id", "tiny", "object", "model", "created", 1764000000, "owned_by", llama ? "llamacpp" : "me");
+    if (llama && n_params) json_object_set_new(m, "meta", json_pack("{s:I}", "n_params", (json_int_t)n_params));
+    return json_pack("{s:s,s:[o]}", "object", "list", "data", m);
 }
 
 json_t *fake_refuses(fake_shape shape, const char *path, const json_t *q)

@@ -210,6 +210,25 @@ START_TEST(padded_vocabulary)
 }
 END_TEST
 
+/* Another model is told by its size; an embedding that is the output matrix, too, may count twice. */
+START_TEST(sizes_of_models)
+{
+    tawny_model *m;
+    tawny_error err;
+    ck_assert_int_eq(tawny_model_open(model, &m, &err), TAWNY_OK);
+    long long n = (long long)tawny_model_n_params(m), embedding = (long long)tawny_model_n_vocab(m) * tawny_model_n_embd(m);
+    tawny_model_close(m);
+    fake_server s = {.model = model, .n_params = n};
+    ck_assert_msg(verify(&s, "--depth 64") == 0, "%s", out);
+    s.n_params = n + embedding;
+    ck_assert_msg(verify(&s, "--depth 64") == 0, "%s", out);
+    s.n_params = 2 * n;
+    ck_assert_msg(verify(&s, "--depth 64") == 3 && strstr(out, "another model: of "), "%s", out);
+    s.shape = FAKE_OLLAMA;
+    ck_assert_msg(verify(&s, "--depth 64") == 3 && strstr(out, "another model: of "), "%s", out);
+}
+END_TEST
+
 START_TEST(no_false_alarm)
 {
     fake_server s = {.model = model};
@@ -432,6 +451,7 @@ Suite *suite_verify(void)
 #ifdef HAVE_LIBCURL
     tcase_add_test(t, right_servers_of_every_shape);
     tcase_add_test(t, padded_vocabulary);
+    tcase_add_test(t, sizes_of_models);
     tcase_add_test(t, no_false_alarm);
     tcase_add_test(t, wrong_from_a_depth_on);
     tcase_add_test(t, few_prompts);

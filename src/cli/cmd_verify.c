@@ -33,9 +33,10 @@ typedef struct worker {
 static tawny_status find_server(worker *w, const options *o, tawny_error *err)
 {
     tawny_error first;
-    if (o->url) return remote_open(&w->r, o->url, o->key, o->server_model, w->tok, o->v.timeout, err);
+    int seconds = o->v.timeout ? o->v.timeout : VERIFY_SECONDS;
+    if (o->url) return remote_open(&w->r, o->url, o->key, o->server_model, w->tok, seconds, err);
     for (size_t i = 0; i < sizeof usual / sizeof *usual; i++) {
-        if (remote_open(&w->r, usual[i], o->key, o->server_model, w->tok, o->v.timeout, err) == TAWNY_OK) return TAWNY_OK;
+        if (remote_open(&w->r, usual[i], o->key, o->server_model, w->tok, seconds, err) == TAWNY_OK) return TAWNY_OK;
         remote_close(&w->r);
         if (i == 0) first = *err;
     }
@@ -114,7 +115,7 @@ static int against_server(worker *w, options *o)
 
 int cmd_verify(int argc, char **argv)
 {
-    options o = {.v = {.ubatch = 512, .n = 8, .seed = 1, .timeout = 300}};
+    options o = {.v = {.ubatch = 512, .n = 8, .seed = 1}};
     worker w = {0};
     const cli_opt opts[] = {
         ENGINE_OPTS(o.engine),
@@ -128,7 +129,7 @@ int cmd_verify(int argc, char **argv)
         {"-n --predict", CLI_INT, &o.v.n, "N", "tokens that the server adds to each prompt, all compared (default: 8)", 1, 256},
         {"-f --file", CLI_STR, &o.v.file, "FILE", "a text to take prompts from (default: sentences made by --seed)", 0, 0},
         {"--seed", CLI_INT, &o.v.seed, "N", "of the text (default: 1)", 0, 0},
-        {"--timeout", CLI_INT, &o.v.timeout, "SECONDS", "for one answer of the server (default: 300)", 1, 86400},
+        {"--timeout", CLI_INT, &o.v.timeout, "SECONDS", "for one answer of the server (default: 300, in proportion more beyond 4096 tokens)", 1, 86400},
         {NULL, CLI_HEADING, NULL, NULL, "Against intermediate results of another program:", 0, 0},
         {"--activations", CLI_STR, &o.activations, "FILE", "of `tawny logits --probe`, or what llama-eval-callback printed", 0, 0},
         {"--tokens", CLI_STR, &o.tokens, "IDS", "1,2,3 or @FILE, where the file does not tell them", 0, 0},

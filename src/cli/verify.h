@@ -51,11 +51,11 @@ extern const char *const verify_tricky_texts[];
 
 /* ---- a run ---- */
 
-enum { VERIFY_DEPTHS = 512, VERIFY_USUAL = 8 };
+enum { VERIFY_DEPTHS = 512, VERIFY_USUAL = 8, VERIFY_SECONDS = 300 /* for an answer, in proportion beyond 4096 tokens */ };
 
 typedef struct verify_options {
     const char *model, *file; /* file: a text to use instead of verify_text's */
-    int depth, ubatch, n, seed, timeout;
+    int depth, ubatch, n, seed, timeout; /* timeout 0: by VERIFY_SECONDS */
     bool quick; /* few depths, and none to find out where exactly a fault begins */
 } verify_options;
 

@@ -76,6 +76,7 @@ static tawny_status check_template(verify_run *c, tawny_error *err)
     } else if (chat_open(c->tok, NULL, 0, &t, &why) != TAWNY_OK ||
                chat_render(t, &(chat_request){.messages = messages, .thinking = -1}, &ours, &why) != TAWNY_OK) {
         snprintf(v->template, sizeof v->template, "not compared: %.200s", why.message);
+        remote_trim(v->template);
     } else {
         const char *a = theirs.data ? theirs.data : "", *b = ours.text;
         size_t n = theirs.size, m = ours.n, same = 0;
@@ -150,6 +151,7 @@ static tawny_status ask_depth(verify_run *c, verify_depth *d, tawny_error *err)
     if (st != TAWNY_OK) return st;
     d->depth = (int32_t)c->prompt.n;
     d->either = c->r->own_cache;
+    c->r->seconds = c->o->timeout ? c->o->timeout : d->depth <= 4096 ? VERIFY_SECONDS : (int)((int64_t)VERIFY_SECONDS * d->depth / 4096);
     st = remote_complete(c->r, c->prompt.v, d->depth, c->o->n, d->fresh, err);
     if (st != TAWNY_OK) return st;
     int64_t counted = c->r->prompt_tokens;
@@ -204,6 +206,7 @@ static tawny_status all_depths(verify_run *c, tawny_error *err)
             v->n_depths = i;
             if (c->r->code != 400 && c->r->code != 413 && c->r->code != 422) v->overall = VERDICT_UNKNOWN; /* it did not just decline */
             snprintf(v->stopped, sizeof v->stopped, "at %d tokens: %.460s", depth, err->message);
+            remote_trim(v->stopped);
             return i ? TAWNY_OK : st;
         }
     }
@@ -216,21 +219,23 @@ static void narrow(verify_run *c)
     verify_result *v = c->v;
     tawny_error err;
     int32_t bad = 0, good = 0;
+    bool fresh = true; /* as the first broken one was */
     for (int i = 0; i < v->n_depths && !bad; i++) {
-        if (v->depths[i].verdict == VERDICT_BROKEN) bad = v->depths[i].depth;
+        if (v->depths[i].verdict == VERDICT_BROKEN) bad = v->depths[i].depth, fresh = v->depths[i].fresh;
         else if (v->depths[i].verdict == VERDICT_SOUND) good = v->depths[i].depth;
     }
     if (!bad || c->r->texts || c->o->quick) return;
     if (good < 2) good = 2;
     for (int i = 0; i < BISECT && bad - good > 1; i++) {
-        verify_depth d = {.depth = good + (bad - good) / 2, .fresh = true, .bad_pos = -1};
+        verify_depth d = {.depth = good + (bad - good) / 2, .fresh = fresh, .bad_pos = -1};
         if (one_depth(c, &d, 1, &err) != TAWNY_OK) {
             snprintf(v->stopped, sizeof v->stopped, "at %d tokens: %.460s", d.depth, err.message);
+            remote_trim(v->stopped);
             return;
         }
         if (d.verdict == VERDICT_BROKEN) bad = d.depth;
         else good = d.depth;
-        verify_add_depth(v, d.depth, true, d.depth);
+        verify_add_depth(v, d.depth, fresh, d.depth);
         for (int k = 0; k < v->n_depths; k++)
             if (v->depths[k].depth == d.depth) v->depths[k] = d;
     }
@@ -274,16 +279,22 @@ static void conclude(verify_result *v)
     guess(v);
 }
 
+static bool about(int64_t a, int64_t b) { return a <= b + b / 50 && a >= b - b / 50; }
+
+/* Older llama.cpp and ik_llama.cpp count an embedding that is the output matrix, too, twice. */
 tawny_status verify_same_model(const remote *r, tawny_model *m, tawny_error *err)
 {
     int64_t n_vocab = tawny_model_n_vocab(m), bytes = (int64_t)tawny_model_bytes(m), params = (int64_t)tawny_model_n_params(m);
+    const gguf_tensor *embd = gguf_tensor_find(m->m.file, "token_embd.weight");
+    bool twice = embd && !gguf_tensor_find(m->m.file, "output.weight");
+    int64_t more = twice ? (int64_t)(embd->ne[0] * embd->ne[1]) : 0, more_bytes = twice ? (int64_t)embd->bytes : 0;
     if (r->n_vocab && r->n_vocab != n_vocab && r->n_vocab != (int64_t)tok_n_vocab(r->tok)) /* the matrix may have more rows */
         return err_set(err, TAWNY_E_FORMAT, "the server runs another model: %lld tokens in its vocabulary, here %lld", (long long)r->n_vocab,
                        (long long)n_vocab);
-    if (r->n_params && (r->n_params > params + params / 50 || r->n_params < params - params / 50))
+    if (r->n_params && !about(r->n_params, params) && !about(r->n_params, params + more))
         return err_set(err, TAWNY_E_FORMAT, "the server runs another model: of %lld parameters, here %lld", (long long)r->n_params,
                        (long long)params);
-    if (r->bytes && (r->bytes > bytes + bytes / 50 || r->bytes < bytes - bytes / 50))
+    if (r->bytes && !about(r->bytes, bytes) && !about(r->bytes, bytes + more_bytes))
         return err_set(err, TAWNY_E_FORMAT, "the server runs another quantization: %lld bytes of weights, here %lld", (long long)r->bytes,
                        (long long)bytes);
     return TAWNY_OK;
