@@ -358,7 +358,7 @@ static void route(state *t, int fd, const request *r)
 {
     const fake_server *s = t->s;
     tawny_error err;
-    bool llama = s->shape == FAKE_LLAMA || s->shape == FAKE_LLAMA_OLD;
+    bool llama = s->shape == FAKE_LLAMA || s->shape == FAKE_LLAMA_OLD || s->shape == FAKE_ROUTER;
     int n_ctx = s->n_ctx ? s->n_ctx : 256;
     json_t *about = fake_about(s->shape, r->path, n_ctx, s->n_params);
     if (about) {

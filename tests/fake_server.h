@@ -9,6 +9,7 @@
 typedef enum fake_shape {
     FAKE_LLAMA,
     FAKE_LLAMA_OLD,
+    FAKE_ROUTER,    /* llama-server with several models */
     FAKE_VLLM,
     FAKE_OPENAI,    /* OpenAI's completions by token ids */
     FAKE_TEXTS,     /* by texts alone */

@@ -143,7 +143,7 @@ static json_t *generated(const json_t *list, int n_prompt)
 json_t *fake_shaped(fake_shape shape, const char *path, json_t *list, const json_t *before, int n_prompt)
 {
     json_t *j;
-    if (shape == FAKE_LLAMA) j = json_pack("{s:s,s:b,s:i,s:O}", "content", "", "stop", 1, "tokens_evaluated", n_prompt, "completion_probabilities", list);
+    if (shape == FAKE_LLAMA || shape == FAKE_ROUTER) j = json_pack("{s:s,s:b,s:i,s:O}", "content", "", "stop", 1, "tokens_evaluated", n_prompt, "completion_probabilities", list);
     else if (shape == FAKE_LLAMA_OLD) j = old_llama(list);
     else if (shape == FAKE_OLLAMA) j = generated(list, n_prompt);
     else if (strcmp(path, "/v1/responses") == 0) j = responses(list, n_prompt);
@@ -169,14 +169,18 @@ static json_t *about_ollama(const char *path, long long n_params)
 
 json_t *fake_about(fake_shape shape, const char *path, int n_ctx, long long n_params)
 {
-    bool llama = shape == FAKE_LLAMA || shape == FAKE_LLAMA_OLD;
+    bool llama = shape == FAKE_LLAMA || shape == FAKE_LLAMA_OLD || shape == FAKE_ROUTER;
+    if (shape == FAKE_ROUTER && strcmp(path, "/props") == 0)
+        return json_pack("{s:s,s:s,s:s,s:{s:n,s:i}}", "role", "router", "model_alias", "llama-server", "model_path", "none",
+                         "default_generation_settings", "params", "n_ctx", 0);
+    if (shape == FAKE_ROUTER && strcmp(path, "/props?model=%74%69%6E%79") == 0) path = "/props";
     if (shape == FAKE_OLLAMA) return about_ollama(path, n_params);
     if (llama && strcmp(path, "/props") == 0) return json_pack("{s:{s:i}}", "default_generation_settings", "n_ctx", n_ctx);
     if (strcmp(path, "/v1/models") != 0) return NULL;
     if (shape == FAKE_VLLM)
         return json_pack("{s:s,s:[{s:s,s:s,s:i,s:s,s:s,s:n,s:i,s:[]}]}", "object", "list", "data", "id", "tiny", "object", "model", "created",
                          1764000000, "owned_by", "vllm", "root", "tiny", "parent", "max_model_len", n_ctx, "permission");
-    if (shape == FAKE_LM_STUDIO)
+    if (shape == FAKE_LM_STUDIO || shape == FAKE_ROUTER)
         return json_pack("{s:[{s:s,s:s,s:s},{s:s,s:s,s:s}],s:s}", "data", "id", "tiny", "object", "model", "owned_by", "organization_owner", "id",
                          "text-embedding-nomic-embed-text-v1.5", "object", "model", "owned_by", "organization_owner", "object", "list");
     json_t *m = json_pack("{s:s,s:s,s:i,s:s}", "id", "tiny", "object", "model", "created", 1764000000, "owned_by", llama ? "llamacpp" : "me");
@@ -189,6 +193,9 @@ json_t *fake_refuses(fake_shape shape, const char *path, const json_t *q)
     const json_t *prompt = json_object_get(q, "prompt"), *top = json_object_get(q, "top_logprobs");
     bool is_completion = strcmp(path, "/v1/completions") == 0;
     bool texts = shape == FAKE_LM_STUDIO || shape == FAKE_TEXTS || shape == FAKE_CHAT || shape == FAKE_OLLAMA;
+    const char *model = json_string_value(json_object_get(q, "model"));
+    if (shape == FAKE_ROUTER && (!model || strcmp(model, "tiny") != 0))
+        return json_pack("{s:{s:s}}", "error", "message", "model name is missing from the request");
     if (is_completion && shape == FAKE_CHAT) return json_pack("{s:s}", "error", "only chats");
     if (strcmp(path, "/v1/responses") == 0 && shape != FAKE_LM_STUDIO) return json_pack("{s:s}", "error", "no such route");
     if (texts && prompt && !json_is_string(prompt)) return json_pack("{s:{s:s,s:s}}", "error", "message", "'prompt' is to be a string", "type", "invalid_request_error");

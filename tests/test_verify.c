@@ -185,10 +185,10 @@ static json_t *verify_json(fake_server *s, int expected, const char *more)
 
 START_TEST(right_servers_of_every_shape)
 {
-    static const char *const kinds[] = {"llama-server", "llama-server", "vLLM", "OpenAI", "OpenAI", "OpenAI chat", "OpenAI responses", "ollama"};
+    static const char *const kinds[] = {"llama-server", "llama-server", "llama-server", "vLLM", "OpenAI", "OpenAI", "OpenAI chat", "OpenAI responses", "ollama"};
     for (int shape = FAKE_LLAMA; shape <= FAKE_OLLAMA; shape++) {
         fake_server s = {.model = model, .shape = (fake_shape)shape};
-        if (shape == FAKE_LM_STUDIO) {
+        if (shape == FAKE_LM_STUDIO || shape == FAKE_ROUTER) {
             ck_assert_msg(verify(&s, "") == 3 && strstr(out, "--server-model says which: tiny, text-embedding-"), "%s", out);
             ck_assert_msg(verify(&s, "--server-model other") == 3 && strstr(out, "has no model 'other', but: tiny, text-"), "%s", out);
         }
@@ -376,7 +376,7 @@ START_TEST(no_answers)
             fake_server s = {.model = model, .fault = faults[i], .shape = (fake_shape)shape};
             struct timespec since, now;
             clock_gettime(CLOCK_MONOTONIC, &since);
-            int code = verify(&s, shape == FAKE_LM_STUDIO ? "--timeout 1 --json --server-model tiny" : "--timeout 1 --json");
+            int code = verify(&s, shape == FAKE_LM_STUDIO || shape == FAKE_ROUTER ? "--timeout 1 --json --server-model tiny" : "--timeout 1 --json");
             clock_gettime(CLOCK_MONOTONIC, &now);
             ck_assert_msg(code == 3, "%d: %d %s", (int)faults[i], code, out);
             if (faults[i] <= FAKE_DRIP) ck_assert_int_lt(now.tv_sec - since.tv_sec, 30);

@@ -130,7 +130,7 @@ static json_t *question(remote *r, json_t *prompt, int32_t n, int n_predict, boo
     r->asked++;
     switch (r->kind) {
     case REMOTE_LLAMA:
-        return json_pack("{s:o,s:i,s:i,s:f,s:b,s:b,s:b,s:i}", "prompt", prompt, "n_predict", n_predict, "n_probs", r->n_top, "temperature", 0.0,
+        return json_pack("{s:s,s:o,s:i,s:i,s:f,s:b,s:b,s:b,s:i}", "model", r->model, "prompt", prompt, "n_predict", n_predict, "n_probs", r->n_top, "temperature", 0.0,
                          "cache_prompt", !fresh, "stream", 0, "ignore_eos", 1, "seed", 1);
     case REMOTE_OLLAMA: /* num_ctx is what makes it load the model anew: always the same */
         return json_pack("{s:s,s:o,s:b,s:b,s:b,s:i,s:{s:i,s:f,s:i}}", "model", r->model, "prompt", prompt, "raw", 1, "stream", 0, "logprobs", 1,
@@ -184,7 +184,7 @@ tawny_status remote_tokenize(remote *r, const char *text, tok_vec *out, bool *of
     if (!*offered) return TAWNY_OK;
     json_t *q = r->kind == REMOTE_VLLM
                     ? json_pack("{s:s,s:s,s:b}", "model", r->model, "prompt", text, "add_special_tokens", 0)
-                    : json_pack("{s:s,s:b,s:b}", "content", text, "add_special", 0, "parse_special", 1);
+                    : json_pack("{s:s,s:s,s:b,s:b}", "model", r->model, "content", text, "add_special", 0, "parse_special", 1);
     long code;
     if (!q) return err_nomem(err);
     json_t *a = remote_ask(r, "/tokenize", q, r->seconds, &code, err);
@@ -200,7 +200,7 @@ tawny_status remote_template(remote *r, const json_t *messages, buf *out, bool *
 {
     *offered = r->kind == REMOTE_LLAMA;
     if (!*offered) return TAWNY_OK;
-    json_t *q = json_pack("{s:O}", "messages", messages);
+    json_t *q = json_pack("{s:s,s:O}", "model", r->model, "messages", messages);
     long code;
     if (!q) return err_nomem(err);
     json_t *a = remote_ask(r, "/apply-template", q, r->seconds, &code, err);

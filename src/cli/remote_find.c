@@ -52,23 +52,51 @@ static bool read_models(remote *r, const json_t *j, bool first, tawny_error *err
     return true;
 }
 
-static bool find_llama(remote *r, int seconds, long *code, tawny_error *err)
+/* /props, of the model that the router of several is to ask; what it says of the context is kept. NULL: no llama-server. */
+static json_t *props(remote *r, int seconds, long *code, tawny_error *err)
 {
-    json_t *j = remote_ask(r, "/props", NULL, seconds, code, err);
+    char path[8 + 3 * sizeof r->model] = "/props?model=";
+    size_t n = strlen(path);
+    for (const char *p = r->model; *p; p++) n += (size_t)snprintf(path + n, sizeof path - n, "%%%02X", (unsigned char)*p);
+    json_t *j = remote_ask(r, *r->model ? path : "/props", NULL, seconds, code, err);
     const json_t *defaults = json_object_get(j, "default_generation_settings");
-    bool is = defaults != NULL;
-    int64_t n = whole(defaults, "n_ctx");
-    if (is && n < INT32_MAX) r->n_ctx = (int32_t)n;
-    json_decref(j);
-    if (!is) return false;
-    long ignored;
+    int64_t n_ctx = whole(defaults, "n_ctx");
+    if (n_ctx < INT32_MAX) r->n_ctx = (int32_t)n_ctx;
+    if (j && !defaults) {
+        err_set(err, TAWNY_E_IO, "%.300s%.200s: no default_generation_settings in the answer", r->url, path);
+        json_decref(j);
+        j = NULL;
+    }
+    return j;
+}
+
+/* llama-server, with one model or as the router of several. */
+static tawny_status find_llama(remote *r, int seconds, bool *is, long *code, tawny_error *err)
+{
+    tawny_status st = TAWNY_OK;
     tawny_error none;
-    j = remote_ask(r, "/v1/models", NULL, seconds, &ignored, &none);
-    if (j) read_models(r, j, true, &none);
-    r->kind = REMOTE_LLAMA;
-    r->n_top = 40;
+    long ignored;
+    json_t *j = props(r, seconds, code, err);
+    const char *role = json_string_value(json_object_get(j, "role"));
+    bool router = role && strcmp(role, "router") == 0;
+    *is = j != NULL;
     json_decref(j);
-    return true;
+    if (!*is) return TAWNY_OK;
+    r->n_top = 40;
+    j = remote_ask(r, "/v1/models", NULL, seconds, &ignored, router ? err : &none);
+    if (router && (!j || !read_models(r, j, false, err))) st = err->code;
+    else if (j) read_models(r, j, true, &none);
+    r->kind = REMOTE_LLAMA;
+    json_decref(j);
+    if (!router || st != TAWNY_OK) return st;
+    j = props(r, r->seconds, code, err); /* which loads it */
+    if (!j) return err->code;
+    json_decref(j);
+    j = remote_ask(r, "/v1/models", NULL, seconds, &ignored, &none); /* now with its sizes */
+    if (j) read_models(r, j, false, &none);
+    r->kind = REMOTE_LLAMA;
+    json_decref(j);
+    return TAWNY_OK;
 }
 
 /* ollama: the model that is named, else the one that is loaded, else the only one. */
@@ -144,7 +172,8 @@ tawny_status remote_open(remote *r, const char *url, const char *key, const char
     if (n > 3 && strcmp(r->url + n - 3, "/v1") == 0) r->url[n - 3] = 0;
     tawny_status st = remote_index(r, err);
     if (st != TAWNY_OK) return st;
-    if (find_llama(r, first, &code, err)) return TAWNY_OK;
+    st = find_llama(r, first, &is, &code, err);
+    if (is) return st;
     if (code == 0 || code == 401 || code == 403 || code == 503) return err->code; /* nobody there, not for us, or still loading */
     st = find_ollama(r, first, &is, &code, err);
     if (is || code == 0) return is ? st : err->code;
