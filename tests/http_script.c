@@ -1,6 +1,7 @@
 #include "http_script.h"
 
 #include <check.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -8,6 +9,7 @@
 #include <strings.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "loopback.h"
@@ -16,7 +18,7 @@
 
 typedef struct request {
     char path[512], kind[64];
-    long from;
+    long from, to; /* to: the last byte; -1: the end */
     int ranged, secret;
 } request;
 
@@ -45,7 +47,7 @@ static int read_request(int fd, request *r)
 {
     char b[8192];
     size_t n = 0;
-    *r = (request){0};
+    *r = (request){.to = -1};
     while (n < sizeof b - 1) {
         ssize_t k = read(fd, b + n, sizeof b - 1 - n);
         if (k <= 0) return 0;
@@ -55,7 +57,7 @@ static int read_request(int fd, request *r)
     }
     if (sscanf(b, "GET %511s", r->path) != 1) return 0;
     const char *range = strcasestr(b, "\r\nRange: bytes=");
-    r->ranged = range && sscanf(range + 15, "%ld", &r->from) == 1;
+    r->ranged = range && sscanf(range + 15, "%ld-%ld", &r->from, &r->to) >= 1;
     r->secret = strstr(b, "Authorization: Bearer secret") != NULL;
     if (sscanf(r->path, "/api/models/u/%63[a-z]", r->kind) != 1 && sscanf(r->path, "/u/%63[a-z]", r->kind) != 1)
         sscanf(r->path, "/%63[a-z]", r->kind);
@@ -82,6 +84,44 @@ static void file(int fd, const http_script *s, const request *r, long from, size
     free(copy);
 }
 
+/* A range that is not the one that was asked for. */
+static void elsewhere(int fd, const http_script *s, int said)
+{
+    char head[256], range[64] = "";
+    if (said) snprintf(range, sizeof range, "Content-Range: bytes 0-%zu/%zu\r\n", s->size - 1, s->size);
+    snprintf(head, sizeof head, "HTTP/1.1 206 Partial Content\r\nContent-Length: %zu\r\n%sConnection: close\r\n\r\n", s->size, range);
+    put(fd, head, strlen(head));
+    put(fd, s->data, s->size);
+}
+
+static void repeat(int fd, const char *what, size_t n, useconds_t pause)
+{
+    while (send(fd, what, n, MSG_NOSIGNAL) > 0) usleep(pause);
+}
+
+/* A file of the set, as servers of files do it. */
+static void serve_member(int fd, const http_script *s, const request *r)
+{
+    char path[768], head[256];
+    struct stat st;
+    const char *name = strrchr(r->path, '/') + 1;
+    snprintf(path, sizeof path, "%s/%.*s", s->dir, (int)strcspn(name, "?"), name);
+    int in = open(path, O_RDONLY);
+    if (in < 0 || fstat(in, &st) != 0) {
+        text(fd, "404 Not Found", "text/plain", "no");
+        if (in >= 0) close(in);
+        return;
+    }
+    long size = st.st_size, last = r->ranged && r->to >= 0 && r->to < size ? r->to : size - 1;
+    snprintf(head, sizeof head, "HTTP/1.1 %s\r\nContent-Length: %ld\r\nContent-Range: bytes %ld-%ld/%ld\r\nConnection: close\r\n\r\n",
+             r->ranged ? "206 Partial Content" : "200 OK", last + 1 - r->from, r->from, last, size);
+    put(fd, head, strlen(head));
+    char *part = malloc((size_t)(last + 1 - r->from));
+    if (part && pread(in, part, (size_t)(last + 1 - r->from), r->from) == last + 1 - r->from) put(fd, part, (size_t)(last + 1 - r->from));
+    free(part);
+    close(in);
+}
+
 static void serve_file(int fd, const http_script *s, const request *r)
 {
     long from = r->ranged && r->from >= 0 && (size_t)r->from < s->size ? r->from : 0;
@@ -103,6 +143,12 @@ static void serve_file(int fd, const http_script *s, const request *r)
         text(fd, "503 Service Unavailable", "text/plain", "later");
     else if (!strcmp(r->kind, "busy"))
         file(fd, s, r, from, s->size, left, 0);
+    else if (!strcmp(r->kind, "set"))
+        serve_member(fd, s, r);
+    else if ((!strcmp(r->kind, "shifted") || !strcmp(r->kind, "unsaid")) && from)
+        elsewhere(fd, s, !strcmp(r->kind, "shifted"));
+    else if (!strcmp(r->kind, "shifted") || !strcmp(r->kind, "unsaid"))
+        file(fd, s, r, from, s->size, third, 0);
     else if (!strcmp(r->kind, "page"))
         text(fd, "200 OK", "text/html", "<html><body>please log in</body></html>");
     else if (!strcmp(r->kind, "endless")) {
@@ -118,6 +164,18 @@ static void serve_file(int fd, const http_script *s, const request *r)
     else if (!strcmp(r->kind, "drip")) {
         put(fd, "HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\nx", 42);
         pause();
+    } else if (!strcmp(r->kind, "trickle")) {
+        put(fd, "HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n", 43);
+        repeat(fd, "x", 1, 200000);
+    } else if (!strcmp(r->kind, "names")) {
+        put(fd, "HTTP/1.1 200 OK\r\n", 17);
+        repeat(fd, "X-More: x\r\n", 11, 200000);
+    } else if (!strcmp(r->kind, "stream")) {
+        static const char more[1 << 12] = {8};
+        put(fd, "HTTP/1.1 200 OK\r\n\r\nGGUF\3\0\0\0", 27);
+        put(fd, "\1\0\0\0\0\0\0\0\1\0\0\0\0\0\0\0", 16);             /* a tensor, a key */
+        put(fd, "\1\0\0\0\0\0\0\0k\11\0\0\0\10\0\0\0\0\0\0\1\0\0\0\0", 25); /* of very many strings */
+        repeat(fd, more, sizeof more, 20000);
     } else if (!strcmp(r->kind, "redirect")) {
         snprintf(line, sizeof line,
                  "HTTP/1.1 302 Found\r\nLocation: /good/x.gguf\r\nX-Linked-Etag: \"%s\"\r\nX-Linked-Size: %zu\r\n"
@@ -142,6 +200,10 @@ static void serve_repository(int fd, const http_script *s, const request *r)
         for (int i = 0; i < 40 * 1024; i++) put(fd, (char[1024]){0}, 1024);
     } else if (!strcmp(r->kind, "private") && !r->secret) {
         text(fd, "401 Unauthorized", "text/plain", "who are you");
+    } else if (!strcmp(r->kind, "set")) {
+        text(fd, "200 OK", "application/json",
+             "{\"sha\":\"" COMMIT "\",\"siblings\":[{\"rfilename\":\"x-Q4_K_M-00002-of-00003.gguf\"},"
+             "{\"rfilename\":\"x-Q4_K_M-00003-of-00003.gguf\"},{\"rfilename\":\"x-Q4_K_M-00001-of-00003.gguf\"}]}");
     } else {
         snprintf(line, sizeof line,
                  "{\"sha\":\"" COMMIT "\",\"siblings\":[{\"rfilename\":\"README.md\",\"size\":3},"
@@ -160,10 +222,13 @@ static void serve(int listener, const http_script *s)
         request r;
         if (fd < 0) continue;
         if (read_request(fd, &r)) {
-            int slow = !strcmp(r.kind, "hang") || !strcmp(r.kind, "drip");
+            static const char *const slow_ones[] = {"hang", "drip", "trickle", "names", "stream"};
+            int slow = 0;
+            for (size_t i = 0; i < sizeof slow_ones / sizeof *slow_ones; i++) slow |= !strcmp(r.kind, slow_ones[i]);
             if (slow && fork() == 0) {
                 prctl(PR_SET_PDEATHSIG, SIGKILL);
                 serve_file(fd, s, &r);
+                _exit(0);
             } else if (!slow && strncmp(r.path, "/api/", 5) == 0) {
                 serve_repository(fd, s, &r);
             } else if (!slow) {

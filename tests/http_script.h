@@ -9,6 +9,7 @@ typedef struct http_script {
     const char *data; /* the file */
     size_t size;
     const char *sha;  /* its SHA-256 in hex */
+    const char *dir;  /* of the files of kind set; may be NULL */
     int port;         /* out: on 127.0.0.1 */
     pid_t pid;        /* out */
 } http_script;
@@ -23,10 +24,15 @@ typedef struct http_script {
  *   redirect   302 to good, with the hub's X-Linked headers; loop: 302 to itself
  *   page       an HTML page; missing: 404; busy: 503 twice, then good
  *   endless    no length, and no end; vast: a length beyond all disks
- *   hang       answers nothing; drip: headers, then nothing
+ *   hang       answers nothing; drip: headers, then nothing; trickle: headers, then a byte every fifth of a second;
+ *              names: header lines without end, a line every fifth of a second
+ *   stream     no length, the magic of a GGUF file, and then without end what makes no header
+ *   shifted    as drop, but asked for a range it sends the file's beginning and says so; unsaid: it does not say so
+ *   set        the file of that name in dir, or a range of it
  * GET /api/models/u/KIND/revision/main   the hub's answer about a repository with one file x-Q4_K_M.gguf, which is then
  *                                        asked for as /u/KIND/resolve/COMMIT/x-Q4_K_M.gguf
- *                                        (KIND private asks for the token "secret"; html and huge are no answers) */
+ *                                        (KIND private asks for the token "secret"; html and huge are no answers;
+ *                                        set is a set of three files, x-Q4_K_M-0000N-of-00003.gguf of dir) */
 void http_script_start(http_script *s);
 void http_script_stop(http_script *s);
 

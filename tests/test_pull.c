@@ -11,6 +11,7 @@
 #include "../src/cli/hub_choose.h"
 #include "../src/cli/net.h"
 #include "../src/cli/sha256.h"
+#include "../src/gguf/gguf.h"
 #include "http_script.h"
 #include "program.h"
 #include "tiny_model.h"
@@ -20,6 +21,32 @@
 static char dir[64], out[1 << 14], sha[65];
 static buf model;
 static http_script server;
+
+/* The model as a set of three files in dir. */
+static void split_model(const char *from)
+{
+    gguf *g;
+    tawny_error err;
+    ck_assert_int_eq(gguf_open(from, 0, &g, &err), TAWNY_OK);
+    size_t n = gguf_tensor_count(g);
+    for (uint32_t k = 0; k < 3; k++) {
+        char path[160];
+        gguf_writer *w = gguf_writer_new();
+        for (size_t i = 0; k == 0 && i < gguf_kv_count(g); i++) gguf_writer_copy_kv(w, gguf_kv_at(g, i));
+        const uint16_t no = (uint16_t)k, count = 3;
+        gguf_writer_scalar(w, "split.no", GGUF_U16, &no);
+        gguf_writer_scalar(w, "split.count", GGUF_U16, &count);
+        gguf_writer_u32(w, "split.tensors.count", (uint32_t)n);
+        for (size_t i = n * k / 3; i < n * (k + 1) / 3; i++) {
+            const gguf_tensor *t = gguf_tensor_at(g, i);
+            gguf_writer_tensor(w, t->name, t->type, t->n_dims, t->ne, t->data);
+        }
+        snprintf(path, sizeof path, "%s/x-Q4_K_M-%05u-of-00003.gguf", dir, k + 1);
+        ck_assert_int_eq(gguf_writer_write(w, path, &err), TAWNY_OK);
+        gguf_writer_free(w);
+    }
+    gguf_close(g);
+}
 
 static void setup(void)
 {
@@ -34,7 +61,7 @@ static void setup(void)
     int fd = open(path, O_RDONLY);
     ck_assert_int_eq(sha256_fd(fd, sha, &err), TAWNY_OK);
     close(fd);
-    server = (http_script){.data = model.data, .size = model.size, .sha = sha};
+    server = (http_script){.data = model.data, .size = model.size, .sha = sha, .dir = dir};
     http_script_start(&server);
     snprintf(path, sizeof path, "http://127.0.0.1:%d", server.port);
     setenv("HF_ENDPOINT", path, 1);
@@ -109,6 +136,8 @@ END_TEST
 START_TEST(urls_that_do_not)
 {
     fails("short", "bytes remaining");
+    fails("shifted", "bytes from");
+    fails("unsaid", "bytes from");
     fails("missing", "404");
     fails("loop", "redirect");
     fails("page", "not a GGUF");
@@ -201,13 +230,13 @@ END_TEST
 
 START_TEST(servers_that_hang)
 {
-    static const char *const kinds[] = {"hang", "drip"};
-    for (int i = 0; i < 2; i++) {
+    static const char *const kinds[] = {"hang", "drip", "trickle", "names", "stream"};
+    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
         char url[128];
         net_answer a;
         tawny_error err;
         snprintf(url, sizeof url, "http://127.0.0.1:%d/%s/x", server.port, kinds[i]);
-        ck_assert_int_eq(net_get(&(net_request){.url = url, .stall_seconds = 1}, &a, &err), TAWNY_E_IO);
+        if (i < 4) ck_assert_int_eq(net_get(&(net_request){.url = url, .stall_seconds = 1}, &a, &err), TAWNY_E_IO);
         ck_assert_int_eq(net_get(&(net_request){.url = url, .total_seconds = 1}, &a, &err), TAWNY_E_IO);
     }
 }
@@ -229,6 +258,61 @@ START_TEST(plans_by_the_header)
     snprintf(line, sizeof line, "$t plan --machine rtx4090 http://127.0.0.1:%d/endless/x.gguf 2>&1", server.port);
     ck_assert_int_eq(program_sh(line, out, sizeof out), 1);
     ck_assert_msg(strstr(out, "the magic is 61 61"), "%s", out);
+}
+END_TEST
+
+static void plan_line(const char *given, int code)
+{
+    char line[512];
+    snprintf(line, sizeof line, "$t plan --machine rtx4090 -c 64 --json %s 2>&1", given);
+    ck_assert_msg(program_sh(line, out, sizeof out) == code, "%s", out);
+    const char *rest = strstr(out, "\"arch\""); /* what comes before is the name that was given */
+    if (code == 0) memmove(out, rest, strlen(rest) + 1);
+}
+
+/* What is said of a set is what is said of the same model in one file: by any member's URL, by its name on the hub (which has
+ * no more than headers fetched), and from the hub's cache. */
+START_TEST(plans_sets_by_their_headers)
+{
+    static char whole[sizeof out];
+    char model_path[128], url[256];
+    snprintf(model_path, sizeof model_path, "%s/model", dir);
+    split_model(model_path);
+    plan_line(model_path, 0);
+    strcpy(whole, out);
+    for (int no = 1; no <= 3; no++) {
+        snprintf(url, sizeof url, "http://127.0.0.1:%d/set/x-Q4_K_M-%05d-of-00003.gguf?download=true", server.port, no);
+        plan_line(url, 0);
+        ck_assert_str_eq(out, whole);
+    }
+    plan_line("hf:u/set", 0);
+    ck_assert_str_eq(out, whole);
+    /* a member is another's, or missing */
+    snprintf(url, sizeof url, "cd %s && cp x-Q4_K_M-00002-of-00003.gguf saved && cp x-Q4_K_M-00001-of-00003.gguf x-Q4_K_M-00002-of-00003.gguf", dir);
+    ck_assert_int_eq(system(url), 0);
+    plan_line("hf:u/set", 1);
+    ck_assert_msg(strstr(out, "by its name file 2 of 3, by its header 1 of 3"), "%s", out);
+    snprintf(url, sizeof url, "rm %s/x-Q4_K_M-00002-of-00003.gguf", dir);
+    ck_assert_int_eq(system(url), 0);
+    plan_line("hf:u/set", 1);
+    ck_assert_msg(strstr(out, "00002-of-00003.gguf: the server answers 404") && strchr(out, '\n') == out + strlen(out) - 1, "%s", out);
+    snprintf(url, sizeof url, "mv %s/saved %s/x-Q4_K_M-00002-of-00003.gguf", dir, dir);
+    ck_assert_int_eq(system(url), 0);
+    /* without its set, and under a name that is no set's */
+    snprintf(url, sizeof url, "cd %s && cp x-Q4_K_M-00002-of-00003.gguf alone.gguf", dir);
+    ck_assert_int_eq(system(url), 0);
+    snprintf(url, sizeof url, "http://127.0.0.1:%d/set/alone.gguf", server.port);
+    plan_line(url, 1);
+    ck_assert_msg(strstr(out, "by its name file 1 of 1, by its header 2 of 3"), "%s", out);
+    /* in the cache */
+    snprintf(url, sizeof url,
+             "cd %s && c=.cache/huggingface/hub/models--u--set && mkdir -p $c/refs $c/snapshots/abc && printf abc >$c/refs/main && "
+             "mv x-Q4_K_M-* $c/snapshots/abc", dir);
+    ck_assert_int_eq(system(url), 0);
+    http_script_stop(&server);
+    plan_line("hf:u/set", 0);
+    ck_assert_str_eq(out, whole);
+    http_script_start(&server);
 }
 END_TEST
 
@@ -281,6 +365,7 @@ Suite *suite_pull(void)
     tcase_add_test(t, ollama_has_it);
     tcase_add_test(t, servers_that_hang);
     tcase_add_test(t, plans_by_the_header);
+    tcase_add_test(t, plans_sets_by_their_headers);
 #else
     printf("skipped: pull, built without libcurl or libcrypto\n");
 #endif

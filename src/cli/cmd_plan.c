@@ -19,7 +19,7 @@
 /* The model that is asked about. */
 typedef struct source {
     const char *given;
-    char path[4096]; /* of a file with its header, or of fd */
+    char path[HUB_PATH]; /* of a file with its header, or of fd */
     int fd;
     tawny_model *model;
 } source;
@@ -45,11 +45,11 @@ static tawny_status open_shape(const char *shape, const char *type_name, source 
 static tawny_status open_source(source *s, const char *shape, const char *type, bool remote, tawny_error *err)
 {
     tawny_status st = shape    ? open_shape(shape, type, s, err)
-                      : remote ? hub_header(s->given, &(hub_options){0}, &s->fd, err)
+                      : remote ? hub_header(s->given, &(hub_options){0}, s->path, &s->fd, err)
                                : TAWNY_OK;
-    if (shape || remote)
+    if (shape)
         snprintf(s->path, sizeof s->path, "/proc/self/fd/%d", s->fd);
-    else
+    else if (!remote)
         snprintf(s->path, sizeof s->path, "%s", s->given);
     return st == TAWNY_OK ? engine_open_header(s->path, &s->model, err) : st;
 }

@@ -7,19 +7,18 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
-#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <time.h>
 #include <unistd.h>
 
+#include "../base/clock.h"
 #include "../base/file.h"
 #include "../base/mem.h"
-#include "../gguf/gguf.h"
 #include "net.h"
 #include "sha256.h"
 
-enum { PATH_SIZE = 4096, TRIES = 5, PATIENCE = 45 }; /* seconds without a byte, over all tries */
+enum { PATH_SIZE = 4096, TRIES = 5, PATIENCE = 45, STALL = 30 }; /* seconds without progress: over all tries, in one */
 
 tawny_status make_folders(const char *path, tawny_error *err)
 {
@@ -46,17 +45,10 @@ typedef struct state {
     bool bar;
 } state;
 
-static double now(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
 static void show(state *s, bool last)
 {
     enum { WIDTH = 30 };
-    double t = now();
+    double t = clock_now();
     if (!s->bar || (!last && t - s->shown < 0.2)) return;
     s->shown = t;
     double part = s->size > 0 ? (double)s->at / (double)s->size : 0,
@@ -103,7 +95,7 @@ static bool take(void *user, const net_answer *a, const void *data, size_t n)
 {
     state *s = user;
     if (s->started == 0) {
-        s->started = now();
+        s->started = clock_now();
         s->started_at = s->at;
         if (!agree(s, a)) return false;
     }
@@ -124,15 +116,22 @@ static bool take(void *user, const net_answer *a, const void *data, size_t n)
 
 static bool worth_another_try(long code) { return code == 0 || code == 408 || code == 429 || code / 100 == 5; }
 
-/* Until the file is whole, or nothing came TRIES times. */
+static bool progress(const state *s, int64_t before, double began)
+{
+    return (double)(s->at - before) > NET_SLOWEST * (clock_now() - began);
+}
+
+/* Until the file is whole, or there was no progress TRIES times or for longer than PATIENCE. */
 static tawny_status transfer(state *s)
 {
     const download *d = s->d;
-    double came = now();
+    double came = clock_now();
     for (int tries = 0; tries < TRIES; tries++) {
         int64_t before = s->at;
+        double began = clock_now(), left = came + PATIENCE - began;
         net_answer a;
-        net_request r = {.url = d->url, .token = d->token, .from = s->at, .take = take, .user = s};
+        net_request r = {.url = d->url, .token = d->token, .from = s->at, .take = take, .user = s,
+                         .stall_seconds = left < STALL ? (int)left + 1 : STALL};
         s->started = 0;
         if (s->size >= 0 && s->at == s->size) return TAWNY_OK;
         tawny_status st = net_get(&r, &a, s->err);
@@ -151,10 +150,10 @@ static tawny_status transfer(state *s)
         } else if (st == TAWNY_OK) {
             err_set(s->err, TAWNY_E_IO, "%.200s: the server answers %ld", d->url, a.code);
         }
-        if (s->at > before) {
+        if (progress(s, before, began)) {
             tries = -1;
-            came = now();
-        } else if (now() - came > PATIENCE) {
+            came = clock_now();
+        } else if (clock_now() - came > PATIENCE) {
             break;
         }
         if (tries + 1 < TRIES && tries >= 0)
@@ -224,89 +223,4 @@ tawny_status download_file(const download *d, tawny_error *err)
 end:
     if (s.fd >= 0) close(s.fd);
     return st;
-}
-
-typedef struct head_state {
-    int fd;
-    int64_t at, most, size;
-    tawny_error *err;
-} head_state;
-
-/* All rounds together are to end. */
-static int seconds_left(double start)
-{
-    const double most = 120;
-    double left = most - (now() - start);
-    return left > 1 ? (int)left : 1;
-}
-
-static bool is_gguf(int fd)
-{
-    char magic[4];
-    return pread(fd, magic, sizeof magic, 0) == sizeof magic && memcmp(magic, "GGUF", sizeof magic) == 0;
-}
-
-static bool take_head(void *user, const net_answer *a, const void *data, size_t n)
-{
-    head_state *h = user;
-    h->size = a->length;
-    int64_t room = h->most - h->at, k = (int64_t)n < room ? (int64_t)n : room;
-    while (k > 0) {
-        ssize_t w = pwrite(h->fd, data, (size_t)k, h->at);
-        if (w <= 0) return false;
-        data = (const char *)data + w;
-        k -= w;
-        h->at += w;
-    }
-    return h->at < h->most;
-}
-
-tawny_status download_header(const char *url, const char *token, int *fd, tawny_error *err)
-{
-    const int64_t first = 1 << 20, most = 1 << 28; /* vocabularies of today take up to 20 MB */
-    char path[64];
-    head_state h = {.fd = memfd_create("header", MFD_CLOEXEC), .err = err};
-    tawny_error own;
-    tawny_status st = TAWNY_OK;
-    if (!err) err = &own;
-    if (h.fd < 0) return err_errno(err, errno, "%.200s", url);
-    snprintf(path, sizeof path, "/proc/self/fd/%d", h.fd);
-    double start = now();
-    for (int64_t want = first; want <= most; want *= 4) {
-        gguf *g;
-        net_answer a;
-        h.most = want;
-        net_request r = {.url = url,
-                         .token = token,
-                         .from = h.at,
-                         .count = want - h.at,
-                         .take = take_head,
-                         .user = &h,
-                         .total_seconds = seconds_left(start)};
-        int64_t before = h.at;
-        if ((st = net_get(&r, &a, err)) != TAWNY_OK) break;
-        if (before > 0 && a.code == 200 && !a.resumed) { /* no ranges here: all of it, from the start */
-            h.at = 0;
-            r.from = r.count = 0;
-            if ((st = net_get(&r, &a, err)) != TAWNY_OK) break;
-        }
-        if (a.code / 100 != 2) {
-            st = err_set(err, TAWNY_E_IO, "%.200s: the server answers %ld", url, a.code);
-            break;
-        }
-        st = gguf_open(path, GGUF_HEADER_ONLY | GGUF_NO_SPLITS, &g, err);
-        if (st == TAWNY_OK) {
-            gguf_close(g);
-            *fd = h.fd;
-            return TAWNY_OK;
-        }
-        if (h.at < want || !is_gguf(h.fd)) { /* that was all there is, or more would not help */
-            char why[200];
-            snprintf(why, sizeof why, "%.190s", err->message);
-            err_set(err, st, "%.200s: no GGUF header: %s", url, why);
-            break;
-        }
-    }
-    close(h.fd);
-    return st == TAWNY_OK ? TAWNY_E_FORMAT : st;
 }

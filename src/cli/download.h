@@ -17,9 +17,6 @@ typedef struct download {
  * not those expected, and were removed. A second process that fetches the same waits for the first. */
 tawny_status download_file(const download *d, tawny_error *err);
 
-/* The beginning of a file, as much of it as a GGUF header takes, into an anonymous file: *fd is the caller's to close. */
-tawny_status download_header(const char *url, const char *token, int *fd, tawny_error *err);
-
 /* Makes the folder of path, and those above it. */
 tawny_status make_folders(const char *path, tawny_error *err);
 

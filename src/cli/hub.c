@@ -14,6 +14,7 @@
 #include "../base/file.h"
 #include "../gguf/gguf.h"
 #include "download.h"
+#include "header.h"
 #include "hub_choose.h"
 #include "net.h"
 
@@ -412,6 +413,15 @@ static tawny_status url_name(const char *url, char *name, size_t size, tawny_err
     return TAWNY_OK;
 }
 
+/* The URL of member i of the set that the file at url, called name, belongs to (itself, where there is no set). */
+static bool url_of_member(const char *url, const char *name, int i, char *out, size_t size)
+{
+    char member[NAME];
+    const char *end = url + strcspn(url, "?#");
+    return hub_split_member(name, i, member, sizeof member) &&
+           format(out, size, "%.*s%s%s", (int)(end - url - (ptrdiff_t)strlen(name)), url, member, end);
+}
+
 static tawny_status get_url(const char *url, const hub_options *o, char path[HUB_PATH], tawny_error *err)
 {
     char name[NAME], cache[HUB_PATH], member[NAME], from[HUB_PATH], to[HUB_PATH];
@@ -419,11 +429,10 @@ static tawny_status get_url(const char *url, const hub_options *o, char path[HUB
     if (st != TAWNY_OK) return st;
     if (!cache_home(cache, sizeof cache) || !format(path, HUB_PATH, "%s/tawny/models/%s", cache, name))
         return err_set(err, TAWNY_E_ARG, "neither XDG_CACHE_HOME nor HOME says where models are kept");
-    size_t stem = strcspn(url, "?#") - strlen(name);
     for (int i = 0; st == TAWNY_OK && i < hub_split_count(name); i++) {
         if (!hub_split_member(name, i, member, sizeof member) ||
             !format(to, sizeof to, "%s/tawny/models/%s", cache, member) ||
-            !format(from, sizeof from, "%.*s%s%s", (int)stem, url, member, url + strcspn(url, "?#")))
+            !url_of_member(url, name, i, from, sizeof from))
             return err_set(err, TAWNY_E_ARG, "%.200s: too long a path", url);
         if (access(to, R_OK) == 0) continue;
         if (offline(o)) return err_set(err, TAWNY_E_IO, "%.200s is not there, and the network is not to be used", to);
@@ -441,36 +450,61 @@ tawny_status hub_get(const char *spec, const hub_options *o, char path[HUB_PATH]
     return net_is_url(spec) ? get_url(spec, o, path, err) : get_repo(spec, o, path, err);
 }
 
-static tawny_status open_cached(const char *path, int *fd, tawny_error *err)
+/* ---- headers alone ---- */
+
+typedef char url_text[4 * NAME];
+
+/* Those of the set that the file at url belongs to, by its name; any other file is alone. */
+static tawny_status url_header(const char *url, int *fd, tawny_error *err)
 {
-    *fd = open(path, O_RDONLY | O_CLOEXEC);
-    return *fd >= 0 ? TAWNY_OK : err_errno(err, errno, "%s", path);
+    char name[NAME];
+    const char *list[HUB_SPLITS] = {url};
+    tawny_status st = TAWNY_OK;
+    int n = url_name(url, name, sizeof name, NULL) == TAWNY_OK ? hub_split_count(name) : 1;
+    url_text *urls = n > 1 ? malloc((size_t)n * sizeof *urls) : NULL;
+    if (n > 1 && !urls) return err_nomem(err);
+    for (int i = 0; st == TAWNY_OK && urls && i < n; i++) {
+        if (!url_of_member(url, name, i, urls[i], sizeof urls[i])) st = err_set(err, TAWNY_E_ARG, "%.200s: too long a URL", url);
+        list[i] = urls[i];
+    }
+    if (st == TAWNY_OK) st = header_fetch(list, n, NULL, fd, err);
+    free(urls);
+    return st;
 }
 
-tawny_status hub_header(const char *spec, const hub_options *o, int *fd, tawny_error *err)
+static tawny_status repo_header(repo *r, int *fd, tawny_error *err)
+{
+    hub_file *files = NULL;
+    const char *list[HUB_SPLITS];
+    int n = 0;
+    tawny_status st = ask(r, &files, &n, err);
+    url_text *urls = st == TAWNY_OK ? malloc((size_t)n * sizeof *urls) : NULL;
+    if (st == TAWNY_OK && !urls) st = err_nomem(err);
+    for (int i = 0; urls && i < n; i++) {
+        resolve_url(r, &files[i], urls[i], sizeof urls[i]);
+        list[i] = urls[i];
+    }
+    if (st == TAWNY_OK) st = header_fetch(list, n, r->token, fd, err);
+    free(urls);
+    free(files);
+    return st;
+}
+
+tawny_status hub_header(const char *spec, const hub_options *o, char path[HUB_PATH], int *fd, tawny_error *err)
 {
     repo r;
-    char path[HUB_PATH], url[4 * NAME];
-    hub_file *files = NULL;
-    int n = 0;
+    tawny_status st = TAWNY_OK;
+    *fd = -1;
     if (net_is_url(spec)) {
         if (offline(o)) return err_set(err, TAWNY_E_IO, "%.200s: the network is not to be used", spec);
-        return download_header(spec, NULL, fd, err);
+        st = url_header(spec, fd, err);
+    } else {
+        st = parse(spec, &r, err);
+        if (st != TAWNY_OK || find_cached(&r, path)) return st;
+        if (offline(o))
+            return err_set(err, TAWNY_E_IO, "%.200s is not in the cache (%.200s), and the network is not to be used", spec, r.dir);
+        st = repo_header(&r, fd, err);
     }
-    tawny_status st = parse(spec, &r, err);
-    if (st != TAWNY_OK) return st;
-    if (find_cached(&r, path)) return open_cached(path, fd, err);
-    if (offline(o))
-        return err_set(err, TAWNY_E_IO, "%.200s is not in the cache (%.200s), and the network is not to be used",
-                       spec, r.dir);
-    st = ask(&r, &files, &n, err);
-    if (st == TAWNY_OK && n > 1)
-        st = err_set(err, TAWNY_E_UNSUPPORTED,
-                     "%.200s is a set of %d files, whose headers do not tell the whole from one of them", spec, n);
-    if (st == TAWNY_OK) {
-        resolve_url(&r, &files[0], url, sizeof url);
-        st = download_header(url, r.token, fd, err);
-    }
-    free(files);
+    if (st == TAWNY_OK) format(path, HUB_PATH, "/proc/self/fd/%d", *fd);
     return st;
 }

@@ -30,7 +30,8 @@ typedef struct hub_options {
  * HF_ENDPOINT names another hub. */
 tawny_status hub_get(const char *spec, const hub_options *o, char path[HUB_PATH], tawny_error *err);
 
-/* The header of the model alone, as an anonymous file: for questions of size. */
-tawny_status hub_header(const char *spec, const hub_options *o, int *fd, tawny_error *err);
+/* The header of the model alone, for questions of size: path is that of the cached file, or of an anonymous one with the header,
+ * that of all files of a set. *fd: to be closed when path was used, or -1. */
+tawny_status hub_header(const char *spec, const hub_options *o, char path[HUB_PATH], int *fd, tawny_error *err);
 
 #endif

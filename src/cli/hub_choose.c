@@ -17,7 +17,7 @@ static bool split_of(const char *name, int *no, int *count)
 {
     size_t n = strlen(name);
     return n > SUFFIX && sscanf(name + n - SUFFIX, "-%5d-of-%5d.gguf", no, count) == 2 && *no >= 1 && *count >= 1 &&
-           *count <= 1024 && ends_with(name, ".gguf");
+           *count <= HUB_SPLITS && ends_with(name, ".gguf");
 }
 
 static bool is_model(const char *name)

@@ -8,6 +8,8 @@
  * of images (mmproj) and importance matrices are no models. */
 int hub_choose(const char *const *names, int n, const char *quant);
 
+enum { HUB_SPLITS = 1024 }; /* files of a set, at most */
+
 /* The members of the split set that name is the first of: 1 where it is none. member(i) goes to out. */
 int hub_split_count(const char *name);
 bool hub_split_member(const char *name, int i, char *out, size_t size);

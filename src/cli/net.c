@@ -40,6 +40,7 @@ typedef struct transfer {
     net_answer *answer;
     CURL *curl;
     bool refused; /* by whoever takes the body */
+    bool elsewhere; /* another part of the file comes than was asked for */
 } transfer;
 
 /* The value of header `name` in a line that need not end; NULL where it is another. */
@@ -56,12 +57,13 @@ static const char *value_of(const char *line, size_t n, const char *name, char *
     return out;
 }
 
-static int64_t whole_number(const char *s)
+/* A number of digits alone, up to `end`; -1 where it is none. */
+static int64_t number_up_to(const char *s, char end)
 {
-    char *end;
+    char *stop;
     if (*s < '0' || *s > '9') return -1;
-    long long v = strtoll(s, &end, 10);
-    return *end == 0 ? v : -1;
+    long long v = strtoll(s, &stop, 10);
+    return *stop == end ? v : -1;
 }
 
 /* A SHA-256 in an ETag, with or without quotes. */
@@ -81,14 +83,17 @@ static size_t on_header(char *line, size_t size, size_t n, void *user)
     if (n > 5 && strncmp(line, "HTTP/", 5) == 0) { /* another answer begins; what a redirect said of its file stays */
         t->answer->length = -1;
         t->answer->resumed = false;
+        t->answer->begins = -1;
     }
-    if (value_of(line, n, "Content-Length", v, sizeof v) && t->answer->length < 0) t->answer->length = whole_number(v);
+    bool whole = t->answer->length < 0 && !t->answer->resumed; /* a part has a length of its own */
+    if (whole && value_of(line, n, "Content-Length", v, sizeof v)) t->answer->length = number_up_to(v, 0);
     if (value_of(line, n, "Content-Range", v, sizeof v)) {
         const char *slash = strchr(v, '/');
-        t->answer->length = slash ? whole_number(slash + 1) : -1;
+        t->answer->length = slash ? number_up_to(slash + 1, 0) : -1;
         t->answer->resumed = true;
+        t->answer->begins = strncasecmp(v, "bytes ", 6) == 0 ? number_up_to(v + 6, '-') : -1;
     }
-    if (value_of(line, n, "X-Linked-Size", v, sizeof v)) t->answer->linked_size = whole_number(v);
+    if (value_of(line, n, "X-Linked-Size", v, sizeof v)) t->answer->linked_size = number_up_to(v, 0);
     if (value_of(line, n, "X-Linked-Etag", v, sizeof v)) take_etag(t->answer->linked_sha, v);
     if (!t->answer->linked_sha[0] && value_of(line, n, "ETag", v, sizeof v)) take_etag(t->answer->linked_sha, v);
     return n;
@@ -100,6 +105,10 @@ static size_t on_body(char *data, size_t size, size_t n, void *user)
     n *= size;
     curl_easy_getinfo(t->curl, CURLINFO_RESPONSE_CODE, &t->answer->code);
     if (t->answer->code / 100 != 2 && !t->r->any_code) return n; /* pages of error are not looked at */
+    if (t->answer->code == 206 && t->answer->begins != t->r->from) {
+        t->elsewhere = true;
+        return 0;
+    }
     if (t->r->take && !t->r->take(t->r->user, t->answer, data, n)) {
         t->refused = true;
         return 0;
@@ -122,7 +131,7 @@ static void set_up(transfer *t, struct curl_slist **headers)
     curl_easy_setopt(c, CURLOPT_NOSIGNAL, 1L);
     curl_easy_setopt(c, CURLOPT_USERAGENT, "tawny/" TAWNY_VERSION);
     curl_easy_setopt(c, CURLOPT_CONNECTTIMEOUT, (long)CONNECT_SECONDS);
-    curl_easy_setopt(c, CURLOPT_LOW_SPEED_LIMIT, 1L);
+    curl_easy_setopt(c, CURLOPT_LOW_SPEED_LIMIT, (long)NET_SLOWEST);
     curl_easy_setopt(c, CURLOPT_LOW_SPEED_TIME, (long)(r->stall_seconds ? r->stall_seconds : STALL_SECONDS));
     curl_easy_setopt(c, CURLOPT_TIMEOUT, (long)r->total_seconds);
     curl_easy_setopt(c, CURLOPT_NOBODY, r->head ? 1L : 0L);
@@ -154,7 +163,7 @@ tawny_status net_get(const net_request *r, net_answer *out, tawny_error *err)
     char reason[CURL_ERROR_SIZE] = "";
     struct curl_slist *headers = NULL;
     pthread_once(&once, curl_once);
-    *out = (net_answer){.length = -1, .linked_size = -1};
+    *out = (net_answer){.length = -1, .linked_size = -1, .begins = -1};
     transfer t = {.r = r, .answer = out, .curl = curl_easy_init()};
     if (!t.curl) return err_nomem(err);
     set_up(&t, &headers);
@@ -163,6 +172,9 @@ tawny_status net_get(const net_request *r, net_answer *out, tawny_error *err)
     curl_easy_getinfo(t.curl, CURLINFO_RESPONSE_CODE, &out->code);
     curl_easy_cleanup(t.curl);
     curl_slist_free_all(headers);
+    if (t.elsewhere)
+        return err_set(err, TAWNY_E_IO, "%.200s: bytes from %lld on were asked for, and others come (from %lld on)", r->url,
+                       (long long)r->from, (long long)out->begins);
     if (code == CURLE_OK || t.refused) return TAWNY_OK;
     return err_set(err, TAWNY_E_IO, "%.200s: %s", r->url, *reason ? reason : curl_easy_strerror(code));
 }

@@ -10,12 +10,15 @@ typedef struct net_answer {
     long code;          /* of HTTP, after redirects */
     int64_t length;     /* of the whole file, from Content-Length or Content-Range; -1: not said */
     bool resumed;       /* 206: the answer begins where it was asked to */
+    int64_t begins;     /* of a 206, where it says to begin; -1: it does not */
     char linked_sha[65]; /* X-Linked-Etag or ETag, where it is a SHA-256 in hex; else "" */
     int64_t linked_size; /* X-Linked-Size; -1: not said */
 } net_answer;
 
 /* Takes n bytes of the body; false ends the request (the taker keeps its reason). */
 typedef bool (*net_take)(void *user, const net_answer *so_far, const void *data, size_t n);
+
+enum { NET_SLOWEST = 256 }; /* bytes a second: what comes more slowly does not come */
 
 typedef struct net_request {
     const char *url, *token; /* token: for "Authorization: Bearer", sent to the URL's own host alone; NULL: none */
@@ -26,7 +29,7 @@ typedef struct net_request {
     bool head;               /* headers alone, redirects not followed: what the first answer says */
     net_take take;
     void *user;
-    int stall_seconds;       /* ends where less than a byte a second came for so long; 0: 30 */
+    int stall_seconds;       /* ends where less than NET_SLOWEST came for so long; 0: 30 */
     int total_seconds;       /* ends after so long; 0: no limit */
 } net_request;
 
