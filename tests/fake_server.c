@@ -115,7 +115,7 @@ static json_t *positions_of(state *t, const tok_vec *prompt)
 static json_t *completed(state *t, const request *r, const tok_vec *prompt, int n)
 {
     json_t *before = json_object_get(r->json, "prompt_logprobs") ? positions_of(t, prompt) : NULL;
-    json_t *j = fake_shaped(t->s->shape, r->path, answer(t, prompt, n), before, (int)prompt->n);
+    json_t *j = fake_shaped(t->s->shape, r->path, r->json, answer(t, prompt, n), before, (int)prompt->n);
     json_decref(before);
     return j;
 }

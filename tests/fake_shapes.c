@@ -12,8 +12,9 @@
 
 enum { MOST = 20 }; /* alternatives that OpenAI's, vLLM's and ollama's routes give */
 
-/* llama-server before 2024-12: probabilities by their texts. */
-static json_t *old_llama(const json_t *list)
+/* llama-server before 2024-12: probabilities by their texts; at temperature 0 that of the most probable token is 1, below 0 they
+ * are what they are. */
+static json_t *old_llama(const json_t *list, bool greedy)
 {
     size_t i, k;
     const json_t *p, *a;
@@ -22,7 +23,7 @@ static json_t *old_llama(const json_t *list)
         json_t *probs = json_array();
         json_array_foreach(json_object_get(p, "top_logprobs"), k, a)
             json_array_append_new(probs, json_pack("{s:O,s:f}", "tok_str", json_object_get(a, "token"), "prob",
-                                                   exp(json_number_value(json_object_get(a, "logprob")))));
+                                                   greedy ? k == 0 : exp(json_number_value(json_object_get(a, "logprob")))));
         json_array_append_new(out, json_pack("{s:O,s:o}", "content", json_object_get(p, "token"), "probs", probs));
     }
     return json_pack("{s:s,s:b,s:o}", "content", "", "stop", 1, "completion_probabilities", out);
@@ -140,11 +141,11 @@ static json_t *generated(const json_t *list, int n_prompt)
                      (int)json_array_size(list), "eval_duration", (json_int_t)4709213000, "logprobs", objects(list));
 }
 
-json_t *fake_shaped(fake_shape shape, const char *path, json_t *list, const json_t *before, int n_prompt)
+json_t *fake_shaped(fake_shape shape, const char *path, const json_t *question, json_t *list, const json_t *before, int n_prompt)
 {
     json_t *j;
     if (shape == FAKE_LLAMA || shape == FAKE_ROUTER) j = json_pack("{s:s,s:b,s:i,s:O}", "content", "", "stop", 1, "tokens_evaluated", n_prompt, "completion_probabilities", list);
-    else if (shape == FAKE_LLAMA_OLD) j = old_llama(list);
+    else if (shape == FAKE_LLAMA_OLD) j = old_llama(list, json_number_value(json_object_get(question, "temperature")) >= 0);
     else if (shape == FAKE_OLLAMA) j = generated(list, n_prompt);
     else if (strcmp(path, "/v1/responses") == 0) j = responses(list, n_prompt);
     else if (strcmp(path, "/v1/chat/completions") == 0) j = chat(shape, list, n_prompt);

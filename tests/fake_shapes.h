@@ -8,7 +8,7 @@
 
 /* list: positions, each {"id", "token", "bytes", "logprob", "top_logprobs"}, which is used up; before: those of the prompt from
  * its second token on, or NULL. */
-json_t *fake_shaped(fake_shape shape, const char *path, json_t *list, const json_t *before, int n_prompt);
+json_t *fake_shaped(fake_shape shape, const char *path, const json_t *question, json_t *list, const json_t *before, int n_prompt);
 
 /* What a route that is not a completion answers; NULL: there is none such. n_ctx and n_params: what it tells. */
 json_t *fake_about(fake_shape shape, const char *path, int n_ctx, long long n_params);

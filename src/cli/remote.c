@@ -130,8 +130,8 @@ static json_t *question(remote *r, json_t *prompt, int32_t n, int n_predict, boo
     r->asked++;
     switch (r->kind) {
     case REMOTE_LLAMA:
-        return json_pack("{s:s,s:o,s:i,s:i,s:f,s:b,s:b,s:b,s:i}", "model", r->model, "prompt", prompt, "n_predict", n_predict, "n_probs", r->n_top, "temperature", 0.0,
-                         "cache_prompt", !fresh, "stream", 0, "ignore_eos", 1, "seed", 1);
+        return json_pack("{s:s,s:o,s:i,s:i,s:f,s:b,s:b,s:b,s:i}", "model", r->model, "prompt", prompt, "n_predict", n_predict, "n_probs", r->n_top, "temperature",
+                         r->old_llama ? -1.0 : 0.0, "cache_prompt", !fresh, "stream", 0, "ignore_eos", 1, "seed", 1);
     case REMOTE_OLLAMA: /* num_ctx is what makes it load the model anew: always the same */
         return json_pack("{s:s,s:o,s:b,s:b,s:b,s:i,s:{s:i,s:f,s:i}}", "model", r->model, "prompt", prompt, "raw", 1, "stream", 0, "logprobs", 1,
                          "top_logprobs", r->n_top, "options", "num_predict", n_predict, "temperature", 0.0, "num_ctx",
@@ -150,7 +150,7 @@ static json_t *question(remote *r, json_t *prompt, int32_t n, int n_predict, boo
     }
 }
 
-tawny_status remote_complete(remote *r, const tawny_token *tokens, int32_t n, int n_predict, bool fresh, tawny_error *err)
+static tawny_status complete_once(remote *r, const tawny_token *tokens, int32_t n, int n_predict, bool fresh, tawny_error *err)
 {
     static const char *const paths[] = {"/completion", "/v1/completions", "/v1/completions", "/api/generate", "/v1/responses",
                                         "/v1/chat/completions"};
@@ -164,6 +164,13 @@ tawny_status remote_complete(remote *r, const tawny_token *tokens, int32_t n, in
     tawny_status st = remote_read_steps(r, a, n, err);
     json_decref(a);
     return st;
+}
+
+tawny_status remote_complete(remote *r, const tawny_token *tokens, int32_t n, int n_predict, bool fresh, tawny_error *err)
+{
+    bool knew = r->old_llama;
+    tawny_status st = complete_once(r, tokens, n, n_predict, fresh, err);
+    return st == TAWNY_OK && r->old_llama != knew ? complete_once(r, tokens, n, n_predict, fresh, err) : st;
 }
 
 static tawny_status take_ids(const remote *r, const json_t *a, tok_vec *out, tawny_error *err)

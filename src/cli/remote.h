@@ -41,6 +41,7 @@ typedef struct remote {
     int seconds, n_top;
     bool texts;          /* it takes prompts as texts alone */
     bool own_cache;      /* it cannot be told to read a prompt anew */
+    bool old_llama;      /* a llama-server of 2024 or before, which needs a temperature below 0 to tell more than 1 and 0 */
     int asked;
     chat_template *chat;
     buf content;         /* the message of the last prompt that was fitted, where prompts are messages */

@@ -127,11 +127,12 @@ static void add(remote_step *s, tawny_token id, const json_t *value)
 }
 
 /* {"id", "token", "bytes", "logprob", "top_logprobs": [...]}, or llama-server's older {"content", "probs": [...]}. */
-static void read_object(const remote *r, remote_step *s, const json_t *o)
+static void read_object(remote *r, remote_step *s, const json_t *o)
 {
     const json_t *top = json_object_get(o, "top_logprobs"), *old = json_object_get(o, "probs"), *a;
     size_t i;
     s->chosen = token_of(r, o);
+    if (old) r->old_llama = true;
     json_array_foreach(top, i, a) add(s, token_of(r, a), json_object_get(a, "logprob"));
     json_array_foreach(old, i, a) {
         double p = json_number_value(json_object_get(a, "prob"));
