@@ -70,4 +70,12 @@ static inline void glu_apply(glu act, float *y, const float *gate, const float *
     }
 }
 
+/* What becomes of the products: y = act(gate) * up, limited (SwiGLU) where limit is not 0, or act(gate) where up is NULL. */
+static inline void glu_combine(glu act, float limit, float *y, const float *gate, const float *up, size_t n)
+{
+    if (!up) act_apply(act, y, gate, n);
+    else if (limit > 0) glu_silu_limited(y, gate, up, limit, n);
+    else glu_apply(act, y, gate, up, n);
+}
+
 #endif

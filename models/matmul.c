@@ -1,5 +1,7 @@
 /* y = W x over the team: activations are quantized once a kind, rows are shared out in units drawn from a
  * common counter in address order, so that a slow core takes fewer and memory is read as it lies. */
+#include <string.h>
+
 #include "glu.h"
 
 enum {
@@ -9,6 +11,7 @@ enum {
     ROW_COLUMNS = 2,   /* served from rows for sure, also in two planes: more may take panels */
     PANEL = 32,
     ROWS = 16,
+    MOST_PANELS = 4,
     MOST_ROWS = 1024
 };
 
@@ -45,11 +48,26 @@ void run_quantize(run *r, run_acts *a, const weight *w, const float *x, int n)
     run_release(r, mark);
 }
 
-/* An index of 2 n columns, and their outputs. */
-float *run_product_space(run *r, int n)
+/* Outputs of a unit, for n columns. */
+static size_t unit_outputs(int n)
 {
-    size_t panel = (size_t)PANEL * 2 * (size_t)n, few = (size_t)MOST_ROWS * 2 * FEW_COLUMNS;
-    return run_own_bytes(r, (2 * (size_t)n + 16 + (panel > few ? panel : few)) * sizeof(float));
+    size_t panel = (size_t)PANEL * (size_t)n, some = (size_t)MOST_PANELS * PANEL * SOME_COLUMNS, few = (size_t)MOST_ROWS * FEW_COLUMNS;
+    size_t most = some > few ? some : few;
+    return panel > most ? panel : most;
+}
+
+/* An index of 2 n columns, and their outputs. */
+run_space run_product_space(run *r, int n)
+{
+    return (run_space){.planes = run_own_bytes(r, (2 * (size_t)n + 16 + 2 * unit_outputs(n)) * sizeof(float))};
+}
+
+run_space run_glu_space(run *r, int n)
+{
+    run_space s = run_product_space(r, n);
+    s.most = unit_outputs(n);
+    s.glu = run_own_bytes(r, 2 * s.most * sizeof(float));
+    return s;
 }
 
 /* Both planes in one pass over the weights, as twice the columns; then their sums. */
@@ -74,22 +92,50 @@ static void product_of_planes(simd_tile t, const weight *w, const run_acts *x, f
         simd.add(y + (size_t)(y_index ? y_index[c] : c) * ldy, sums + (size_t)c * rows, sums + (size_t)(n + c) * rows, rows);
 }
 
-void run_product(run *r, const weight *w, int64_t row, int64_t rows, const run_acts *x, const int32_t *x_index, int cols,
-                 float *y, const int32_t *y_index, const float *bias, float *space)
+void run_product(run *r, const run_part *p, const run_space *space)
 {
+    const weight *w = p->w;
     simd_tile t = {
-        .w = w->data + (size_t)row * w->row_bytes, .row_bytes = w->row_bytes, .k = w->k, .rows = rows,
-        .x = &x->act, .x_index = x_index, .cols = cols,
-        .y = y + row, .y_index = y_index, .ldy = (size_t)w->rows, .scratch = r->scratch,
+        .w = w->data + (size_t)p->row * w->row_bytes, .row_bytes = w->row_bytes, .k = w->k, .rows = p->rows,
+        .x = &p->x->act, .x_index = p->x_index, .cols = p->cols,
+        .y = p->y, .y_index = p->y_index, .ldy = p->ldy, .scratch = r->scratch,
     };
-    if (x->planes == 2)
-        product_of_planes(t, w, x, space);
+    if (p->next && p->next_row < p->next->rows) {
+        int64_t left = p->next->rows - p->next_row;
+        t.ahead = p->next->data + (size_t)p->next_row * p->next->row_bytes;
+        t.ahead_bytes = (size_t)(left < PANEL ? left : PANEL) * p->next->row_bytes;
+    }
+    if (p->x->planes == 2)
+        product_of_planes(t, w, p->x, space->planes);
     else if (!run_gemm(r, w, &t)) /* floats alone go by gemm */
         simd.tile[w->format](&t);
-    for (int c = 0; c < cols && (w->scale || bias); c++) {
-        float *out = t.y + (size_t)(y_index ? y_index[c] : c) * t.ldy;
-        if (w->scale) simd.scale(out, out, *w->scale, (size_t)rows);
-        if (bias) simd.add(out, out, bias + row, (size_t)rows);
+    for (int c = 0; c < p->cols && (w->scale || p->bias); c++) {
+        float *out = t.y + (size_t)(p->y_index ? p->y_index[c] : c) * t.ldy;
+        if (w->scale) simd.scale(out, out, *w->scale, (size_t)p->rows);
+        if (p->bias) simd.add(out, out, p->bias + p->row, (size_t)p->rows);
+    }
+}
+
+/* With many columns both products are made in memory of the thread's own, one column after the other: in y neighbouring
+ * columns lie a row apart, often a power of two, and evict each other before they are read again. */
+void run_glu(run *r, const run_part *gate, const run_part *up, glu act, float limit, const run_space *space)
+{
+    run_part g = *gate, u = up ? *up : g;
+    size_t rows = (size_t)g.rows, n = rows * (size_t)g.cols;
+    bool near = g.cols > FEW_COLUMNS && n <= space->most;
+    if (near) {
+        g.y = space->glu;
+        u.y = space->glu + space->most;
+        g.y_index = u.y_index = NULL;
+        g.ldy = u.ldy = rows;
+    }
+    run_product(r, &g, space);
+    if (up) run_product(r, &u, space);
+    if (near) glu_combine(act, limit, g.y, g.y, up ? u.y : NULL, n);
+    for (int c = 0; c < g.cols; c++) {
+        size_t at = (size_t)(gate->y_index ? gate->y_index[c] : c) * gate->ldy;
+        if (near) memcpy(gate->y + at, g.y + (size_t)c * rows, rows * sizeof *g.y);
+        else glu_combine(act, limit, g.y + at, g.y + at, up ? u.y + at : NULL, rows);
     }
 }
 
@@ -98,7 +144,7 @@ void run_product(run *r, const weight *w, int64_t row, int64_t rows, const run_a
 int64_t run_unit_rows(const run *r, const weight *w, int cols)
 {
     if (cols > SOME_COLUMNS) return PANEL;
-    int64_t step = rows_step(cols), most = cols > FEW_COLUMNS ? 4 * PANEL : MOST_ROWS;
+    int64_t step = rows_step(cols), most = cols > FEW_COLUMNS ? MOST_PANELS * PANEL : MOST_ROWS;
     int64_t by_bytes = (int64_t)(UNIT_BYTES / (w->row_bytes ? w->row_bytes : 1)), by_share = w->rows / (4 * r->threads);
     int64_t rows = by_bytes < by_share ? by_bytes : by_share;
     if (rows > most || r->threads == 1) rows = most;
@@ -156,9 +202,28 @@ static void prepare(run *r, acts *a, const job *jobs, int n_jobs, const float *x
     if (have[QUANT_ACT_Q32] || have[QUANT_ACT_Q256]) run_tokens_done(r);
 }
 
-static void job_unit(run *r, const job *j, const acts *a, int64_t row, int64_t rows, float *space)
+/* Threads take units in turn, so a thread's next one is as many further on. */
+void run_read_next(const run *r, run_part *p, const weight *then)
 {
-    run_product(r, j->w, row, rows, &a->kind[quant_table[j->w->format].act], NULL, r->n, j->y, NULL, j->bias, space);
+    p->next = p->w;
+    p->next_row = p->row + r->threads * p->rows;
+    if (p->next_row < p->w->rows) return;
+    p->next = then;
+    p->next_row -= p->w->rows;
+}
+
+void run_read_first(run_part *a, run_part *b)
+{
+    b->next = a->next;
+    b->next_row = a->next_row;
+    a->next = b->w;
+    a->next_row = b->row;
+}
+
+static run_part part_of(const run *r, const job *j, const acts *a, int64_t row, int64_t rows)
+{
+    return (run_part){.w = j->w, .row = row, .rows = rows, .x = &a->kind[quant_table[j->w->format].act], .cols = r->n,
+                      .y = j->y + row, .ldy = (size_t)j->w->rows, .bias = j->bias};
 }
 
 void op_matmul_jobs(run *r, const job *jobs, int n_jobs, const float *x)
@@ -166,7 +231,7 @@ void op_matmul_jobs(run *r, const job *jobs, int n_jobs, const float *x)
     run_mark mark = run_mark_at(r);
     acts a;
     prepare(r, &a, jobs, n_jobs, x);
-    float *space = run_product_space(r, r->n);
+    run_space space = run_product_space(r, r->n);
     if (!r->plan) {
         _Atomic int64_t *work = team_work(r->sh->team, r->tid);
         int64_t first = 0, u = team_take(work);
@@ -174,7 +239,9 @@ void op_matmul_jobs(run *r, const job *jobs, int n_jobs, const float *x)
             row_cut c = cut_rows(r, &jobs[i], 1);
             for (; u < first + c.units; u = team_take(work)) {
                 int64_t n, row = rows_at(&c, u - first, &n);
-                job_unit(r, &jobs[i], &a, row, n, space);
+                run_part p = part_of(r, &jobs[i], &a, row, n);
+                run_read_next(r, &p, i + 1 < n_jobs ? jobs[i + 1].w : NULL);
+                run_product(r, &p, &space);
             }
             first += c.units;
         }
@@ -195,7 +262,7 @@ void op_matmul_heads(run *r, float *y, const weight *w, const float *x)
     run_acts a;
     run_quantize(r, &a, w, x, r->n * heads);
     run_tokens_done(r);
-    float *space = run_product_space(r, r->n);
+    run_space space = run_product_space(r, r->n);
     int32_t *column = run_own_bytes(r, (size_t)r->n * sizeof *column);
     if (!r->plan) {
         _Atomic int64_t *work = team_work(r->sh->team, r->tid);
@@ -206,7 +273,9 @@ void op_matmul_heads(run *r, float *y, const weight *w, const float *x)
             weight one = *w;
             one.data += (size_t)(h * rows) * w->row_bytes;
             one.scale = w->scale ? &w->scale[h] : NULL;
-            run_product(r, &one, row, row + step > rows ? rows - row : step, &a, column, r->n, y, column, NULL, space);
+            run_part p = {.w = &one, .row = row, .rows = row + step > rows ? rows - row : step, .x = &a, .x_index = column,
+                          .cols = r->n, .y = y + row, .y_index = column, .ldy = (size_t)rows};
+            run_product(r, &p, &space);
         }
     }
     run_barrier(r);
@@ -225,23 +294,19 @@ void op_matmul_glu_limited(run *r, const job *gate, const job *up, glu act, floa
     acts a;
     if (up) jobs[1] = *up;
     prepare(r, &a, jobs, up ? 2 : 1, x);
-    float *space = run_product_space(r, r->n);
+    run_space space = run_glu_space(r, r->n);
     if (!r->plan) {
         _Atomic int64_t *work = team_work(r->sh->team, r->tid);
         row_cut cut = cut_rows(r, jobs, up ? 2 : 1);
         for (int64_t u; (u = team_take(work)) < cut.units;) {
-            int64_t n, rows = cut.rows, row = rows_at(&cut, u, &n);
-            job_unit(r, gate, &a, row, n, space);
-            if (up) job_unit(r, up, &a, row, n, space);
-            for (int c = 0; c < r->n; c++) {
-                size_t at = (size_t)c * (size_t)rows + (size_t)row;
-                if (up && limit > 0)
-                    glu_silu_limited(gate->y + at, gate->y + at, up->y + at, limit, (size_t)n);
-                else if (up)
-                    glu_apply(act, gate->y + at, gate->y + at, up->y + at, (size_t)n);
-                else
-                    act_apply(act, gate->y + at, gate->y + at, (size_t)n);
+            int64_t n, row = rows_at(&cut, u, &n);
+            run_part g = part_of(r, gate, &a, row, n), v = {0};
+            run_read_next(r, &g, NULL);
+            if (up) {
+                v = part_of(r, up, &a, row, n);
+                run_read_first(&g, &v);
             }
+            run_glu(r, &g, up ? &v : NULL, act, limit, &space);
         }
     }
     run_barrier(r);

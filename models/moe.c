@@ -164,8 +164,24 @@ typedef struct product {
     const float *gate_b, *up_b, *down_b;
     glu act;
     float limit; /* of SwiGLU; 0: none */
-    float *space; /* of run_product */
+    run_space space;
 } product;
+
+/* Rows of expert e of a stack by its tokens' columns, to its slots' outputs. */
+static run_part part_of(const weight *w, int64_t row, int64_t rows, const run_acts *x, const int32_t *x_index, const groups *g,
+                        int64_t e, float *y, const float *bias)
+{
+    return (run_part){.w = w, .row = row, .rows = rows, .x = x, .x_index = x_index + g->first[e], .cols = g->first[e + 1] - g->first[e],
+                      .y = y + row, .y_index = g->slot + g->first[e], .ldy = (size_t)w->rows, .bias = bias ? bias + e * w->rows : NULL};
+}
+
+/* The next expert after e that has tokens, or -1. */
+static int64_t expert_after(const groups *g, int64_t e, int64_t n)
+{
+    for (e++; e < n; e++)
+        if (g->first[e + 1] > g->first[e]) return e;
+    return -1;
+}
 
 /* gate and up for all slots, activated, into g [slots][n_ff_exp]. */
 static void expand(run *r, const product *p, const groups *g, const run_acts *xg, const run_acts *xu, float *gate, float *up)
@@ -174,26 +190,20 @@ static void expand(run *r, const product *p, const groups *g, const run_acts *xg
     int64_t ff = hp->n_ff_exp, first = 0;
     _Atomic int64_t *work = team_work(r->sh->team, r->tid);
     int64_t u = team_take(work);
-    for (int64_t e = 0; e < hp->n_expert; e++) {
+    for (int64_t e = expert_after(g, -1, hp->n_expert), e2; e >= 0; e = e2) {
+        e2 = expert_after(g, e, hp->n_expert);
         int cols = g->first[e + 1] - g->first[e];
-        if (!cols) continue;
-        const int32_t *slot = g->slot + g->first[e], *token = g->token + g->first[e];
-        weight wg = expert(p->gate, e, 0, ff), wu = {0};
+        weight wg = expert(p->gate, e, 0, ff), wu = {0}, then = {0};
         if (!p->ungated) wu = p->up ? expert(p->up, e, 0, ff) : expert(p->gate, e, ff, ff);
+        if (e2 >= 0) then = expert(p->gate, e2, 0, ff);
         int64_t step = run_unit_rows(r, &wg, cols), units = (ff + step - 1) / step;
         for (; u < first + units; u = team_take(work)) {
             int64_t row = (u - first) * step, rows = row + step > ff ? ff - row : step;
-            run_product(r, &wg, row, rows, xg, token, cols, gate, slot, p->gate_b ? p->gate_b + e * ff : NULL, p->space);
-            if (!p->ungated) run_product(r, &wu, row, rows, xu, token, cols, up, slot, p->up_b ? p->up_b + e * ff : NULL, p->space);
-            for (int c = 0; c < cols; c++) {
-                size_t at = (size_t)slot[c] * (size_t)ff + (size_t)row;
-                if (p->ungated)
-                    act_apply(p->act, gate + at, gate + at, (size_t)rows);
-                else if (p->limit > 0)
-                    glu_silu_limited(gate + at, gate + at, up + at, p->limit, (size_t)rows);
-                else
-                    glu_apply(p->act, gate + at, gate + at, up + at, (size_t)rows);
-            }
+            run_part a = part_of(&wg, row, rows, xg, g->token, g, e, gate, p->gate_b);
+            run_part b = part_of(&wu, row, rows, xu, g->token, g, e, up, p->up_b);
+            run_read_next(r, &a, e2 >= 0 ? &then : NULL);
+            if (!p->ungated) run_read_first(&a, &b);
+            run_glu(r, &a, p->ungated ? NULL : &b, p->act, p->limit, &p->space);
         }
         first += units;
     }
@@ -205,16 +215,16 @@ static void contract(run *r, const product *p, const groups *g, const run_acts *
     int64_t dim = p->down->rows, first = 0;
     _Atomic int64_t *work = team_work(r->sh->team, r->tid);
     int64_t u = team_take(work);
-    for (int64_t e = 0; e < hp->n_expert; e++) {
-        int cols = g->first[e + 1] - g->first[e];
-        if (!cols) continue;
-        const int32_t *slot = g->slot + g->first[e];
-        weight w = expert(p->down, e, 0, dim);
-        int64_t step = run_unit_rows(r, &w, cols), units = (dim + step - 1) / step;
+    for (int64_t e = expert_after(g, -1, hp->n_expert), e2; e >= 0; e = e2) {
+        e2 = expert_after(g, e, hp->n_expert);
+        weight w = expert(p->down, e, 0, dim), then = {0};
+        if (e2 >= 0) then = expert(p->down, e2, 0, dim);
+        int64_t step = run_unit_rows(r, &w, g->first[e + 1] - g->first[e]), units = (dim + step - 1) / step;
         for (; u < first + units; u = team_take(work)) {
-            int64_t row = (u - first) * step;
-            int64_t rows = row + step > dim ? dim - row : step;
-            run_product(r, &w, row, rows, x, slot, cols, y, slot, p->down_b ? p->down_b + e * dim : NULL, p->space);
+            int64_t row = (u - first) * step, rows = row + step > dim ? dim - row : step;
+            run_part a = part_of(&w, row, rows, x, g->slot, g, e, y, p->down_b);
+            run_read_next(r, &a, e2 >= 0 ? &then : NULL);
+            run_product(r, &a, &p->space);
         }
         first += units;
     }
@@ -268,7 +278,7 @@ void block_moe_routed(run *r, uint32_t il, float *y, const float *h, const float
     float *up = run_shared_bytes(r, (size_t)slots * hp->n_ff_exp * sizeof(float));
     float *down = run_shared_bytes(r, (size_t)slots * (size_t)dim_out * sizeof(float));
 
-    p.space = run_product_space(r, columns);
+    p.space = run_glu_space(r, columns);
 
     run_acts xg, xu, xd;
     run_quantize(r, &xg, p.gate, x, columns);

@@ -105,11 +105,38 @@ typedef struct run_acts {
 
 /* Quantizes x [n][k] for the weight w (token bytes). The caller calls run_tokens_done before they are used. */
 void run_quantize(run *r, run_acts *a, const weight *w, const float *x, int n);
-/* Memory for run_product with up to n columns; this thread's. */
-float *run_product_space(run *r, int n);
-/* y[y_index[c]][row .. row + rows) = rows of w times columns x_index[c] (NULL: c itself), plus bias. */
-void run_product(run *r, const weight *w, int64_t row, int64_t rows, const run_acts *x, const int32_t *x_index, int cols,
-                 float *y, const int32_t *y_index, const float *bias, float *space);
+typedef enum glu { GLU_SILU, GLU_GELU, GLU_GELU_TANH, GLU_RELU, GLU_RELU2, GLU_SWIGLU_OAI } glu;
+
+/* Some rows of w times some columns of x, plus bias: y[y_index[c] * ldy + i] is row `row + i`, column x_index[c] (an index
+ * that is NULL: c itself). bias has all rows of w. */
+typedef struct run_part {
+    const weight *w;
+    int64_t row, rows;
+    const run_acts *x;
+    const int32_t *x_index;
+    int cols;
+    float *y;
+    const int32_t *y_index;
+    size_t ldy;
+    const float *bias;
+    const weight *next; /* what this thread most likely reads after it, from row next_row on; or NULL */
+    int64_t next_row;
+} run_part;
+
+/* Memory for products with up to n columns; this thread's. */
+typedef struct run_space {
+    float *planes, *glu;
+    size_t most; /* outputs that fit into half of glu */
+} run_space;
+run_space run_product_space(run *r, int n);
+run_space run_glu_space(run *r, int n);
+void run_product(run *r, const run_part *p, const run_space *space);
+/* act(gate) * up to gate->y, or act(gate) where up is NULL; limit: as op_matmul_glu_limited. Space of run_glu_space. */
+void run_glu(run *r, const run_part *gate, const run_part *up, glu act, float limit, const run_space *space);
+/* What is read after p: this thread's next unit of the same matrix, or, after the last, the matrix `then` (or NULL). */
+void run_read_next(const run *r, run_part *p, const weight *then);
+/* b is read after a, and then what was to come after a. */
+void run_read_first(run_part *a, run_part *b);
 /* Rows a unit of work, for products with so many columns. */
 int64_t run_unit_rows(const run *r, const weight *w, int cols);
 /* By run_shared.gemm, where there is one and it fits: how many rows at once (0: not at all); false: not done. */
@@ -131,7 +158,6 @@ typedef struct job {
 void op_matmul_jobs(run *r, const job *jobs, int n_jobs, const float *x);
 
 /* GLU_SWIGLU_OAI: g sigmoid(1.702 g) (u + 1) with g <= 7, |u| <= 7 (gpt-oss). */
-typedef enum glu { GLU_SILU, GLU_GELU, GLU_GELU_TANH, GLU_RELU, GLU_RELU2, GLU_SWIGLU_OAI } glu;
 /* y = act(gate x) * (up x); both have the same rows. Result in gate->y. Without up (NULL): act(gate x). */
 void op_matmul_glu(run *r, const job *gate, const job *up, glu act, const float *x);
 /* The same with silu(gate x) at most `limit` and up x in -limit .. limit (0: without limits). */

@@ -68,14 +68,17 @@ INLINE int strip_next(const strip *s, int c)
     return (left + tiles - 1) / tiles;
 }
 
-/* While a panel of some of all blocks is multiplied, as much of the next 32 rows is fetched into L2, in the order of
- * their addresses: some lines with every block of a tile. */
+/* While a panel of some of all blocks is multiplied, as much of the next 32 rows (after the last: of what the caller
+ * reads next) is fetched into L2, in the order of their addresses: some lines with every block of a tile. */
 INLINE void strip_soon(strip *s, const simd_tile *t, int64_t row, size_t block, size_t nb, size_t blocks)
 {
-    size_t most = 32 * t->row_bytes, from = most * block / blocks, to = most * (block + nb) / blocks;
+    size_t left = t->rows - row > 32 ? (size_t)(t->rows - row - 32) : 0;
+    const uint8_t *soon = left ? t->w + (size_t)(row + 32) * t->row_bytes : t->ahead;
+    size_t most = left ? (left < 32 ? left : 32) * t->row_bytes : t->ahead_bytes;
+    size_t from = most * block / blocks, to = most * (block + nb) / blocks;
     size_t steps = (size_t)(s->cols + STRIP_TILE - 1) / STRIP_TILE * nb, lines = (to - from + 63) / 64;
-    s->soon = (const char *)t->w + (size_t)(row + 32) * t->row_bytes + from;
-    s->pace = t->rows - row >= 64 ? (lines + steps - 1) / steps : 0;
+    s->soon = (const char *)soon + from;
+    s->pace = soon ? (lines + steps - 1) / steps : 0;
 }
 
 INLINE void strip_fetch(const strip *s, const char **soon)

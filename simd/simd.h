@@ -51,6 +51,8 @@ typedef struct simd_tile {
     const int32_t *y_index;
     size_t ldy;
     void *scratch; /* SIMD_SCRATCH bytes, aligned to 64, this thread's own */
+    const uint8_t *ahead; /* weights that will be read after these, `ahead_bytes` of them: fetched meanwhile; or NULL */
+    size_t ahead_bytes;
 } simd_tile;
 
 enum { SIMD_SCRATCH = 2 * 1024 * 1024 };
