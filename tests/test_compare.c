@@ -156,7 +156,12 @@ START_TEST(traps_of_recorded_ones)
         {GOLDEN "hand-cpu.jsonl " GOLDEN "hand-rocm.json", "type_k is q8_0 on the CPU and f16 on the GPU"},
         {GOLDEN "hand-cpu.jsonl " GOLDEN "hand-rocm.json", "flash_attn is 0 on the CPU and 1 on the GPU"},
         {GOLDEN "hand-cpu.jsonl " GOLDEN "hand-rocm.json", "n_ubatch is 256 on the CPU and 512 on the GPU"},
-        {GOLDEN "ik-cpu.json", "counts an output matrix"},
+        {GOLDEN "ik-cpu.json", "ik_llama.cpp counts an output matrix"},
+        {GOLDEN "llama-cpp-0.2.90.csv", "llama.cpp of that age counts an output matrix"},
+        {GOLDEN "hand-issue.md", "hand-issue.md:2: how much a token reads of a mixture of experts"}, /* an "8x7B" */
+        {GOLDEN "hand-issue.md", "tg128 @ d4096: the cache's type_k is q8_0 on the CPU and f16 on the GPU"},
+        {GOLDEN "hand-issue.md", "the build is 99887766 b5000 on the CPU and a1b2c3d b6100 on the GPU"},
+        {GOLDEN "hand-issue.md", "GB/s of a generation at a depth leave out what it reads of the cache"},
         {GOLDEN "ik-cpu.json", "repeat it on a quiet machine"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) check_warned(cases[i][0], cases[i][1]);
@@ -182,6 +187,82 @@ END_TEST
     "\"type_k\":\"f16\",\"type_v\":\"f16\",\"n_gpu_layers\":99,\"devices\":\"auto\",\"n_ubatch\":512,"
 #define TG "\"n_prompt\":0,\"n_gen\":128,\"n_depth\":0,"
 #define PP "\"n_prompt\":512,\"n_gen\":0,\"n_depth\":0,"
+
+/* One row, whose keys before the test and the speed are given, and on which side it is. */
+static void check_side(const char *keys, const char *side, const char *words)
+{
+    char text[1024];
+    snprintf(text, sizeof text, "[{%s,%s\"n_prompt\":0,\"n_gen\":128,\"avg_ts\":10.5}]", keys, MODEL);
+    put("one.json", text);
+    json_t *j = compared("$d/one.json"), *r = json_array_get(json_object_get(j, "rows"), 0);
+    const char *is = json_string_value(json_object_get(r, "side"));
+    ck_assert_msg(is && strcmp(is, side) == 0, "%s: %s instead of %s", keys, is, side);
+    ck_assert_msg(!words || warned(j, words), "%s: %s", keys, out);
+    ck_assert_double_eq_tol(json_number_value(json_object_get(r, "tok_s")), 10.5, 1e-12);
+    json_decref(j);
+}
+
+/* What computed, by the keys of their time: flags until November 2024, then "backends" and "gpu_info", then "devices". */
+START_TEST(sides_through_the_years)
+{
+#define FLAGS(cuda, metal, rpc) "\"cuda\":" cuda ",\"opencl\":false,\"metal\":" metal ",\"rpc\":" rpc ",\"gpu_blas\":false,\"blas\":true,"
+    static const char *const rows[][3] = {
+        {FLAGS("true", "false", "false") "\"gpu_info\":\"NVIDIA GeForce RTX 3090\",\"n_gpu_layers\":99", "GPU", NULL},
+        {FLAGS("true", "false", "false") "\"gpu_info\":\"\",\"n_gpu_layers\":0", "CPU", "called cuda, but no layer"},
+        {FLAGS("false", "true", "false") "\"n_gpu_layers\":99", "GPU", NULL},
+        {FLAGS("false", "false", "false") "\"n_gpu_layers\":99", "CPU", NULL},
+        {FLAGS("false", "false", "true") "\"n_gpu_layers\":99", "?", "other machines"},
+        {"\"backends\":\"BLAS\",\"gpu_info\":\"\",\"n_gpu_layers\":-1,\"flash_attn\":-1", "CPU", NULL},
+        {"\"backends\":\"ROCm\",\"gpu_info\":\"Radeon 8060S Graphics\",\"n_gpu_layers\":-1,\"flash_attn\":-1,\"n_cpu_moe\":0", "GPU", NULL},
+        {"\"backends\":\"ROCm\",\"gpu_info\":\"Radeon 8060S Graphics\",\"n_gpu_layers\":99,\"n_cpu_moe\":4", "CPU+GPU", "experts"},
+        {"\"backends\":\"ROCm\",\"gpu_info\":\"Radeon 8060S Graphics\",\"n_gpu_layers\":99,\"devices\":\"none\"", "CPU", "no layer"},
+        {"\"backends\":\"Vulkan\",\"gpu_info\":\"llvmpipe (LLVM 19.1.7, 256 bits)\",\"n_gpu_layers\":99", "CPU", "is no GPU"},
+        {"\"backends\":\"Vulkan\",\"gpu_info\":\"AMD Radeon Graphics (RADV GFX1151), llvmpipe (LLVM 19.1.7, 256 bits)\",\"n_gpu_layers\":99",
+         "GPU", NULL},
+        {"\"backends\":\"SYCL\",\"gpu_info\":\"Intel(R) Arc(TM) A770 Graphics\",\"n_gpu_layers\":99,\"flash_attn\":true", "GPU", NULL},
+        {"\"backends\":\"Metal,BLAS\",\"gpu_info\":\"Apple M3 Max\",\"n_gpu_layers\":0", "CPU", "no layer"},
+        {"\"backends\":\"CUDA,RPC\",\"gpu_info\":\"NVIDIA A100\",\"n_gpu_layers\":99", "?", "other machines"},
+        {"\"backends\":\"CUDA\",\"gpu_info\":\"NVIDIA A100\",\"n_gpu_layers\":99,\"tensor_buft_overrides\":\"exps=CPU\"", "CPU+GPU", "experts"},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) check_side(rows[i][0], rows[i][1], rows[i][2]);
+}
+END_TEST
+
+/* Names of models whose tokens read but a part of them, and of such as read all. */
+START_TEST(models_of_which_a_part_is_read)
+{
+    static const char *const parts[] = {"llama 8x7B Q4_K - Medium", "qwen3moe 30B.A3B Q4_K - Medium", "hunyuan-moe A13B Q4_0", "dbrx 16x12B Q4_0",
+                                        "llama4 17Bx16E (Scout) Q4_K - Medium", "gpt-oss 20B MXFP4 MoE", "arctic 10B+128x3.66B Q4_0",
+                                        "deepseek2 671B Q1_0", "gemma3n E4B Q8_0", "kimi 2.8T.A50B Q4_0"};
+    static const char *const wholes[] = {"llama 7B Q4_0", "qwen3 0.6B Q8_0", "gemma3 27B Q4_0", "phi3 3B Q4_K - Medium", "mamba 1.4B F16"};
+    for (int i = 0; i < 15; i++) {
+        char text[512];
+        snprintf(text, sizeof text,
+                 "[{\"backends\":\"CPU\",\"model_type\":\"%s\",\"model_size\":4000000000,\"model_n_params\":7000000000,"
+                 "\"n_prompt\":0,\"n_gen\":64,\"avg_ts\":2.5}]", i < 10 ? parts[i] : wholes[i - 10]);
+        put("one.json", text);
+        json_t *j = compared("$d/one.json");
+        const json_t *speed = json_object_get(json_array_get(json_object_get(j, "rows"), 0), "gb_per_s");
+        ck_assert_msg(i < 10 ? json_is_null(speed) : json_number_value(speed) == 10, "%s", out);
+        json_decref(j);
+    }
+}
+END_TEST
+
+/* Files as PowerShell and editors leave them. */
+START_TEST(marks_of_byte_order)
+{
+    char line[512];
+    snprintf(line, sizeof line,
+             "cd %s && o=%s && printf '\\357\\273\\277' >bom.json && cat $o/hand-rocm.json >>bom.json && printf '\\377\\376' >wide.md && "
+             "iconv -f utf-8 -t utf-16le $o/hand-vulkan.md >>wide.md", dir, "$OLDPWD/tests/golden/compare");
+    ck_assert_int_eq(system(line), 0);
+    json_t *j = compared("$d/bom.json $d/wide.md"), *plain = compared(GOLDEN "hand-rocm.json " GOLDEN "hand-vulkan.md");
+    ck_assert_uint_eq(json_array_size(json_object_get(j, "rows")), json_array_size(json_object_get(plain, "rows")));
+    json_decref(j);
+    json_decref(plain);
+}
+END_TEST
 
 START_TEST(both_sides)
 {
@@ -344,6 +425,9 @@ Suite *suite_compare(void)
     tcase_add_test(t, recorded);
     tcase_add_test(t, of_all_formats_and_ages);
     tcase_add_test(t, traps_of_recorded_ones);
+    tcase_add_test(t, sides_through_the_years);
+    tcase_add_test(t, models_of_which_a_part_is_read);
+    tcase_add_test(t, marks_of_byte_order);
     tcase_add_test(t, both_sides);
     tcase_add_test(t, traps);
     tcase_add_test(t, rubbish);

@@ -29,6 +29,7 @@ typedef struct compare_row {
     bool software, no_gpu;      /* a build for GPUs that computed on the CPU: by a driver that does, or having found none */
     double bytes;               /* that a generated token reads; -1: not known */
     bool exact;                 /* bytes come from the model's header */
+    bool twice;                 /* this engine counts a tensor twice that serves as embedding and as output matrix */
     bool counted;               /* size and params are another engine's, which counts each tensor once */
 } compare_row;
 

@@ -1,4 +1,5 @@
 /* Rows beside each other, what can be told of them, and what makes them unequal. */
+#include <ctype.h>
 #include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -45,7 +46,7 @@ static double bytes_an_element(const char *type)
     return 2;
 }
 
-/* ik_llama.cpp counts an output matrix that is the embedding's, too, twice. */
+/* ik_llama.cpp, and llama.cpp of 2024, count an output matrix that is the embedding's, too, twice. */
 static void count_once(compare_row *r, const tawny_model *m)
 {
     const gguf_tensor *e = gguf_tensor_find(m->m.file, "token_embd.weight");
@@ -84,12 +85,12 @@ static bool same_file(const compare_row *a, const compare_row *b)
     return a->path[0] && strcmp(base_name(a->path), base_name(b->path)) == 0;
 }
 
-/* Where no header tells that ik_llama.cpp counted twice, another engine's row of the same file does. */
+/* Where no header tells that it was counted twice, the row of an engine that does not do so tells, if it is of the same file. */
 static void count_as_others(compare_table *t, compare_row *r)
 {
-    for (int i = 0; i < t->n && strcmp(r->engine, "ik_llama.cpp") == 0; i++) {
+    for (int i = 0; i < t->n && r->twice; i++) {
         const compare_row *o = &t->row[i];
-        if (strcmp(o->engine, r->engine) == 0 || !same_file(o, r) || o->params >= r->params || o->size >= r->size) continue;
+        if (o->twice || !same_file(o, r) || o->params >= r->params || o->size >= r->size) continue;
         r->params = o->params;
         r->size = o->size;
         r->counted = true;
@@ -97,9 +98,22 @@ static void count_as_others(compare_table *t, compare_row *r)
     }
 }
 
+/* A mixture of experts, by llama.cpp's names of models: "qwen3moe 30B.A3B Q4_K", "llama 8x7B Q8_0", "llama4 17Bx16E (Scout)". Those
+ * whose architecture has both are taken for one: without the header they get no GB/s, and nor do others that read but a part. */
 static bool sparse(const compare_row *r)
 {
-    return strcasestr(r->model, "moe") || strstr(r->model, ".A") || strcasestr(r->model, "-a3b");
+    static const char *const names[] = {"moe",  "-a3b", "mixtral", "deepseek", "grok", "dbrx", "arctic", "dots1",
+                                        "jamba", "gpt-oss", "kimi", "minimax", "bailing", "mimo2", "step35"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (strcasestr(r->model, names[i])) return true;
+    for (const char *p = r->model; (p = strpbrk(p, " .x")); p++) {
+        bool size = p > r->model && (isdigit((unsigned char)p[-1]) || p[-1] == 'B' || p[-1] == 'T');
+        bool active = p[1] == 'A' && isdigit((unsigned char)p[2]); /* "30B.A3B", and "A13B" alone */
+        bool stack = *p == 'x' && size && isdigit((unsigned char)p[1]);
+        bool rows = strncmp(p, " E2B", 4) == 0 || strncmp(p, " E4B", 4) == 0; /* Gemma's, with an embedding in each layer */
+        if (stack || active || rows) return true;
+    }
+    return false;
 }
 
 static void check_row(compare_table *t, const compare_row *r)
@@ -124,11 +138,13 @@ static void check_row(compare_table *t, const compare_row *r)
         warn(t, "%s: whether %.0f layers are all of them is in the model's header: give it with -m", r->file, r->layers);
     if (r->deviation > 0.05 * r->ts)
         warn(t, "%s: the runs differ by %.0f%%: repeat it on a quiet machine", r->file, 100 * r->deviation / r->ts);
-    if (strcmp(r->engine, "ik_llama.cpp") == 0 && !r->n_layer && !r->counted && r->gen > 0 && r->prompt == 0)
+    if (r->twice && !r->n_layer && !r->counted && r->gen > 0 && r->prompt == 0)
         warn(t,
-             "%s: ik_llama.cpp counts an output matrix that is the embedding's, too, twice: where the model has such, GB/s are fewer "
-             "(give it with -m)",
-             r->file);
+             "%s: %s counts an output matrix that is the embedding's, too, twice: where the model has such, GB/s are fewer (give it "
+             "with -m)",
+             r->file, strcmp(r->engine, "llama.cpp") == 0 ? "llama.cpp of that age" : r->engine);
+    if (r->bytes > 0 && !r->exact && r->gen > 0 && r->prompt == 0 && r->depth >= 512)
+        warn(t, "GB/s of a generation at a depth leave out what it reads of the cache, whose shape is in the model's header: give it with -m");
     if (r->bytes < 0 && r->gen > 0 && sparse(r))
         warn(t, "%s: how much a token reads of a mixture of experts is in the model's header: give it with -m",
              r->file);

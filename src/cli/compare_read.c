@@ -1,5 +1,6 @@
 /* llama-bench's outputs. Keys came and went: every one is optional, and CPU and GPU are told apart by what a row ran
  * with, not by what its build could do. */
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -24,7 +25,7 @@ static double number_of(const json_t *o, const char *key)
     if (strcasecmp(s, "true") == 0 || strcasecmp(s, "on") == 0) return 1;
     if (strcasecmp(s, "false") == 0 || strcasecmp(s, "off") == 0) return 0;
     double x = strtod(s, &end);
-    return *end ? -1 : x;
+    return *end || !isfinite(x) ? -1 : x;
 }
 
 static void text_of(const json_t *o, const char *key, char *out, size_t size)
@@ -52,14 +53,25 @@ static bool gpu_backend(const json_t *o, char *backend, size_t size)
             if (!*backend) snprintf(backend, size, "%s", flags[i]);
             return true;
         }
-    if (!*backend) snprintf(backend, size, "CPU");
+    if (!*backend) snprintf(backend, size, "%s", number_of(o, "rpc") > 0 ? "RPC" : "CPU");
     return false;
 }
 
-/* Vulkan and OpenCL drivers that compute on the CPU. */
-static bool is_software(const char *gpu)
+/* Vulkan and OpenCL drivers that compute on the CPU, and no other in the list: "AMD Radeon (RADV), llvmpipe (LLVM 19, 256 bits)". */
+static bool is_software(const char *gpus)
 {
-    return mentions(gpu, "llvmpipe") || mentions(gpu, "lavapipe") || mentions(gpu, "swiftshader") || mentions(gpu, "pocl");
+    static const char *const names[] = {"llvmpipe", "lavapipe", "swiftshader", "pocl", "cpu-"};
+    for (const char *p = gpus; *p;) {
+        char one[COMPARE_TEXT];
+        size_t n = 0;
+        bool software = false;
+        for (int depth = 0; p[n] && (depth > 0 || p[n] != ','); n++) depth += (p[n] == '(') - (p[n] == ')');
+        snprintf(one, sizeof one, "%.*s", (int)n, p);
+        for (size_t i = 0; i < sizeof names / sizeof *names; i++) software |= mentions(one, names[i]);
+        if (!software) return false;
+        p += n + strspn(p + n, ", ");
+    }
+    return *gpus != 0;
 }
 
 /* Since there are "backends", "gpu_info" names all GPUs that were found. */
@@ -108,7 +120,7 @@ static void read_test(const json_t *o, compare_row *r)
     }
     if (json_object_get(o, "n_gen")) return;
     if (sscanf(s, "pp%lf+tg%lf", &pp, &tg) < 1) sscanf(s, "tg%lf", &tg);
-    if ((d = strstr(s, "@ d"))) depth = strtod(d + 3, NULL);
+    if ((d = strchr(s, '@')) && d[1 + strspn(d + 1, " ")] == 'd') depth = strtod(d + 2 + strspn(d + 1, " "), NULL);
     r->prompt = pp >= 0 && pp < 1e9 ? pp : 0;
     r->gen = tg >= 0 && tg < 1e9 ? tg : 0;
     r->depth = depth >= 0 && depth < 1e9 ? depth : 0;
@@ -131,7 +143,9 @@ static bool read_row(const json_t *o, const char *file, int no, compare_row *r)
     *r = (compare_row){0};
     snprintf(r->file, sizeof r->file, "%.80s:%d", file, no);
     snprintf(r->engine, sizeof r->engine, "%s", engine_of(o));
+    r->twice = strcmp(r->engine, "ik_llama.cpp") == 0 || (strcmp(r->engine, "llama.cpp") == 0 && !json_object_get(o, "backends"));
     text_of(o, "build_commit", r->build, sizeof r->build);
+    if (strcmp(r->build, "unknown") == 0) r->build[0] = 0;
     snprintf(build, sizeof build, "%.0f", number_of(o, "build_number"));
     if (number_of(o, "build_number") > 0 && strlen(r->build) < 60) {
         strcat(r->build, " b");
@@ -255,7 +269,7 @@ static tawny_status read_text(char *p, const char *path, const char *name, compa
         size_t after = *p == '[' ? 1 + strspn(p + 1, " \t\r\n") : 0;
         if (after && (p[after] == '{' || p[after] == ']')) return read_array(p, name, t, err);
         if (*p == '{') return read_lines(p, name, t, err);
-        if (strncmp(p, "| model ", 8) == 0) return table_markdown(p, add_row, &u, err);
+        if (table_is_heading(p)) return table_markdown(p, add_row, &u, err);
         if (strncmp(p, "CREATE TABLE ", 13) == 0 || strncmp(p, "INSERT INTO ", 12) == 0)
             return table_sql(p, add_row, &u, err);
         char *end = p + strcspn(p, "\n"), *speed = strstr(p, "avg_ts");
@@ -265,6 +279,28 @@ static tawny_status read_text(char *p, const char *path, const char *name, compa
     return err_set(err, TAWNY_E_FORMAT, "%.200s: no output of llama-bench (-o json, jsonl, csv, md or sql) or of tawny bench", path);
 }
 
+/* PowerShell's > writes UTF-16 with a mark of its byte order, and some editors such a mark before UTF-8. */
+static bool without_mark(buf *b)
+{
+    const unsigned char *p = (const unsigned char *)b->data;
+    buf to = {0};
+    if (b->size >= 3 && memcmp(p, "\xef\xbb\xbf", 3) == 0) {
+        memmove(b->data, p + 3, b->size - 2); /* with the zero at its end */
+        b->size -= 3;
+    }
+    if (b->size < 2 || memcmp(p, "\xff\xfe", 2) != 0) return true;
+    for (size_t i = 2; i + 1 < b->size; i += 2) {
+        unsigned c = p[i] | (unsigned)p[i + 1] << 8;
+        if (c >= 0xd800 && c < 0xe000) c = '?'; /* nothing of it is looked at */
+        if (c >= 0x800) buf_char(&to, (char)(0xe0 | c >> 12));
+        if (c >= 0x80) buf_char(&to, (char)((c >= 0x800 ? 0x80 : 0xc0) | (c >> 6 & (c >= 0x800 ? 0x3f : 0x1f))));
+        buf_char(&to, (char)(c >= 0x80 ? 0x80 | (c & 0x3f) : c));
+    }
+    buf_free(b);
+    *b = to;
+    return buf_ok(b);
+}
+
 tawny_status compare_read(const char *path, compare_table *t, tawny_error *err)
 {
     buf b = {0};
@@ -272,6 +308,7 @@ tawny_status compare_read(const char *path, compare_table *t, tawny_error *err)
     if (!t->warnings) t->warnings = json_array();
     int before = t->n;
     tawny_status st = file_read(path, MAX_FILE, &b, err);
+    if (st == TAWNY_OK && b.data && !without_mark(&b)) st = err_nomem(err);
     if (st == TAWNY_OK && (!b.data || memchr(b.data, 0, b.size)))
         st = err_set(err, TAWNY_E_FORMAT, "%.200s: no output of llama-bench: %s", path,
                      b.size ? "it is binary" : "it is empty");

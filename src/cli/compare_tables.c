@@ -77,17 +77,45 @@ tawny_status table_csv(char *p, table_row *row, void *user, tawny_error *err)
 
 /* ---- Markdown ---- */
 
-/* A cell up to the next bar, blanks around it cut off; *p moves behind that. NULL at the end of a line. */
-static char *cell(char **p)
+/* Behind the first bar of a line of a table, which may be quoted (>) or indented; NULL where it is no such line. */
+static char *row_of(char *line)
 {
-    char *s = *p, *end = s + strcspn(s, "|\n");
-    if (*end != '|') return NULL;
-    *p = end + 1;
-    s += strspn(s, " ");
-    while (end > s && end[-1] == ' ') end--;
-    *end = 0;
-    return s;
+    line += strspn(line, " \t>");
+    return *line == '|' ? line + 1 : NULL;
 }
+
+/* A cell up to the next bar, blanks and emphasis around it cut off; *p moves behind that. False at the end of a line. */
+static bool cell(char **p, char **from, char **to)
+{
+    static const char around[] = " \t*`";
+    char *s = *p, *end = s + strcspn(s, "|\n");
+    if (*end != '|') return false;
+    *p = end + 1;
+    s += strspn(s, around);
+    while (end > s && strchr(around, end[-1])) end--;
+    *from = s;
+    *to = end;
+    return true;
+}
+
+static bool is_cell(const char *from, const char *to, const char *text)
+{
+    return (size_t)(to - from) == strlen(text) && memcmp(from, text, strlen(text)) == 0;
+}
+
+bool table_is_heading(char *line)
+{
+    char *p = row_of(line), *from, *to;
+    bool model = false, speed = false;
+    while (p && cell(&p, &from, &to)) {
+        model |= is_cell(from, to, "model");
+        speed |= is_cell(from, to, "t/s");
+    }
+    return model && speed;
+}
+
+/* "| --- | ---: |" */
+static bool is_rule(const char *p) { return p[strspn(p, " -:|\t\r")] == '\n' || !p[strspn(p, " -:|\t\r")]; }
 
 static const char *key_of(const char *heading)
 {
@@ -132,12 +160,38 @@ static void set_speed(json_t *o, const char *text)
     if (*end) set(o, "stddev_ts", end);
 }
 
-static tawny_status markdown_row(char *p, const columns *c, const char *build, int *no, table_row *row, void *user,
+typedef struct build {
+    char commit[32], number[16];
+} build;
+
+/* What stands behind a table and before the next one: "build: 8337e4cd3 (4840)". */
+static void find_build(char *p, build *out)
+{
+    *out = (build){0};
+    for (p = next_line(p); *p && !table_is_heading(p); p = next_line(p)) {
+        char *s = p + strspn(p, " \t>*`");
+        if (strncmp(s, "build:", 6) != 0) continue;
+        s += 6;
+        sscanf(s + strspn(s, " *`"), "%31[0-9a-zA-Z]%*[ *`](%15[0-9]", out->commit, out->number);
+        return;
+    }
+}
+
+/* Settings that are as usual have no column. */
+static void set_usual(json_t *o)
+{
+    static const char *const usual[][2] = {{"type_k", "f16"}, {"type_v", "f16"}, {"n_ubatch", "512"}};
+    for (size_t i = 0; i < sizeof usual / sizeof *usual; i++)
+        if (!json_object_get(o, usual[i][0])) set(o, usual[i][0], usual[i][1]);
+}
+
+static tawny_status markdown_row(char *p, const columns *c, const build *b, int *no, table_row *row, void *user,
                                  tawny_error *err)
 {
     json_t *o = json_object();
-    char *text;
-    for (int i = 0; i < c->n && (text = cell(&p)); i++) {
+    char *text, *end;
+    for (int i = 0; i < c->n && cell(&p, &text, &end); i++) {
+        *end = 0;
         if (strcmp(c->name[i], "size") == 0)
             set_scaled(o, "model_size", text);
         else if (strcmp(c->name[i], "params") == 0)
@@ -147,35 +201,31 @@ static tawny_status markdown_row(char *p, const columns *c, const char *build, i
         else
             set(o, key_of(c->name[i]), text);
     }
-    if (json_object_size(o) && *build) set(o, "build_commit", build);
+    if (json_object_size(o)) {
+        set_usual(o);
+        if (*b->commit) set(o, "build_commit", b->commit);
+        if (*b->number) set(o, "build_number", b->number);
+    }
     return hand_over(o, no, row, user, err);
-}
-
-/* What stands behind the table: "build: 8337e4cd3 (4840)". */
-static void find_build(const char *text, char out[32])
-{
-    const char *p = strstr(text, "\nbuild: ");
-    *out = 0;
-    if (p) sscanf(p, "\nbuild: %31[0-9a-zA-Z]", out);
 }
 
 tawny_status table_markdown(char *p, table_row *row, void *user, tawny_error *err)
 {
     columns c = {0};
-    char build[32], *name;
+    build b = {0};
+    char *from, *to;
     int no = 0;
     tawny_status st = TAWNY_OK;
-    find_build(p, build);
     for (; st == TAWNY_OK && *p;) {
-        char *line = p;
+        char *line = row_of(p), *all = p;
         p = next_line(p);
-        if (*line != '|' || strncmp(line, "| --", 4) == 0 || strncmp(line, "|--", 3) == 0) continue;
-        if (strncmp(line, "| model ", 8) != 0) {
-            st = markdown_row(line + 1, &c, build, &no, row, user, err);
+        if (!line || is_rule(line)) continue;
+        if (!table_is_heading(all)) {
+            st = markdown_row(line, &c, &b, &no, row, user, err);
             continue;
         }
-        line++;
-        for (c.n = 0; c.n < MAX_COLUMNS && (name = cell(&line)); c.n++) c.name[c.n] = name;
+        find_build(all, &b);
+        for (c.n = 0; c.n < MAX_COLUMNS && cell(&line, &from, &to); *to = 0) c.name[c.n++] = from;
     }
     return st;
 }

@@ -13,6 +13,7 @@ typedef tawny_status table_row(void *user, const json_t *row, int no, tawny_erro
 /* The text is changed. Markdown's columns are fewer: sizes are rounded, and threads or layers on a GPU are not told of. */
 tawny_status table_csv(char *text, table_row *row, void *user, tawny_error *err);
 tawny_status table_markdown(char *text, table_row *row, void *user, tawny_error *err);
+bool table_is_heading(char *line); /* of Markdown, with columns "model" and "t/s"; may be quoted, and in bold */
 tawny_status table_sql(char *text, table_row *row, void *user, tawny_error *err);
 
 #endif
