@@ -394,20 +394,30 @@ START_TEST(no_answers)
 }
 END_TEST
 
+/* The file, and, with TAWNY_JUNIT_XSD naming a schema, whether it meets that (by xmllint). */
+static void junit_has(const char *pattern)
+{
+    char line[512];
+    snprintf(line, sizeof line, "grep -q \"%s\" %s/junit.xml && tail -n 1 %s/junit.xml", pattern, dir, dir);
+    ck_assert_msg(program_sh(line, out, sizeof out) == 0 && strstr(out, "</testsuites>"), "%s: %s", pattern, out);
+    snprintf(line, sizeof line, "[ -z \"$TAWNY_JUNIT_XSD\" ] || xmllint --noout --schema $TAWNY_JUNIT_XSD %s/junit.xml 2>&1", dir);
+    ck_assert_msg(program_sh(line, out, sizeof out) == 0, "%s", out);
+}
+
 START_TEST(junit)
 {
-    char more[128], text[384];
-    fake_server s = {.model = model, .fault = FAKE_NOISE, .from = 129};
+    char more[128];
+    fake_server s = {.model = model, .fault = FAKE_NOISE, .from = 129}, late = {.model = model, .fault = FAKE_ERROR, .from = 128};
+    fake_server template = {.model = model, .fault = FAKE_TEMPLATE};
     snprintf(more, sizeof more, "--junit %s/junit.xml", dir);
     ck_assert_msg(verify(&s, more) == 1, "%s", out);
     ck_assert_msg(strstr(out, "broken from prompts of 129 tokens on") && strstr(out, "sound up to 128"), "%s", out);
-    snprintf(text, sizeof text, "grep -c '<failure message=.*depth\\|name=.depth.*<failure' %s/junit.xml | grep -vx 0 && tail -n 1 %s/junit.xml", dir, dir);
-    ck_assert_msg(program_sh(text, out, sizeof out) == 0 && strstr(out, "</testsuites>"), "%s", out);
-    snprintf(text, sizeof text, "grep -q 'name=.depth 512. time=.0.000.><skipped message=.*the context here' %s/junit.xml", dir);
-    ck_assert_int_eq(program_sh(text, out, sizeof out), 0);
-    /* with TAWNY_JUNIT_XSD, a schema, and xmllint of libxml2 */
-    snprintf(text, sizeof text, "[ -z \"$TAWNY_JUNIT_XSD\" ] || xmllint --noout --schema $TAWNY_JUNIT_XSD %s/junit.xml 2>&1", dir);
-    ck_assert_msg(program_sh(text, out, sizeof out) == 0, "%s", out);
+    junit_has("name=.depth 129. time=.[0-9.]*.><failure type=.verify. message=.broken at position");
+    junit_has("name=.depth 512. time=.0.000.><skipped message=.*the context here");
+    ck_assert_msg(verify(&late, more) == 3, "%s", out);
+    junit_has("<error type=.verify. message=.at 128 tokens: .*the server answers 500");
+    ck_assert_msg(verify(&template, more) == 1, "%s", out);
+    junit_has("name=.chat template. time=.0.000.><failure");
 }
 END_TEST
 

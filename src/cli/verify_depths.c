@@ -26,7 +26,7 @@ static void plan_quick(verify_result *v, int32_t ubatch, int32_t most)
 {
     verify_add_depth(v, 64, true, most);
     verify_add_depth(v, ubatch + 1, true, most);
-    for (int64_t d = 2 * (int64_t)ubatch; d <= most; d *= 2) verify_add_depth(v, (int32_t)d, false, most);
+    for (int64_t d = 2 * (int64_t)ubatch; d + ubatch <= most; d *= 2) verify_add_depth(v, (int32_t)d, false, most);
     verify_add_depth(v, most, true, most);
 }
 
