@@ -337,6 +337,9 @@ static void completion(state *t, int fd, const request *r, const char *method)
     json_t *no = s->backend ? NULL : fake_refuses(s->shape, r->path, r->json);
     if (wrong && no_answer(fd, s->fault)) {
         json_decref(no);
+    } else if (wrong && s->fault == FAKE_FEW && json_integer_value(json_object_get(r->json, "n_probs")) > 10) {
+        json_decref(no);
+        reply_json(fd, 500, json_pack("{s:{s:s}}", "error", "message", "incomplete UTF-8 string; last byte: 0x80"));
     } else if (no || (!s->backend && (int)prompt.n + n > (s->n_ctx ? s->n_ctx : 256))) {
         reply_json(fd, 400, no ? no : json_pack("{s:{s:s}}", "error", "message", "the prompt will not do"));
     } else {

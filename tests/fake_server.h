@@ -26,6 +26,7 @@ typedef enum fake_fault {
     FAKE_CONSTANT,  /* it says what it said at first */
     FAKE_BAD_TOKEN, /* it goes on with its third choice */
     FAKE_HALF,      /* probabilities are wrong at every other position */
+    FAKE_FEW,       /* it answers 500 where more than 10 alternatives are asked for */
     FAKE_TOKENIZER, FAKE_TEMPLATE, /* routes that answer otherwise */
     FAKE_NO_LOGPROBS,
     FAKE_HANG, FAKE_STREAM, FAKE_DRIP, FAKE_HTML, FAKE_HUGE, FAKE_CUT, FAKE_DROP, FAKE_ERROR, FAKE_GARBAGE /* no answers at all */

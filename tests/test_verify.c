@@ -201,6 +201,14 @@ START_TEST(right_servers_of_every_shape)
 }
 END_TEST
 
+/* A server that cannot tell of as many alternatives as it is asked for. */
+START_TEST(few_alternatives)
+{
+    fake_server s = {.model = model, .fault = FAKE_FEW, .from = 100};
+    ck_assert_msg(verify(&s, "") == 0, "%s", out);
+}
+END_TEST
+
 START_TEST(padded_vocabulary)
 {
     tawny_error err;
@@ -460,6 +468,7 @@ Suite *suite_verify(void)
     tcase_add_test(t, activations_that_are_none);
 #ifdef HAVE_LIBCURL
     tcase_add_test(t, right_servers_of_every_shape);
+    tcase_add_test(t, few_alternatives);
     tcase_add_test(t, padded_vocabulary);
     tcase_add_test(t, sizes_of_models);
     tcase_add_test(t, no_false_alarm);

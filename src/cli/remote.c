@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { LEAST_ANSWER = 16, /* of /v1/responses */ PROMPT_MOST = 4096 /* with probabilities all through it */ };
+enum { LEAST_ANSWER = 16, /* of /v1/responses */ PROMPT_MOST = 4096, /* with probabilities all through it */ FEW = 8 /* alternatives */ };
 
 const char *remote_kind_name(remote_kind k)
 {
@@ -169,8 +169,14 @@ static tawny_status complete_once(remote *r, const tawny_token *tokens, int32_t 
 tawny_status remote_complete(remote *r, const tawny_token *tokens, int32_t n, int n_predict, bool fresh, tawny_error *err)
 {
     bool knew = r->old_llama;
+    int n_top = r->n_top;
     tawny_status st = complete_once(r, tokens, n, n_predict, fresh, err);
-    return st == TAWNY_OK && r->old_llama != knew ? complete_once(r, tokens, n, n_predict, fresh, err) : st;
+    if (st == TAWNY_OK && r->old_llama != knew) st = complete_once(r, tokens, n, n_predict, fresh, err);
+    if (st == TAWNY_OK || r->code != 500 || r->kind != REMOTE_LLAMA) return st;
+    r->n_top = FEW; /* ik_llama.cpp fails where one of the alternatives is no whole character */
+    st = complete_once(r, tokens, n, n_predict, fresh, err);
+    r->n_top = n_top;
+    return st;
 }
 
 static tawny_status take_ids(const remote *r, const json_t *a, tok_vec *out, tawny_error *err)
