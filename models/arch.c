@@ -48,6 +48,7 @@ tawny_status model_load(model *m, tawny_error *err)
     memcpy(m->arch_name, name.p, name.n);
     m->arch = arch_find(m->arch_name);
     if (!m->arch) return arch_refuse(m, err);
+    TRY(activation_check(m, err));
     TRY(hparams_load(m, err));
     TRY(head_load(m, err));
     if (m->arch->load) TRY(m->arch->load(m, err));
