@@ -145,7 +145,8 @@ static void long_rows(family *f, quant_id id, uint64_t *seed)
 {
     static const int shapes[][3] = {{1, 1, 4096}, {16, 1, 5376}, {33, 4, 2304}, {17, 7, 4352}, {200, 1, 1024},
                                     {5, 2, 7936}, {8, 33, 2304}, {2, 1, 16384}, {67, 3, 3840}, {128, 2, 768},
-                                    {35, 5, 65536}, {16, 2, 28672}, {0, 3, 768}, {5, 0, 768}};
+                                    {35, 5, 65536}, {16, 2, 28672}, {0, 3, 768}, {5, 0, 768},
+                                    {39, 27, 2304}, {39, 26, 4352}};
     const quant_traits *q = &quant_table[id];
     for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
         uint64_t r = random_u64(id, ++*seed) & ~(uint64_t)0x110; /* sane weights and columns */
