@@ -57,6 +57,7 @@ typedef struct format256 {
     const __m512i *table;
     /* In place of `head` and `chunk` where columns are few: d, and isum[c] of block b's products with n columns. */
     void (*dot)(const rows16 *r, head256 *h, const cols256 *x, size_t b, int n, __m512i *isum);
+    void (*permute)(const uint8_t *from, uint8_t *to, size_t n); /* n activations to an order of `dot`; NULL: the grid's */
 } format256;
 
 /* Orders of quads: as numbered, and where byte l of a half has bits of weights l, l + 32, l + 64, l + 96. */
@@ -256,8 +257,11 @@ INLINE void few256_rows(const simd_tile *t, const format256 *f)
     for (int64_t b = 0; b < blocks; b += chunk) {
         int64_t nb = blocks - b < chunk ? blocks - b : chunk;
         size_t n = 256 * (size_t)nb;
-        for (int c = 0; c < t->cols && f->order; c++)
-            grid_permute(f->order, column_of(t, c) + 256 * b, codes + n * (size_t)c, n);
+        for (int c = 0; c < t->cols && f->order; c++) {
+            const uint8_t *from = column_of(t, c) + 256 * b;
+            if (f->permute) f->permute(from, codes + n * (size_t)c, n);
+            else grid_permute(f->order, from, codes + n * (size_t)c, n);
+        }
         for (int64_t r = 0; r < t->rows; r += 16) {
             group16 g = group_at(t, r, (size_t)b * f->bytes, (size_t)nb * f->bytes, t->scratch);
             few256_cols(t, f, g, b, (size_t)nb, soon_after(t, r), codes);

@@ -14,9 +14,11 @@ extern const simd_part simd_vmath_avx2, simd_float_avx2, simd_attn_avx2, simd_at
     &simd_iq_avx2, &simd_fp4_avx2, &simd_ternary_avx2,
 
 extern const simd_part simd_vmath_avx512, simd_float_avx512, simd_attn_avx512, simd_attn_q_avx512, simd_tile_float_avx512,
-    simd_tile_q_avx512, simd_tile_k_avx512, simd_tile_iq_avx512, simd_tile_iq1_avx512, simd_tile_ternary_avx512;
+    simd_tile_q_avx512, simd_tile_k_avx512, simd_tile_iq_avx512, simd_tile_iq1_avx512, simd_tile_iq3_avx512,
+    simd_tile_ternary_avx512;
 #define SIMD_PARTS_AVX512 \
     &simd_vmath_avx512, &simd_float_avx512, &simd_attn_avx512, &simd_attn_q_avx512, &simd_tile_float_avx512, &simd_tile_q_avx512, \
-    &simd_tile_k_avx512, &simd_tile_iq_avx512, &simd_tile_iq1_avx512, &simd_tile_ternary_avx512,
+    &simd_tile_k_avx512, &simd_tile_iq_avx512, &simd_tile_iq1_avx512, &simd_tile_iq3_avx512, \
+    &simd_tile_ternary_avx512,
 
 #endif

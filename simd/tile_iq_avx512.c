@@ -141,98 +141,6 @@ INLINE void chunk_iq2_s(const rows16 *r, head256 *h, int j, __m512i *q)
     for (int g = 0; g < 2; g++) codes_iq2(half[g], h->extra[8 + at + g], q + 8 * g);
 }
 
-/* ---- IQ3: three bits of a grid row a weight, four weights a row ---- */
-
-#define IQ3_XXS_VALUE(level, negative) (64 + ((negative) ? -1 : 1) * ((level) == 7 ? 62 : 4 + 8 * (level)))
-#define IQ3_S_VALUE(level, negative) (16 + ((negative) ? -1 : 1) * (1 + 2 * (level)))
-static const _Alignas(64) uint8_t iq3_xxs_values[4][64] = {
-    GRID_VALUES(IQ3_XXS_VALUE, 3, 0, 3), GRID_VALUES(IQ3_XXS_VALUE, 3, 3, 0),
-    GRID_VALUES(IQ3_XXS_VALUE, 3, 0, 5), GRID_VALUES(IQ3_XXS_VALUE, 3, 3, 2),
-};
-static const _Alignas(64) uint8_t iq3_s_values[4][64] = {
-    GRID_VALUES(IQ3_S_VALUE, 3, 0, 3), GRID_VALUES(IQ3_S_VALUE, 3, 3, 0),
-    GRID_VALUES(IQ3_S_VALUE, 3, 0, 5), GRID_VALUES(IQ3_S_VALUE, 3, 3, 2),
-};
-
-INLINE void table_iq3(const uint16_t *grid, int n, __m512i *table)
-{
-    _Alignas(64) uint16_t rows[512];
-    for (int i = 0; i < n; i++) rows[i] = (uint16_t)((grid[i] & 63) | grid[i] >> 6 << 8);
-    grid_bytes(rows, n, table, table + n / 64);
-}
-
-/* Four weights each of two vectors of rows; their signs are 32 bits of `signs`, four a row. */
-INLINE void codes_iq3(__m512i (*half)[2], __m512i signs, const uint8_t (*values)[64], __m512i *q)
-{
-    for (int i = 0; i < 2; i++, q += 4) {
-        __m512i left = pick_bits(signs, 16 * i + 61, 4), right = pick_bits(signs, 16 * i + 1, 4);
-        q[0] = grid_codes(half[i][0], 7, left, values[0]);
-        q[1] = grid_codes(half[i][0], 56, right, values[1]);
-        q[2] = grid_codes(half[i][1], 7, left, values[2]);
-        q[3] = grid_codes(half[i][1], 56, right, values[3]);
-    }
-}
-
-INLINE void head_iq3_xxs(const rows16 *r, head256 *h) { h->d = scaled_f16(r, 0, 0.25f); }
-
-/* extra: rows (8 dwords), signs and scales of four groups */
-INLINE void load_iq3_xxs(const rows16 *r, head256 *h, int i)
-{
-    rows_piece(r, 2 + 32 * (size_t)i, h->extra);
-    rows_piece(r, 18 + 32 * (size_t)i, h->extra + 4);
-    rows_piece(r, 66 + 16 * (size_t)i, h->extra + 8);
-}
-
-INLINE void chunk_iq3_xxs(const rows16 *r, head256 *h, int j, __m512i *q)
-{
-    int at = j % 2;
-    (void)r;
-    for (int g = 0; g < 2; g++) {
-        __m512i ss = h->extra[8 + 2 * at + g], half[2][2];
-        h->scale[g] = odd_scale_of(ss);
-        grid_rows(h->table, 2, 0, 2, h->extra + 4 * at + 2 * g, NULL, half);
-        codes_iq3(half, even_signs(h->table + 8, pick_bits(ss, 0, 7)), iq3_xxs_values, q + 8 * g);
-    }
-}
-
-/* extra: signs (8 dwords), rows' high bits (2), scales */
-INLINE void head_iq3_s(const rows16 *r, head256 *h)
-{
-    __m512i v[4];
-    rows_piece(r, 66, v);
-    h->extra[8] = v[0];
-    h->extra[9] = v[1];
-    h->extra[0] = v[2];
-    h->extra[1] = v[3];
-    rows_piece(r, 82, h->extra + 2);
-    rows_piece(r, 94, v);
-    h->extra[6] = v[1];
-    h->extra[7] = v[2];
-    h->extra[10] = v[3];
-    h->d = scaled_f16(r, 0, 1);
-}
-
-INLINE void load_iq3_s(const rows16 *r, head256 *h, int i)
-{
-    rows_piece(r, 2 + 32 * (size_t)i, h->extra + 12);
-    rows_piece(r, 18 + 32 * (size_t)i, h->extra + 16);
-    h->extra[11] = h->extra[8 + i];
-}
-
-INLINE void chunk_iq3_s(const rows16 *r, head256 *h, int j, __m512i *q)
-{
-    (void)r;
-    for (int g = 0; g < 2; g++) {
-        __m512i top[2], half[2][2];
-        for (int i = 0; i < 2; i++) top[i] = pick_bits(h->extra[11], 16 * (j % 2) + 8 * g + 4 * i, 1);
-        grid_rows(h->table, 2, 1, 2, h->extra + 12 + 4 * (j % 2) + 2 * g, top, half);
-        __m512i s = _mm512_srl_epi32(h->extra[10], _mm_cvtsi32_si128(8 * j + 4 * g));
-        s = _mm512_and_si512(s, dwords_of(15));
-        h->scale[g] = _mm512_or_si512(_mm512_add_epi32(s, s), dwords_of(1));
-        codes_iq3(half, h->extra[2 * j + g], iq3_s_values, q + 8 * g);
-    }
-}
-
 /* ---- sixteen levels ---- */
 
 INLINE void head_iq4_xs(const rows16 *r, head256 *h)
@@ -277,8 +185,6 @@ BLOCK256_PANEL(panel_32, 32, false)
 GRID_TILE(iq2_xxs, 2, 256, 66, panel_32, .group = 32, .zero = 64, .order = 8)
 GRID_TILE(iq2_xs, 2, 512, 74, panel_16, .group = 16, .zero = 64, .order = 8, .pairs = true)
 GRID_TILE(iq2_s, 2, 1024, 82, panel_16, .group = 16, .zero = 64, .order = 8, .pairs = true)
-GRID_TILE(iq3_xxs, 3, 256, 98, panel_32, .group = 32, .zero = 64, .order = 4)
-GRID_TILE(iq3_s, 3, 512, 110, panel_32, .group = 32, .zero = 16, .order = 4)
 
 static void tile_iq4_xs(const simd_tile *t)
 {
@@ -290,7 +196,5 @@ const simd_part simd_tile_iq_avx512 = {.t = {.tile = {
     [QUANT_IQ2_XXS] = tile_iq2_xxs,
     [QUANT_IQ2_XS] = tile_iq2_xs,
     [QUANT_IQ2_S] = tile_iq2_s,
-    [QUANT_IQ3_XXS] = tile_iq3_xxs,
-    [QUANT_IQ3_S] = tile_iq3_s,
     [QUANT_IQ4_XS] = tile_iq4_xs,
 }}};

@@ -60,7 +60,7 @@ static void bench_tile(const bench *b, const tier *t, quant_id id)
 {
     simd_tile_fn fn = t->t.tile[id];
     size_t row = quant_row_bytes(id, LONG_ROW);
-    int64_t all = (int64_t)(b->w_bytes / row), near = (int64_t)(L2_BYTES / row);
+    int64_t all = (int64_t)(b->w_bytes / row), near = (int64_t)(L2_BYTES / row) / 16 * 16; /* as units of a model */
     simd = t->t;
     double memory = (double)all * (double)row / time_tile(b, fn, id, all, 1) * 1e-9;
     double cache = (double)near * (double)row / time_tile(b, fn, id, near, 1) * 1e-9;
