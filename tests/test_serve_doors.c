@@ -156,10 +156,32 @@ START_TEST(what_it_is_like)
     ck_assert_msg(strstr(text, "\nllamacpp:tokens_predicted_total 4\n"), "%s", text);
     ck_assert_ptr_nonnull(strstr(text, "\ntawny:slots 2\n"));
     free(text);
-    j = server_json(&server, "/openapi.json", NULL, 200);
-    const json_t *post = json_object_get(json_object_get(at(j, "paths"), "/v1/messages"), "post");
-    const json_t *schema = json_object_get(at(post, "requestBody.content"), "application/json");
-    ck_assert_str_eq(text_at(schema, "schema.properties.max_tokens.type.0"), "integer");
+}
+END_TEST
+
+START_TEST(the_interface)
+{
+    static const struct { const char *path, *at, *text; } known[] = {
+        {"/v1/messages", "max_tokens.type.0", "integer"}, {"/v1/messages", "messages.items.properties.role.enum.0", "user"},
+        {"/v1/messages", "messages.items.properties.content.anyOf.1.items.oneOf.2.properties.type.const", "tool_use"},
+        {"/v1/messages", "tools.items.required.1", "input_schema"}, {"/v1/messages", "tool_choice.properties.type.enum.3", "tool"},
+        {"/v1/messages", "system.items.properties.type.const", "text"}, {"/v1/messages", "thinking.properties.type.enum.0", "enabled"},
+        {"/v1/chat/completions", "messages.items.properties.content.anyOf.1.items.oneOf.0.required.1", "text"},
+        {"/v1/chat/completions", "messages.items.properties.tool_calls.items.properties.function.required.0", "name"},
+        {"/v1/chat/completions", "tools.items.properties.function.properties.parameters.type.0", "object"},
+        {"/v1/chat/completions", "tool_choice.anyOf.1.enum.2", "required"}, {"/v1/chat/completions", "response_format.properties.type.enum.0", "text"},
+        {"/v1/chat/completions", "tool_choice.anyOf.2.required.1", "function"}, {"/v1/responses", "tool_choice.anyOf.2.required.1", "name"},
+        {"/v1/responses", "input.items.anyOf.1.properties.type.const", "function_call"}, {"/v1/responses", "tools.items.required.1", "name"},
+        {"/v1/embeddings", "input.items.type", "string"}, {"/api/chat", "messages.items.properties.tool_name.type", "string"},
+        {"/api/chat", "options.properties.stop.items.type", "string"}, {"/completion", "stop.items.type", "string"},
+    };
+    json_t *j = server_json(&server, "/openapi.json", NULL, 200);
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
+        const json_t *post = json_object_get(json_object_get(at(j, "paths"), known[i].path), "post");
+        const json_t *schema = at(json_object_get(at(post, "requestBody.content"), "application/json"), "schema.properties");
+        const char *text = text_at(schema, known[i].at);
+        ck_assert_msg(text && strcmp(text, known[i].text) == 0, "%s: %s", known[i].path, known[i].at);
+    }
     json_decref(j);
 }
 END_TEST
@@ -395,6 +417,7 @@ Suite *suite_serve_doors(void)
     tcase_add_test(t, tokens_and_templates);
     tcase_add_test(t, embeddings);
     tcase_add_test(t, what_it_is_like);
+    tcase_add_test(t, the_interface);
     tcase_add_test(t, ranks);
     tcase_add_test(t, gaps);
     tcase_add_test(t, messages);

@@ -36,34 +36,10 @@ static bool streams(const route *r)
     return false;
 }
 
-/* What tables leave to the handlers: the elements of lists and objects. */
-static const struct {
-    const char *name, *key, *schema;
-} shapes[] = {
-    {"messages", "items", "{\"type\":\"object\",\"required\":[\"role\",\"content\"],\"properties\":{\"role\":{\"enum\":[\"system\",\"user\",\"assistant\",\"tool\"]},"
-                          "\"content\":{\"type\":[\"string\",\"array\"]}}}"},
-    {"messages", "minItems", "1"},
-    {"stop", "items", "{\"type\":\"string\",\"maxLength\":4096}"},
-    {"stop_sequences", "items", "{\"type\":\"string\",\"maxLength\":4096}"},
-    {"dry_sequence_breakers", "items", "{\"type\":\"string\"}"},
-    {"documents", "items", "{\"type\":\"string\"}"},
-    {"texts", "items", "{\"type\":\"string\"}"},
-    {"prompt", "items", "{\"type\":[\"string\",\"integer\"]}"},
-    {"content", "items", "{\"type\":[\"string\",\"integer\"]}"},
-    {"input", "items", "{\"type\":\"string\"}"},
-    {"response_fields", "items", "{\"type\":\"string\"}"},
-    {"tokens", "items", "{\"type\":\"integer\",\"minimum\":0}"},
-    {"options", "properties", "{\"num_predict\":{\"type\":\"integer\"},\"temperature\":{\"type\":\"number\"},\"seed\":{\"type\":\"integer\"},"
-                              "\"stop\":{\"type\":\"array\",\"items\":{\"type\":\"string\"}}}"},
-};
-
 static json_t *body_schema(const route *r)
 {
-    json_t *schema = params_schema(r->tables), *properties = json_object_get(schema, "properties");
-    for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
-        json_t *p = json_object_get(properties, shapes[i].name);
-        if (p) json_object_set_new(p, shapes[i].key, json_loads(shapes[i].schema, JSON_DECODE_ANY, NULL));
-    }
+    json_t *schema = params_schema(r->tables);
+    openapi_shape(r, json_object_get(schema, "properties"));
     return schema;
 }
 

@@ -4,6 +4,9 @@
 
 #include "exchange.h"
 
+/* openapi_shapes.c: adds to the properties of a route's body what its tables do not say. */
+void openapi_shape(const route *r, json_t *properties);
+
 char *openapi_text(const server *sv); /* the document, made once; the caller's to free; NULL when out of memory */
 void openapi(exchange *x);
 
