@@ -301,6 +301,20 @@ START_TEST(handed_over)
 }
 END_TEST
 
+/* The units of tools/packaging, but for where the program is. */
+START_TEST(units_are_sound)
+{
+    char out[4000];
+    if (program_sh("command -v systemd-analyze", out, sizeof out) != 0) {
+        printf("skipped: units_are_sound, there is no systemd-analyze\n");
+        return;
+    }
+    int code = program_sh("d=$(mktemp -d) && sed \"s#/usr/local/bin/tawny#$t#\" tools/packaging/tawny.service >$d/tawny.service && cp tools/packaging/tawny.socket $d && "
+                          "systemd-analyze verify --man=no $d/tawny.service $d/tawny.socket 2>&1; code=$?; rm -rf $d; exit $code", out, sizeof out);
+    ck_assert_msg(code == 0 && !strstr(out, "/tawny.s"), "%d %s", code, out);
+}
+END_TEST
+
 /* The number of the first right that is there and should not be, or the other way round; 0: none. */
 static int wrong_right(const char *new_file)
 {
@@ -446,6 +460,7 @@ Suite *suite_serve_life(void)
     tcase_add_test(t, answers_in_tests_are_the_same);
     tcase_add_test(t, budget_of_tokens);
     tcase_add_test(t, handed_over);
+    tcase_add_test(t, units_are_sound);
     tcase_add_test(t, sandboxed);
     tcase_add_loop_test(t, only_calls_that_are_needed, false, true + 1);
     tcase_add_test(t, serves_in_the_sandbox);
