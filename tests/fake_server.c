@@ -388,40 +388,28 @@ static void route(state *t, int fd, const request *r)
     }
 }
 
-static void serve(int listener, const fake_server *s)
+static void serve(void *arg, int fd)
 {
-    state t = {.s = s};
-    char *b = malloc(MOST);
-    if (s->model) open_model(&t, s->model);
-    for (;;) {
-        int fd = accept(listener, NULL, NULL), code;
-        request r;
-        if (fd < 0) continue;
-        if (read_request(fd, &r, b)) {
-            const char *method = strncmp(b, "POST", 4) == 0 ? "POST" : "GET";
-            if (strstr(r.path, "completion") || strcmp(r.path, "/api/generate") == 0 || strcmp(r.path, "/v1/responses") == 0) {
-                completion(&t, fd, &r, method);
-            } else if (s->backend) {
-                json_t *j = passed_on(&t, method, &r, &code);
-                reply_json(fd, code, j ? j : json_object());
-            } else {
-                route(&t, fd, &r);
-            }
-            json_decref(r.json);
-        }
-        shutdown(fd, SHUT_WR);
-        close(fd);
+    static state t;
+    static char b[MOST];
+    request r;
+    int code;
+    if (!t.s) {
+        t.s = arg;
+        if (t.s->model) open_model(&t, t.s->model);
     }
+    if (!read_request(fd, &r, b)) return;
+    const char *method = strncmp(b, "POST", 4) == 0 ? "POST" : "GET";
+    if (strstr(r.path, "completion") || strcmp(r.path, "/api/generate") == 0 || strcmp(r.path, "/v1/responses") == 0) {
+        completion(&t, fd, &r, method);
+    } else if (t.s->backend) {
+        json_t *j = passed_on(&t, method, &r, &code);
+        reply_json(fd, code, j ? j : json_object());
+    } else {
+        route(&t, fd, &r);
+    }
+    json_decref(r.json);
 }
 
-void fake_server_start(fake_server *s)
-{
-    int fd;
-    s->pid = loopback_fork(&s->port, &fd);
-    if (s->pid == 0) serve(fd, s);
-}
-
-void fake_server_stop(fake_server *s)
-{
-    loopback_end(s->pid);
-}
+void fake_server_start(fake_server *s) { s->pid = loopback_start(&s->port, serve, s); }
+void fake_server_stop(fake_server *s) { loopback_end(s->pid); }

@@ -3,6 +3,7 @@
 #include <check.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -215,39 +216,24 @@ static void serve_repository(int fd, const http_script *s, const request *r)
     }
 }
 
-static void serve(int listener, const http_script *s)
+static void serve(void *arg, int fd)
 {
-    for (;;) {
-        int fd = accept(listener, NULL, NULL);
-        request r;
-        if (fd < 0) continue;
-        if (read_request(fd, &r)) {
-            static const char *const slow_ones[] = {"hang", "drip", "trickle", "names", "stream"};
-            int slow = 0;
-            for (size_t i = 0; i < sizeof slow_ones / sizeof *slow_ones; i++) slow |= !strcmp(r.kind, slow_ones[i]);
-            if (slow && fork() == 0) {
-                prctl(PR_SET_PDEATHSIG, SIGKILL);
-                serve_file(fd, s, &r);
-                _exit(0);
-            } else if (!slow && strncmp(r.path, "/api/", 5) == 0) {
-                serve_repository(fd, s, &r);
-            } else if (!slow) {
-                serve_file(fd, s, &r);
-            }
-        }
-        shutdown(fd, SHUT_WR);
-        close(fd);
+    static const char *const slow_ones[] = {"hang", "drip", "trickle", "names", "stream"};
+    const http_script *s = arg;
+    request r;
+    if (!read_request(fd, &r)) return;
+    bool slow = false;
+    for (size_t i = 0; i < sizeof slow_ones / sizeof *slow_ones; i++) slow |= !strcmp(r.kind, slow_ones[i]);
+    if (slow && fork() == 0) {
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+        serve_file(fd, s, &r);
+        _exit(0);
+    } else if (!slow && strncmp(r.path, "/api/", 5) == 0) {
+        serve_repository(fd, s, &r);
+    } else if (!slow) {
+        serve_file(fd, s, &r);
     }
 }
 
-void http_script_start(http_script *s)
-{
-    int fd;
-    s->pid = loopback_fork(&s->port, &fd);
-    if (s->pid == 0) serve(fd, s);
-}
-
-void http_script_stop(http_script *s)
-{
-    loopback_end(s->pid);
-}
+void http_script_start(http_script *s) { s->pid = loopback_start(&s->port, serve, s); }
+void http_script_stop(http_script *s) { loopback_end(s->pid); }

@@ -8,7 +8,20 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-pid_t loopback_fork(int *port, int *listener)
+static void serve(int listener, void (*answer)(void *arg, int fd), void *arg)
+{
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    signal(SIGCHLD, SIG_IGN);
+    for (;;) {
+        int fd = accept(listener, NULL, NULL);
+        if (fd < 0) continue;
+        answer(arg, fd);
+        shutdown(fd, SHUT_WR);
+        close(fd);
+    }
+}
+
+pid_t loopback_start(int *port, void (*answer)(void *arg, int fd), void *arg)
 {
     struct sockaddr_in a = {.sin_family = AF_INET, .sin_port = htons((uint16_t)*port), .sin_addr = {htonl(INADDR_LOOPBACK)}};
     socklen_t n = sizeof a;
@@ -25,12 +38,7 @@ pid_t loopback_fork(int *port, int *listener)
     *port = ntohs(a.sin_port);
     pid_t pid = fork();
     ck_assert_int_ge(pid, 0);
-    if (pid == 0) {
-        prctl(PR_SET_PDEATHSIG, SIGKILL);
-        signal(SIGCHLD, SIG_IGN);
-        *listener = fd;
-        return 0;
-    }
+    if (pid == 0) serve(fd, answer, arg);
     close(fd);
     return pid;
 }

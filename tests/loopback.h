@@ -4,9 +4,9 @@
 
 #include <sys/types.h>
 
-/* As fork: 0 in the child, where *listener is its socket; in the parent the child's pid. *port is where it listens: any, where it
- * was 0; where that one is taken already, -1 is returned. */
-pid_t loopback_fork(int *port, int *listener);
+/* A process that answers one connection after the other, and closes each; returns its pid. *port is where it listens: any, where
+ * it was 0; where that one is taken already, -1 is returned. */
+pid_t loopback_start(int *port, void (*answer)(void *arg, int fd), void *arg);
 void loopback_end(pid_t pid);
 
 #endif

@@ -3,27 +3,25 @@
 #include <poll.h>
 #include <pty.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "tiny_model.h"
+#include "server_proc.h"
 
-static char program[512], dir[] = "/tmp/tawny-run-XXXXXX", model[64];
+static char program[512], dir[64], model[128];
 static char out[1 << 16], first[1 << 16];
 
 static void setup(void)
 {
-    tawny_error err;
     ck_assert_int_gt(readlink("/proc/self/exe", program, sizeof program - 16), 0);
     char *at = strstr(program, "/tests/");
     ck_assert_ptr_nonnull(at);
     strcpy(at, "/tawny");
-    ck_assert_ptr_nonnull(mkdtemp(dir));
-    snprintf(model, sizeof model, "%s/m.gguf", dir);
-    ck_assert_msg(tiny_model_write(model, &err) == TAWNY_OK, "%s", err.message);
+    server_model_make(dir, model);
     ck_assert_int_eq(setenv("XDG_STATE_HOME", dir, 1), 0);
 }
 

@@ -6,25 +6,21 @@
 #include <unistd.h>
 
 #include "program.h"
-#include "tiny_model.h"
+#include "server_proc.h"
 
 #ifdef HAVE_LIBMICROHTTPD
 
 static void run(const char *tool)
 {
-    char dir[64] = "/tmp/tawny-soak-XXXXXX", model[128], command[512], out[8000];
-    tawny_error err;
+    char dir[64], model[128], command[512], out[8000];
     if (program_sh("command -v python3", out, sizeof out) != 0) {
         printf("skipped: serve_soak, there is no python3\n");
         return;
     }
-    ck_assert_ptr_nonnull(mkdtemp(dir));
-    snprintf(model, sizeof model, "%s/m.gguf", dir);
-    ck_assert_msg(tiny_model_write(model, &err) == TAWNY_OK, "%s", err.message);
+    server_model_make(dir, model);
     snprintf(command, sizeof command, "python3 %s --tawny \"$t\" %s 2>&1", tool, model);
     int code = program_sh(command, out, sizeof out);
-    unlink(model);
-    rmdir(dir);
+    server_model_remove(dir, model);
     ck_assert_msg(code == 0, "%s: %d\n%s", tool, code, out);
 }
 

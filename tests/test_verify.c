@@ -10,18 +10,16 @@
 
 #include "fake_server.h"
 #include "program.h"
+#include "server_proc.h"
 #include "tiny_model.h"
 
-static char dir[64], model[96], damaged[96], out[1 << 16];
+static char dir[64], model[128], damaged[96], out[1 << 16];
 
 static void setup(void)
 {
     tawny_error err;
-    strcpy(dir, "/tmp/tawny-verify-XXXXXX");
-    ck_assert_ptr_nonnull(mkdtemp(dir));
-    snprintf(model, sizeof model, "%s/model", dir);
+    server_model_make(dir, model);
     snprintf(damaged, sizeof damaged, "%s/damaged", dir);
-    ck_assert_msg(tiny_model_write(model, &err) == TAWNY_OK, "%s", err.message);
     ck_assert_msg(tiny_model_write_damaged(damaged, "blk.1.ffn_down.weight", &err) == TAWNY_OK, "%s", err.message);
     unsetenv("http_proxy");
 }

@@ -1,30 +1,19 @@
 // Who can use the page: by keyboard alone, on a phone, in light and dark.
-import { after, before, test } from 'node:test';
+import { test } from 'node:test';
 import assert from 'node:assert/strict';
 import {
     answers,
     axeSource,
-    cleanUp,
+    begin,
     ended,
     isClean,
     open,
     profile,
     say,
-    serve,
-    slowly,
-    start,
     theText,
-    tinyModel,
 } from './harness.mjs';
 
-let server, slow;
-
-before(async () => {
-    await start();
-    server = await serve(tinyModel, '-t', '1', '-n', '24', '-c', '1024');
-    slow = await slowly(server, 30);
-});
-after(cleanUp);
+const { server, slow } = await begin();
 
 test('by keyboard alone', async () => {
     const context = await profile(),

@@ -1,10 +1,10 @@
 // What the page does: chats, several tabs, settings, what is kept.
-import { after, before, test } from 'node:test';
+import { test } from 'node:test';
 import assert from 'node:assert/strict';
 import { existsSync, readFileSync } from 'node:fs';
 import {
     answers,
-    cleanUp,
+    begin,
     ended,
     isClean,
     metric,
@@ -12,21 +12,12 @@ import {
     profile,
     say,
     serve,
-    slowly,
-    start,
     theText,
     tinyModel,
     titles,
 } from './harness.mjs';
 
-let server, slow;
-
-before(async () => {
-    await start();
-    server = await serve(tinyModel, '-t', '1', '-n', '24', '-c', '1024');
-    slow = await slowly(server, 30);
-});
-after(cleanUp);
+const { server, slow } = await begin();
 
 test('chat, reload, a second tab', async () => {
     const context = await profile(),

@@ -6,6 +6,7 @@ import http from 'node:http';
 import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { after } from 'node:test';
 
 const require = createRequire(join(process.env.MODULES, 'x.js'));
 const { chromium } = require('playwright-core');
@@ -17,7 +18,7 @@ export const tinyModel = join(folder, 'tiny.gguf');
 execFileSync(join(build, 'tests/mkmodel'), ['tiny', tinyModel]);
 
 const ends = [];
-export async function cleanUp() {
+async function cleanUp() {
     for (const end of ends.reverse()) await end();
     rmSync(folder, { recursive: true });
 }
@@ -159,7 +160,7 @@ async function* events({ reasoning = '', text = '', piece = 12 }) {
 // ---- the browser ----
 
 let browser;
-export async function start() {
+async function start() {
     browser = await chromium.launch({
         executablePath: process.env.BROWSER,
         args: [
@@ -174,6 +175,14 @@ export async function start() {
         ],
     });
     ends.push(() => browser.close());
+}
+
+// A browser, a server with the tiny model, and the same one over a slow line; all gone after the file's tests.
+export async function begin() {
+    after(cleanUp);
+    await start();
+    const server = await serve(tinyModel, '-t', '1', '-n', '24', '-c', '1024');
+    return { server, slow: await slowly(server, 30) };
 }
 
 // A profile of its own. Everything that it asks for, complains of or forbids is noted.

@@ -1,9 +1,9 @@
 // Whom the page trusts: not the model, not other sites; and where keys go.
-import { after, before, test } from 'node:test';
+import { test } from 'node:test';
 import assert from 'node:assert/strict';
 import {
     answers,
-    cleanUp,
+    begin,
     isClean,
     metric,
     open,
@@ -11,21 +11,12 @@ import {
     say,
     serve,
     site,
-    slowly,
-    start,
     theText,
     tinyModel,
     titles,
 } from './harness.mjs';
 
-let server, slow;
-
-before(async () => {
-    await start();
-    server = await serve(tinyModel, '-t', '1', '-n', '24', '-c', '1024');
-    slow = await slowly(server, 30);
-});
-after(cleanUp);
+const { server, slow } = await begin();
 
 // What a model may say; the grammar makes the model itself say it, byte for byte.
 
