@@ -117,6 +117,7 @@ static void found(const json_t *j, const char *ids)
         snprintf(word, sizeof word, " %s ", id);
         ck_assert_msg(strstr(ids, word), "found %s: %s", id, json_string_value(json_object_get(x, "what")));
         ck_assert_uint_gt(json_string_length(json_object_get(x, "why")), 0);
+        ck_assert_uint_gt(json_string_length(json_object_get(x, "fix")), 0);
     }
     for (const char *p = ids; *p; p++) n += *p != ' ' && p[1] == ' ';
     ck_assert_msg(json_array_size(list) == n, "%zu of %zu were found in %s", json_array_size(list), n, out);
@@ -164,6 +165,59 @@ START_TEST(container)
     json_t *j = examine("container");
     found(j, " no-sys cgroup-memory cgroup-cpu ");
     ck_assert_double_eq_tol(json_real_value(fact(j, "memory", "cgroup limit, GiB")), 0.0625, 1e-9);
+    json_decref(j);
+}
+END_TEST
+
+static void put_text(const char *path, const char *text, int mode) { put(path, text, strlen(text), mode); }
+
+static json_t *examine_as_it_is(void)
+{
+    char line[256];
+    snprintf(line, sizeof line, "$t doctor --json --root %s", root);
+    ck_assert_int_eq(program_sh(line, out, sizeof out), 0);
+    json_t *j = json_loads(out, 0, NULL);
+    ck_assert_msg(j, "%s", out);
+    return j;
+}
+
+/* A Strix Halo whose driver did not start, with Mesa's drivers; then it has, for root alone, and there is an old ROCm without
+ * its usual link; then all may open the nodes, and the only driver for Vulkan is Mesa's for the CPU. */
+START_TEST(broken_stacks)
+{
+    put_text("/sys/devices/system/cpu/cpu0/topology/thread_siblings_list", "0\n", 0644);
+    put_text("/proc/sys/kernel/osrelease", "6.18.9-300.fc44.x86_64\n", 0644);
+    put_text("/proc/meminfo", "MemTotal: 131000000 kB\nMemAvailable: 120000000 kB\n", 0644);
+    put_text("/proc/cpuinfo", "flags : avx2 fma f16c bmi2 avx512f avx512bw avx512dq avx512vl avx512_vnni avx512vbmi\n", 0644);
+    put_text("/sys/bus/pci/devices/0000:c4:00.0/vendor", "0x1002\n", 0644);
+    put_text("/sys/bus/pci/devices/0000:c4:00.0/class", "0x038000\n", 0644);
+    put_text("/usr/share/vulkan/icd.d/lvp_icd.x86_64.json", "{}", 0644);
+    put_text("/usr/share/vulkan/icd.d/radeon_icd.x86_64.json", "{}", 0644);
+    json_t *j = examine_as_it_is();
+    found(j, " no-amdgpu software-vulkan ");
+    ck_assert_str_eq(json_string_value(json_array_get(fact(j, "gpu", "Vulkan drivers"), 0)), "lvp_icd.x86_64.json (software: the CPU computes)");
+    json_decref(j);
+    put_text("/sys/class/drm/card0/device/vendor", "0x1002\n", 0644);
+    put_text("/sys/class/drm/card0/device/device", "0x1586\n", 0644);
+    put_text("/sys/class/drm/card0/device/mem_info_vram_total", "536870912\n", 0644);
+    put_text("/sys/class/drm/card0/device/mem_info_gtt_total", "120000000000\n", 0644);
+    put_text("/sys/class/drm/renderD128/dev", "226:128\n", 0644);
+    put_text("/sys/class/kfd/kfd/topology/nodes/1/properties", "gfx_target_version 110501\n", 0644);
+    put_text("/dev/kfd", "", 0600);
+    put_text("/dev/dri/renderD128", "", 0600);
+    put_text("/opt/rocm-6.4.2/.info/version", "6.4.2-120\n", 0644);
+    j = examine_as_it_is();
+    found(j, " kfd-group render-group rocm-old-kernel-new hip-wrong-logits ");
+    ck_assert_str_eq(json_string_value(fact(j, "gpu", "ROCm")), "6.4.2-120");
+    json_decref(j);
+    put_text("/dev/kfd", "", 0666);
+    put_text("/dev/dri/renderD128", "", 0666);
+    put_text("/opt/rocm-6.4.2/.info/version", "7.2.1\n", 0644);
+    char line[256];
+    snprintf(line, sizeof line, "%s/usr/share/vulkan/icd.d/radeon_icd.x86_64.json", root);
+    ck_assert_int_eq(unlink(line), 0);
+    j = examine_as_it_is();
+    found(j, " no-vulkan hip-wrong-logits ");
     json_decref(j);
 }
 END_TEST
@@ -225,6 +279,7 @@ Suite *suite_doctor(void)
     tcase_add_test(t, rtx_desktop);
     tcase_add_test(t, virtual_machine);
     tcase_add_test(t, container);
+    tcase_add_test(t, broken_stacks);
     tcase_add_test(t, nothing_and_rubbish);
     tcase_add_test(t, a_model);
     suite_add_tcase(s, t);

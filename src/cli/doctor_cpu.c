@@ -80,11 +80,13 @@ static void show_flags(const tree *t, findings *f)
     findings_fact(f, "cpu", "instructions", list);
     if (flags[0] && (!has_flag(flags, "avx2") || !has_flag(flags, "fma")))
         findings_add(f, FINDING_SLOW, "no-avx2", "the CPU, or the hypervisor, offers no AVX2",
-                     "tawny runs its scalar kernels: right, but many times slower", "");
+                     "tawny runs its scalar kernels: right, but many times slower",
+                     "lscpu (in a virtual machine: give it the host's CPU, as qemu -cpu host)");
     else if (missing && has_flag(flags, "avx512f"))
         findings_add(f, FINDING_NOTE, "avx512-part",
                      "AVX-512 is there, but not all of it that the fast kernels use (VNNI, VBMI)",
-                     "the AVX2 kernels run instead", "");
+                     "the AVX2 kernels run instead",
+                     "lscpu (in a virtual machine: give it the host's CPU, as qemu -cpu host)");
 }
 
 /* ---- topology ---- */
@@ -182,5 +184,5 @@ void doctor_cpu(const tree *t, findings *f)
         findings_fact_text(f, "system", "kernel", line);
     if (!tree_exists(t, "/sys/devices/system/cpu"))
         findings_add(f, FINDING_NOTE, "no-sys", "/sys is not there: a container without it",
-                     "caches, cores and CCDs are not known, so threads cannot be placed by them", "");
+                     "caches, cores and CCDs are not known, so threads cannot be placed by them", "docker run -v /sys:/sys:ro ...");
 }

@@ -80,7 +80,8 @@ static void show_modules(const tree *t, findings *f)
     if (peak > 0) findings_fact(f, "memory", "GB/s by the modules", json_real(peak));
     if (m.bits == 64 && strncmp(m.type, "LP", 2) != 0)
         findings_add(f, FINDING_SLOW, "one-channel", "all memory is on one channel",
-                     "decode reads memory and nothing else: a second module doubles it", "");
+                     "decode reads memory and nothing else: a second module doubles it",
+                     "sudo dmidecode -t memory (says which slots are empty)");
 }
 
 double doctor_memory_peak(const findings *f)

@@ -44,13 +44,13 @@ static const known_bad table[] = {
     {"firmware-20251125", "gfx115", NULL, NULL, NULL, "20251125", FINDING_WRONG,
      "linux-firmware 20251125 is installed",
      "it hangs the GPU or faults under any ROCm on gfx1151 (ROCm/legacy-rocm-build#5724, kyuz0/amd-strix-halo-toolboxes#37)",
-     "install linux-firmware 20260110 or later"},
+     "sudo apt install --only-upgrade firmware-amd-graphics (or sudo dnf upgrade linux-firmware), to 20260110 or later"},
     {"kernel-old-gfx1151", "gfx115", NULL, "6.18.4", NULL, NULL, FINDING_WRONG, "the kernel is older than 6.18.4",
-     "compute on gfx1151 was unstable until then (kyuz0/amd-strix-halo-toolboxes#69)", "use Linux 6.18.4 or later"},
+     "compute on gfx1151 was unstable until then (kyuz0/amd-strix-halo-toolboxes#69)", "sudo apt full-upgrade (or sudo dnf upgrade kernel), to Linux 6.18.4 or later"},
     {"rocm-old-kernel-new", "gfx115", "6.18.4", NULL, "7.2.0", NULL, FINDING_WRONG,
      "ROCm is older than 7.2 on Linux 6.18.4 or later",
      "the kernel's fix of 6.18.4 made older ROCm incompatible (kyuz0/amd-strix-halo-toolboxes#45)",
-     "update ROCm to 7.2 or later"},
+     "sudo apt install --only-upgrade rocm (or sudo dnf upgrade 'rocm*'), to 7.2 or later"},
     {"hip-wrong-logits", "gfx115", NULL, NULL, NULL, NULL, FINDING_WRONG,
      "llama.cpp with HIP may compute wrong logits on this GPU",
      "builds before September 2026 read weights in host memory wrongly: perplexity 1334 where CPU and Vulkan give 6.8, worst with prompts "
@@ -86,6 +86,32 @@ static void find_firmware(const tree *t, stack *s)
     tree_each(t, "/var/lib/pacman/local", see_package, s);
 }
 
+typedef struct rocm_place {
+    const tree *t;
+    stack *s;
+} rocm_place;
+
+/* /opt/rocm-7.1.1, which /opt/rocm should lead to. */
+static void see_rocm(void *user, const char *name)
+{
+    rocm_place *p = user;
+    char path[128], found[sizeof p->s->rocm];
+    if (strncmp(name, "rocm-", 5) != 0) return;
+    snprintf(path, sizeof path, "/opt/%.60s/.info/version", name);
+    if (tree_line(p->t, path, found, sizeof found)) memcpy(p->s->rocm, found, sizeof found);
+}
+
+/* Where AMD's packages say it, else the version of a distribution's. */
+static void find_rocm(const tree *t, stack *s)
+{
+    static const char *const packages[] = {"rocm-core", "libamdhip64-7", "libamdhip64-6", "libamdhip64-5"};
+    if (tree_line(t, "/opt/rocm/.info/version", s->rocm, sizeof s->rocm)) return;
+    if (tree_line(t, "/usr/share/rocm/version", s->rocm, sizeof s->rocm)) return;
+    tree_each(t, "/opt", see_rocm, &(rocm_place){t, s});
+    for (size_t i = 0; !s->rocm[0] && i < sizeof packages / sizeof *packages; i++)
+        tree_package(t, packages[i], s->rocm, sizeof s->rocm);
+}
+
 static void show_engines(const tree *t, findings *f, bool gpu);
 
 void doctor_stack(const tree *t, findings *f)
@@ -94,8 +120,7 @@ void doctor_stack(const tree *t, findings *f)
     const char *gfx = json_string_value(json_object_get(json_object_get(f->facts, "gpu"), "gfx target"));
     snprintf(s.gfx, sizeof s.gfx, "%s", gfx ? gfx : "");
     tree_line(t, "/proc/sys/kernel/osrelease", s.kernel, sizeof s.kernel);
-    if (!tree_line(t, "/opt/rocm/.info/version", s.rocm, sizeof s.rocm))
-        tree_line(t, "/usr/share/rocm/version", s.rocm, sizeof s.rocm);
+    find_rocm(t, &s);
     find_firmware(t, &s);
     if (s.rocm[0]) findings_fact_text(f, "gpu", "ROCm", s.rocm);
     if (s.firmware[0]) findings_fact_text(f, "gpu", "linux-firmware", s.firmware);
@@ -105,7 +130,7 @@ void doctor_stack(const tree *t, findings *f)
     if (gfx && !s.rocm[0])
         findings_add(f, FINDING_NOTE, "no-rocm", "ROCm is not installed",
                      "HIP builds of other engines cannot use the GPU; Vulkan builds can, and tawny needs neither",
-                     "");
+                     "llama-server --list-devices (of a Vulkan build)");
     bool gpu = json_integer_value(json_object_get(json_object_get(f->facts, "gpu"), "AMD")) > 0 ||
                json_integer_value(json_object_get(json_object_get(f->facts, "gpu"), "NVIDIA")) > 0;
     show_engines(t, f, gpu);

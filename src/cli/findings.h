@@ -10,7 +10,7 @@ typedef enum finding_level { FINDING_NOTE, FINDING_SLOW, FINDING_WRONG } finding
 typedef struct finding {
     finding_level level;
     char id[40];    /* stable, for scripts: "thp-never" */
-    char what[240], why[400], fix[240]; /* fix: a command or a setting; "" where there is none */
+    char what[240], why[400], fix[240]; /* fix: a command */
 } finding;
 
 enum { FINDINGS_MAX = 64 };

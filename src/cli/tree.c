@@ -85,11 +85,12 @@ bool tree_exists(const tree *t, const char *path)
     return full(t, path, p) && stat(p, &s) == 0;
 }
 
-int tree_mode(const tree *t, const char *path)
+bool tree_open_to_us(const tree *t, const char *path)
 {
     char p[PATH_SIZE];
     struct stat s;
-    return full(t, path, p) && stat(p, &s) == 0 ? (int)(s.st_mode & 07777) : -1;
+    if (!full(t, path, p)) return false;
+    return t->root[0] ? stat(p, &s) == 0 && (s.st_mode & 0006) == 0006 : access(p, R_OK | W_OK) == 0;
 }
 
 static int visible(const struct dirent *e) { return strcmp(e->d_name, ".") != 0 && strcmp(e->d_name, "..") != 0; }

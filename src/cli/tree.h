@@ -22,7 +22,8 @@ bool tree_value(const tree *t, const char *path, const char *key, char *value, s
 bool tree_package(const tree *t, const char *name, char *version, size_t size);
 
 bool tree_exists(const tree *t, const char *path);
-int tree_mode(const tree *t, const char *path); /* permission bits; -1 where there is no such file */
+/* May this user read and write it? In a recorded tree, whose owners are nobody's: may everybody? */
+bool tree_open_to_us(const tree *t, const char *path);
 
 /* Calls see with each entry of a folder, in order of their names; "." and ".." are left out. */
 void tree_each(const tree *t, const char *dir, void (*see)(void *user, const char *name), void *user);
