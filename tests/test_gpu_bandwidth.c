@@ -48,6 +48,25 @@ START_TEST(plan_takes_it)
 }
 END_TEST
 
+#define ROW(backend, layers, speed)                                                                                  \
+    "{\\\"backends\\\": \\\"" backend "\\\", \\\"model_type\\\": \\\"x 1B\\\", \\\"model_size\\\": 1000000000, \\\"model_n_params\\\": 1000000000, "   \
+    "\\\"n_gpu_layers\\\": " layers ", \\\"n_prompt\\\": 0, \\\"n_gen\\\": 64, \\\"avg_ts\\\": " speed "}"
+
+/* 1 GB a token at 100 tokens a second of 200 GB/s; a device that is the CPU is called so, by plan as well. */
+START_TEST(compare_takes_it)
+{
+    const char *line = "d=$(mktemp -d) && echo \"[" ROW("CPU", "0", "50") "," ROW("Vulkan", "99", "100") "]\" >$d/r.json && "
+                       "for k in integrated cpu; do echo \"{\\\"device\\\": \\\"X\\\", \\\"type\\\": \\\"$k\\\", \\\"read\\\": {\\\"min\\\": 190, "
+                       "\\\"median\\\": 195, \\\"max\\\": 200}}\" >$d/$k.json; $t compare -o csv --gpu $d/$k.json $d/r.json; done 2>&1; "
+                       "$t compare -o md --gpu $d/cpu.json $d/r.json; $t plan --shape 7b --machine rtx4090 --gpu $d/cpu.json; rm -r $d";
+    ck_assert_int_eq(program_sh(line, out, sizeof out), 0);
+    ck_assert_msg(strstr(out, "50.00,100.00,0.50") || strstr(out, "50.00,100.00,0.500"), "%s", out);
+    ck_assert_msg(strstr(out, ",50.0"), "%s", out);
+    ck_assert_msg(strstr(out, "- --gpu ") && strstr(out, "cpu.json: X: no GPU but the CPU"), "%s", out);
+    ck_assert_msg(strstr(strstr(out, "machine  "), "\nX: no GPU but the CPU, measured"), "%s", out);
+}
+END_TEST
+
 Suite *suite_gpu_bandwidth(void);
 Suite *suite_gpu_bandwidth(void)
 {
@@ -56,6 +75,7 @@ Suite *suite_gpu_bandwidth(void)
     tcase_set_timeout(t, 60);
     tcase_add_test(t, measures);
     tcase_add_test(t, plan_takes_it);
+    tcase_add_test(t, compare_takes_it);
     suite_add_tcase(s, t);
     return s;
 }

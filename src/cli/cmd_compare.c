@@ -16,7 +16,7 @@ enum { MAX_ARGS = 64 };
 
 typedef struct compare_opts {
     engine_opts engine;
-    const char *format, *ceiling, *machine, *with, *args, *p, *n, *d;
+    const char *format, *ceiling, *machine, *gpu, *with, *args, *p, *n, *d;
     int repeat;
     bool interfere;
 } compare_opts;
@@ -33,6 +33,20 @@ static int read_ceiling(const char *text, double out[2])
             return cli_fail(2, "compare: --ceiling %s: must be cpu=GB/s,gpu=GB/s", text);
         out[which] = v;
         s = *end ? end + 1 : end;
+    }
+    return -1;
+}
+
+static int read_gpu(const char *path, compare_table *t)
+{
+    machine m;
+    tawny_error err;
+    if (machine_gpu(path, &m, &err) != TAWNY_OK) return cli_fail_err(&err);
+    t->ceiling[1] = m.read_high;
+    if (m.kind == MACHINE_CPU) {
+        char text[160];
+        snprintf(text, sizeof text, "--gpu %.60s: %.80s", path, m.label);
+        json_array_append_new(t->warnings, json_string(text));
     }
     return -1;
 }
@@ -181,6 +195,7 @@ int cmd_compare(int argc, char **argv)
         {"--ceiling", CLI_STR, &o.ceiling, "cpu=N,gpu=N", "what the memory can deliver to each, in GB/s", 0, 0},
         {"--machine", CLI_STR, &o.machine, "NAME",
          "the same by a machine's name: max395-128, rtx4090, ... (see tawny plan)", 0, 0},
+        {"--gpu", CLI_STR, &o.gpu, "FILE", "that of the GPU as `gpu-bandwidth --json` measured it into FILE", 0, 0},
         {"-m --model", CLI_STR, &o.engine.model, "FILE", "the model: its header tells what a token reads", 0, 0},
         {NULL, CLI_HEADING, NULL, NULL, "to run both sides now, one after the other", 0, 0},
         {"--with", CLI_STR, &o.with, "PROGRAM", "a llama-bench of the GPU", 0, 0},
@@ -204,6 +219,7 @@ int cmd_compare(int argc, char **argv)
     if (code < 0 && !files.n && !o.with)
         code = cli_fail(2, "compare: which results? files of llama-bench or tawny bench, or --with");
     if (code < 0 && o.machine) code = read_machine(o.machine, t.ceiling);
+    if (code < 0 && o.gpu) code = read_gpu(o.gpu, &t);
     if (code < 0 && o.ceiling) code = read_ceiling(o.ceiling, t.ceiling);
     if (code < 0 && o.with) code = engine_opts_resolve(&o.engine, "compare", path, sizeof path);
     for (size_t i = 0; code < 0 && i < files.n; i++)

@@ -49,14 +49,14 @@ tawny_status machine_gpu(const char *path, machine *out, tawny_error *err)
     if (st == TAWNY_OK && (!type || !name)) st = wrong(path, "'device' or 'type' is missing", err);
     if (st == TAWNY_OK && !(low > 0 && high >= low)) st = wrong(path, "'read' is missing or no bandwidth", err);
     if (st == TAWNY_OK) {
-        bool integrated = strcmp(type, "integrated") == 0;
+        bool integrated = strcmp(type, "integrated") == 0, software = strcmp(type, "cpu") == 0;
         tree_each(&here, "/sys/class/drm", see_card, &m);
-        double gib = (m.own + (integrated ? m.gtt : 0)) / GIB;
-        snprintf(label, sizeof label, "%.60s, measured", name);
+        double gib = software ? machine_memory_gib() : (m.own + (integrated ? m.gtt : 0)) / GIB;
+        snprintf(label, sizeof label, software ? "%.40s: no GPU but the CPU, measured" : "%.60s, measured", name);
         /* Decode reaches 85 to 100 per cent of what a plain stream does; the arithmetic was not measured. */
         *out = (machine){"gpu",
                          label,
-                         integrated ? MACHINE_IGPU : MACHINE_GPU,
+                         software ? MACHINE_CPU : integrated ? MACHINE_IGPU : MACHINE_GPU,
                          gib,
                          gib,
                          0,

@@ -11,7 +11,7 @@
 
 /* GiB that a model may take: the machine's memory less what runs beside it, and no more than control groups let this process
  * have. */
-static double memory_gib(void)
+double machine_memory_gib(void)
 {
     const double gib = 1 << 30, beside = 0.5;
     double all = (double)sysconf(_SC_PHYS_PAGES) * (double)sysconf(_SC_PAGESIZE) / gib - beside;
@@ -46,7 +46,7 @@ tawny_status machine_here(int threads, machine *out, tawny_error *err)
 {
     static char label[96];
     int cpus[CPU_MAX], cores = 0;
-    double read, ops, gib = memory_gib();
+    double read, ops, gib = machine_memory_gib();
     cpu_order(cpus, CPU_MAX, &cores);
     if (threads <= 0) threads = cores;
     tawny_status st = measure(threads, cpus, cores, &read, &ops, err);

@@ -28,7 +28,9 @@ const char *machine_names(void);               /* "this, max385-32-cpu, ..." */
 tawny_status machine_here(int threads, machine *out, tawny_error *err);
 
 /* The GPU whose bandwidth `gpu-bandwidth --json` measured into a file ("-": stdin); an integrated one uses this machine's
- * memory, as far as carve-out and GTT go. */
+ * memory, as far as carve-out and GTT go. A device that is the CPU (Mesa's llvmpipe) is MACHINE_CPU, and its label says so. */
 tawny_status machine_gpu(const char *path, machine *out, tawny_error *err);
+
+double machine_memory_gib(void); /* of this machine: what a model may take */
 
 #endif
