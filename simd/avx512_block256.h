@@ -13,7 +13,7 @@
 enum {
     BLOCK256_CHUNK = 8, /* blocks in a panel: at most 97 KiB */
     BLOCK256_FEW = 8,   /* columns served from registers, */
-    BLOCK256_REGS = 4,  /* so many at a time, and of grids no more; */
+    BLOCK256_REGS = 4,  /* so many at a time (block256_some: all), and of grids no more; */
     BLOCK256_GRID = 256, /* blocks whose activations are put in a grid's order at a time */
 };
 
@@ -27,10 +27,10 @@ typedef struct head256 {
 
 /* Some columns from some block on: offsets of its codes, scale and sums in each column. */
 typedef struct cols256 {
-    const uint8_t *p[BLOCK256_REGS];
-    float *y[BLOCK256_REGS];
+    const uint8_t *p[BLOCK256_FEW];
+    float *y[BLOCK256_FEW];
     size_t q, d, s;
-    const uint8_t *codes[BLOCK256_REGS]; /* in the order of a grid's vectors; few columns only */
+    const uint8_t *codes[BLOCK256_FEW]; /* in the order of a grid's vectors; few columns only */
 } cols256;
 
 typedef struct panel256 { /* one block of 32 rows */
@@ -162,8 +162,8 @@ INLINE __m512i dot_grid_pairs(const head256 *h, const __m512i *q, const uint8_t 
 /* A block of a grid by n columns. */
 INLINE void grid256(const format256 *f, const rows16 *r, head256 *h, const cols256 *x, size_t b, int n, __m512i *isum)
 {
-    _Alignas(64) int32_t start[BLOCK256_REGS][16];
-    __m512i zero[BLOCK256_REGS];
+    _Alignas(64) int32_t start[BLOCK256_FEW][16];
+    __m512i zero[BLOCK256_FEW];
     for (int c = 0; c < n; c++) {
         isum[c] = zero[c] = _mm512_setzero_si512();
         if (!f->pairs) starts256(32, f->zero, sums256(x, 32, c, b), start[c]);
@@ -196,13 +196,13 @@ INLINE void grid256(const format256 *f, const rows16 *r, head256 *h, const cols2
 INLINE void few256(const format256 *f, group16 g, const cols256 *x, int n, size_t blocks, bool carry,
                    const uint8_t *soon)
 {
-    __m512 acc[BLOCK256_REGS];
+    __m512 acc[BLOCK256_FEW];
     for (int c = 0; c < n; c++)
         acc[c] = carry ? _mm512_maskz_loadu_ps(g.keep, x->y[c] + g.row) : _mm512_setzero_ps();
     for (size_t b = 0; b < blocks; b++) {
         head256 h;
-        __m512i isum[BLOCK256_REGS];
-        _Alignas(64) int32_t start[BLOCK256_REGS][16];
+        __m512i isum[BLOCK256_FEW];
+        _Alignas(64) int32_t start[BLOCK256_FEW][16];
         h.table = f->table;
         if (soon && (f->dot || f->load)) fetch_soon(soon + 16 * f->bytes * b, 16 * f->bytes);
         if (f->dot) f->dot(&g.r, &h, x, b, n, isum);
@@ -215,10 +215,14 @@ INLINE void few256(const format256 *f, group16 g, const cols256 *x, int n, size_
 #pragma GCC unroll 1
         for (int j = f->dot || f->load ? 4 : 0; j < 4; j++) {
             __m512i q[16];
-            if (soon) fetch_soon(soon + 4 * f->bytes * (4 * b + (size_t)j), 4 * f->bytes);
+            const uint8_t *next = soon ? soon + 4 * f->bytes * (4 * b + (size_t)j) : NULL;
+            const int parts = 4 * f->bytes > FETCH_LINES * 64 ? 3 : 1;
+            if (next) fetch_part(next, 4 * f->bytes, 0, parts);
             f->chunk(&g.r, &h, j, q);
+            if (next && parts > 1) fetch_part(next, 4 * f->bytes, 1, parts);
             for (int c = 0; c < n; c++)
                 isum[c] = dot_chunk(f, &h, j, q, x->p[c] + x->q + 256 * b, start[c], isum[c]);
+            if (next && parts > 1) fetch_part(next, 4 * f->bytes, 2, parts);
         }
         rows_advance(&g.r, f->bytes);
         for (int c = 0; c < n; c++) {
@@ -229,6 +233,18 @@ INLINE void few256(const format256 *f, group16 g, const cols256 *x, int n, size_
         }
     }
     for (int c = 0; c < n; c++) _mm512_mask_storeu_ps(x->y[c] + g.row, g.keep, acc[c]);
+}
+
+/* The same by five to eight columns. */
+INLINE void some256(const simd_tile *t, const format256 *f, group16 g, int64_t b, size_t nb, const uint8_t *soon)
+{
+    cols256 x = cols256_at(t, f->group, 0, t->cols, b);
+    switch (t->cols) {
+    case 5: few256(f, g, &x, 5, nb, b > 0, soon); break;
+    case 6: few256(f, g, &x, 6, nb, b > 0, soon); break;
+    case 7: few256(f, g, &x, 7, nb, b > 0, soon); break;
+    default: few256(f, g, &x, 8, nb, b > 0, soon); break;
+    }
 }
 
 /* One group of rows by all columns. codes: of each column, in a grid's order. */
@@ -248,7 +264,7 @@ INLINE void few256_cols(const simd_tile *t, const format256 *f, group16 g, int64
     }
 }
 
-INLINE void few256_rows(const simd_tile *t, const format256 *f)
+INLINE void few256_rows(const simd_tile *t, const format256 *f, bool some)
 {
     uint8_t *codes = (uint8_t *)t->scratch + 16 * BLOCK256_CHUNK * 256; /* after the copy of the rows */
     int64_t blocks = t->k / 256, chunk = t->rows < 16 ? BLOCK256_CHUNK : blocks;
@@ -264,7 +280,8 @@ INLINE void few256_rows(const simd_tile *t, const format256 *f)
         }
         for (int64_t r = 0; r < t->rows; r += 16) {
             group16 g = group_at(t, r, (size_t)b * f->bytes, (size_t)nb * f->bytes, t->scratch);
-            few256_cols(t, f, g, b, (size_t)nb, soon_after(t, r), codes);
+            if (some) some256(t, f, g, b, (size_t)nb, soon_after(t, r));
+            else few256_cols(t, f, g, b, (size_t)nb, soon_after(t, r), codes);
         }
     }
 }
@@ -330,7 +347,6 @@ INLINE void tile256(strip *t, int c0, int n, const panel256 *p, size_t blocks, i
     strip_load(t, c0, n, acc);
     for (size_t b = 0; b < blocks; b++, p++) {
         __m512i isum[STRIP_TILE][2];
-        strip_fetch(t, &soon);
         _Alignas(64) int32_t start[STRIP_TILE][16];
         size_t sums = t->s + (group == 16 ? 32 : 16) * b;
         for (int c = 0; c < n; c++) {
@@ -339,9 +355,11 @@ INLINE void tile256(strip *t, int c0, int n, const panel256 *p, size_t blocks, i
         }
         int vectors = group == 16 ? 4 : 8;
 #pragma GCC unroll 1
-        for (int i = 0; i < 64 / vectors; i++)
+        for (int i = 0; i < 64 / vectors; i++) {
+            if (vectors == 8 || i % 2) strip_fetch(t, &soon);
             tile256_group(p, x, n, i * vectors, vectors, t->q + 256 * b + 4 * (size_t)(i * vectors),
                           group < 256 ? p->scale[i] : NULL, minima || group == 256 ? NULL : start[0] + i, isum);
+        }
         for (int c = 0; c < n; c++) {
             __m512 da = bcast_f32(x[c] + t->d + 4 * b);
             for (int i = 0; i < 2; i++) {
@@ -376,7 +394,7 @@ INLINE void strip256(const simd_tile *t, const format256 *f, strip *s, int64_t r
         s->q = 256 * b;
         s->d = t->x->off_d + 4 * b;
         s->s = (f->group == 16 ? t->x->off_s16 : t->x->off_s32) + size * b;
-        strip_soon(s, t, r, b, nb, blocks);
+        strip_soon(s, t, r, b, nb, blocks, 8);
         f->panel(s, p, nb, f->zero);
     }
 }
@@ -395,7 +413,15 @@ INLINE void many256(const simd_tile *t, const format256 *f)
 INLINE void block256_tile(const simd_tile *t, const format256 *f)
 {
     if (t->cols > (f->order ? BLOCK256_REGS : BLOCK256_FEW)) many256(t, f);
-    else few256_rows(t, f);
+    else few256_rows(t, f, false);
 }
+
+/* Five to eight columns in one pass, for formats whose codes are 8 bits of their own once they are unpacked: what does
+ * not stay in registers is near, and unpacking costs more. In a function of its own: the stack of one function with all
+ * numbers of columns is so large that stores and loads in it meet 4 KiB apart, and wait for each other. */
+#define BLOCK256_SOME(name)                                                                                 \
+    static __attribute__((noinline)) void some_##name(const simd_tile *t) { few256_rows(t, &format_##name, true); }
+
+INLINE bool block256_some(const simd_tile *t) { return t->cols > BLOCK256_REGS && t->cols <= BLOCK256_FEW; }
 
 #endif

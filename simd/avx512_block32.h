@@ -231,7 +231,7 @@ INLINE void strip32(const simd_tile *t, const format32 *f, strip *s, int64_t r, 
         s->q = 32 * b;
         s->d = t->x->off_d + 4 * b;
         s->s = f->kind == BLOCK32_HALVES ? t->x->off_s16 + 4 * b : t->x->off_s32 + 2 * b;
-        strip_soon(s, t, r, b, nb, blocks);
+        strip_soon(s, t, r, b, nb, blocks, 1);
         f->panel(s, p, nb, f->zero);
     }
 }

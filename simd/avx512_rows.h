@@ -142,11 +142,22 @@ INLINE int load_i16(const void *p)
 /* ---- prefetching, for kernels that read each byte once ----
  * Sixteen streams are more than the hardware follows from memory, but from L2 they are no slower than one: while
  * sixteen rows are computed, the next sixteen are fetched into L2 in the order of their addresses. */
-enum { ROWS_SOON = 256 * 1024 /* the most bytes to be fetched so */ };
+enum {
+    ROWS_SOON = 256 * 1024, /* the most bytes to be fetched so */
+    FETCH_LINES = 9,        /* better not more at once: what is in flight from memory keeps what is wanted from L2 waiting */
+};
 
 INLINE void fetch_soon(const uint8_t *p, size_t bytes)
 {
     for (size_t i = 0; i < bytes; i += 64) _mm_prefetch((const char *)p + i, _MM_HINT_T1);
+}
+
+/* A part of that. */
+INLINE void fetch_part(const uint8_t *p, size_t bytes, int part, int parts)
+{
+    int lines = (int)((bytes + 63) / 64);
+    for (int i = lines * part / parts; i < lines * (part + 1) / parts; i++)
+        _mm_prefetch((const char *)p + 64 * (size_t)i, _MM_HINT_T1);
 }
 
 /* The first sixteen of a tile's rows, and what is fetched while they are computed. */
@@ -155,11 +166,14 @@ INLINE void fetch_first(const simd_tile *t)
     if (t->rows >= 16 && 16 * t->row_bytes <= ROWS_SOON) fetch_soon(t->w, 16 * t->row_bytes);
 }
 
-/* The sixteen rows after those from row r on: NULL where there are none, or too large ones. */
+/* As many bytes as sixteen rows have, from after those from row r on; after the last rows, of what the caller reads next.
+ * NULL where there are none, or too many. */
 INLINE const uint8_t *soon_after(const simd_tile *t, int64_t r)
 {
-    bool any = t->rows - r >= 32 && 16 * t->row_bytes <= ROWS_SOON;
-    return any ? t->w + (size_t)(r + 16) * t->row_bytes : NULL;
+    size_t bytes = 16 * t->row_bytes;
+    if (bytes > ROWS_SOON) return NULL;
+    if (t->rows - r >= 32) return t->w + (size_t)(r + 16) * t->row_bytes;
+    return t->rows - r <= 16 && t->ahead_bytes >= bytes ? t->ahead : NULL;
 }
 
 /* Columns of activations, and of outputs. */

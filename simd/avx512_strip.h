@@ -23,7 +23,7 @@ typedef struct strip {
     group16 rows[2];
     bool first, last;  /* panel of these rows */
     size_t q, d, s;    /* where a column's codes, scale and sums for the panel begin */
-    const char *soon;  /* what will be read next: so many lines of it are fetched with a block of a tile */
+    const char *soon, *end; /* what will be read next: so many lines of it are fetched with each step of a tile */
     size_t pace;
 } strip;
 
@@ -69,20 +69,23 @@ INLINE int strip_next(const strip *s, int c)
 }
 
 /* While a panel of some of all blocks is multiplied, as much of the next 32 rows (after the last: of what the caller
- * reads next) is fetched into L2, in the order of their addresses: some lines with every block of a tile. */
-INLINE void strip_soon(strip *s, const simd_tile *t, int64_t row, size_t block, size_t nb, size_t blocks)
+ * reads next) is fetched into L2, in the order of their addresses: some lines with each step of a tile, of which a block
+ * has so many. Few at a time, since what is in flight from memory keeps what is wanted from L2 waiting. */
+INLINE void strip_soon(strip *s, const simd_tile *t, int64_t row, size_t block, size_t nb, size_t blocks, size_t a_block)
 {
     size_t left = t->rows - row > 32 ? (size_t)(t->rows - row - 32) : 0;
     const uint8_t *soon = left ? t->w + (size_t)(row + 32) * t->row_bytes : t->ahead;
     size_t most = left ? (left < 32 ? left : 32) * t->row_bytes : t->ahead_bytes;
     size_t from = most * block / blocks, to = most * (block + nb) / blocks;
-    size_t steps = (size_t)(s->cols + STRIP_TILE - 1) / STRIP_TILE * nb, lines = (to - from + 63) / 64;
+    size_t steps = (size_t)(s->cols + STRIP_TILE - 1) / STRIP_TILE * nb * a_block, lines = (to - from + 63) / 64;
     s->soon = (const char *)soon + from;
-    s->pace = soon ? (lines + steps - 1) / steps : 0;
+    s->end = soon ? s->soon + (to - from) : s->soon;
+    s->pace = (lines + steps - 1) / steps;
 }
 
 INLINE void strip_fetch(const strip *s, const char **soon)
 {
+    if (*soon >= s->end) return;
     for (size_t i = 0; i < s->pace; i++, *soon += 64) _mm_prefetch(*soon, _MM_HINT_T1);
 }
 

@@ -186,10 +186,13 @@ GRID_TILE(iq2_xxs, 2, 256, 66, panel_32, .group = 32, .zero = 64, .order = 8)
 GRID_TILE(iq2_xs, 2, 512, 74, panel_16, .group = 16, .zero = 64, .order = 8, .pairs = true)
 GRID_TILE(iq2_s, 2, 1024, 82, panel_16, .group = 16, .zero = 64, .order = 8, .pairs = true)
 
+static const format256 format_iq4_xs = {head_iq4_xs, NULL, chunk_iq4_xs, quad_in_order, 136, panel_32, .group = 32, .zero = 128};
+BLOCK256_SOME(iq4_xs)
+
 static void tile_iq4_xs(const simd_tile *t)
 {
-    block256_tile(t, &(const format256){head_iq4_xs, NULL, chunk_iq4_xs, quad_in_order, 136, panel_32, .group = 32,
-                                        .zero = 128});
+    if (block256_some(t)) some_iq4_xs(t);
+    else block256_tile(t, &format_iq4_xs);
 }
 
 const simd_part simd_tile_iq_avx512 = {.t = {.tile = {

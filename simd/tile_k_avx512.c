@@ -138,10 +138,13 @@ BLOCK256_PANEL(panel_minima_16, 16, true)
 BLOCK256_PANEL(panel_minima_32, 32, true)
 BLOCK256_PANEL(panel_zero_16, 16, false)
 
-#define TILE(name, order, bytes, panel, ...)                                                                \
+#define TILE(name, order, bytes, panel, ...)                                                                 \
+    static const format256 format_##name = {head_##name, NULL, chunk_##name, order, bytes, panel, __VA_ARGS__}; \
+    BLOCK256_SOME(name)                                                                                     \
     static void tile_##name(const simd_tile *t)                                                             \
     {                                                                                                       \
-        block256_tile(t, &(const format256){head_##name, NULL, chunk_##name, order, bytes, panel, __VA_ARGS__});  \
+        if (block256_some(t)) some_##name(t);                                                               \
+        else block256_tile(t, &format_##name);                                                              \
     }
 TILE(q2_k, quad_by_32, 84, panel_minima_16, .group = 16, .minima = true)
 TILE(q3_k, quad_by_32, 110, panel_zero_16, .group = 16, .zero = 4)
