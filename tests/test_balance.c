@@ -50,6 +50,34 @@ START_TEST(short_trouble)
 }
 END_TEST
 
+/* Runs until both threads take part, in ms of the rest. */
+static uint64_t rest_of(world *w)
+{
+    uint64_t from = w->now;
+    while (w->b.active == 1) run_once(w, 2, 0);
+    return (w->now - from) / MS;
+}
+
+START_TEST(short_trouble_after_long)
+{
+    static const struct {
+        uint64_t well, rest; /* ms that all was well between, and the longest that the next rest may be */
+    } cases[] = {{60, 4000}, {5000, 4000}, {6100, 2000}, {7100, 1000}, {8100, 250}, {60000, 250}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        world w = {.b = {.size = 2, .active = 2}};
+        for (int k = 0; k < 1000; k++) run_once(&w, 1, 30);
+        rest_of(&w);
+        for (uint64_t end = w.now + cases[i].well * MS; w.now < end;) ck_assert_int_eq(run_once(&w, 2, 0), 2);
+        run_once(&w, 1, 30);
+        run_once(&w, 1, 30);
+        ck_assert_int_eq(w.b.active, 1);
+        uint64_t rest = rest_of(&w);
+        ck_assert_uint_ge(rest + 60, cases[i].rest);
+        ck_assert_uint_le(rest, cases[i].rest + 60);
+    }
+}
+END_TEST
+
 START_TEST(many_threads)
 {
     world w = {.b = {.size = 16, .active = 16}};
@@ -95,6 +123,7 @@ Suite *suite_balance(void)
     tcase_set_timeout(t, 60);
     tcase_add_test(t, busy_core);
     tcase_add_test(t, short_trouble);
+    tcase_add_test(t, short_trouble_after_long);
     tcase_add_test(t, many_threads);
     tcase_add_test(t, all_work_is_done_once);
     suite_add_tcase(s, t);

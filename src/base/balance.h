@@ -3,7 +3,8 @@
  * All threads meet at every barrier. One that shares its core with another process stands still for milliseconds at a
  * time, and the others wait: worse than without it. What is lost is measured (time at barriers beyond the spinning, by
  * who came last); in two runs in a row more than a share of a thread's worth, and the next runs do without. After a rest
- * that doubles from a quarter of a second to four, one run tries again. No clock is read here: times come from the team. */
+ * that doubles from a quarter of a second to four, one run tries again; while all is well the rest shrinks, so that short
+ * trouble after a long one costs little. No clock is read here: times come from the team. */
 #ifndef BASE_BALANCE_H
 #define BASE_BALANCE_H
 
