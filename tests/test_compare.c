@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "../src/base/file.h"
@@ -359,6 +360,16 @@ START_TEST(rubbish)
     ck_assert_int_eq(compare("/nowhere"), 1);
     ck_assert_int_eq(compare(""), 2);
     ck_assert_int_eq(compare("--with /nowhere/llama-bench -m tests/golden/archs/llama.gguf -p 4 -n 2 -r 1"), 1);
+    ck_assert_ptr_nonnull(strstr(out, "no such program"));
+    /* one that does not know -d, as ik_llama.cpp: it is not given where it is 0, and what it complains of is told */
+    put("old", "#!/bin/sh\necho loading >&2\ncase \"$*\" in *-d*) echo 'error: invalid parameter for argument: -d' >&2; exit 1;; esac\n"
+               "echo '[{\"n_prompt\":4,\"avg_ts\":3},{\"n_gen\":2,\"avg_ts\":5}]'\n");
+    char path[128];
+    snprintf(path, sizeof path, "%s/old", dir);
+    ck_assert_int_eq(chmod(path, 0755), 0);
+    ck_assert_int_eq(compare("-o csv --with $d/old -m tests/golden/archs/llama.gguf -p 4 -n 2 -r 1 -d 0,4"), 1);
+    ck_assert_msg(strstr(out, "old failed: error: invalid parameter for argument: -d\n"), "%s", out);
+    ck_assert_int_eq(compare("-o csv --with $d/old -m tests/golden/archs/llama.gguf -p 4 -n 2 -r 1"), 0);
 }
 END_TEST
 

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -74,14 +75,20 @@ static int read_machine(const char *name, double out[2])
 
 /* ---- running both sides ---- */
 
-/* Starts a program with its output into a temporary file; the pid, or -1. */
-static pid_t start(const char *const *argv, char path[64])
+/* A program at work: its output goes into a temporary file, what it complains of into an anonymous one. */
+typedef struct child {
+    pid_t pid; /* -1: it could not be started */
+    int complaints;
+    char path[64];
+} child;
+
+static child start(const char *const *argv)
 {
-    strcpy(path, "/tmp/tawny-compare-XXXXXX");
-    int fd = mkstemp(path);
-    if (fd < 0) return -1;
-    pid_t pid = fork();
-    if (pid == 0) {
+    child c = {.pid = -1, .complaints = memfd_create("complaints", MFD_CLOEXEC), .path = "/tmp/tawny-compare-XXXXXX"};
+    int fd = mkstemp(c.path);
+    if (fd < 0) return c;
+    c.pid = fork();
+    if (c.pid == 0) {
         union { /* execvp takes them without const, and changes nothing */
             const char *const *in;
             char *const *out;
@@ -89,12 +96,28 @@ static pid_t start(const char *const *argv, char path[64])
         int null = open("/dev/null", O_RDWR);
         dup2(null, 0);
         dup2(fd, 1);
-        dup2(null, 2);
+        dup2(c.complaints >= 0 ? c.complaints : null, 2);
         execvp(argv[0], u.out);
         _exit(127);
     }
     close(fd);
-    return pid;
+    if (c.pid < 0) unlink(c.path);
+    return c;
+}
+
+/* Why it failed: the first line that speaks of an error, else the first one. */
+static void reason(int complaints, char out[160])
+{
+    char text[8192];
+    ssize_t n = complaints < 0 ? 0 : pread(complaints, text, sizeof text - 1, 0);
+    text[n > 0 ? n : 0] = 0;
+    const char *line = strcasestr(text, "error");
+    while (line && line > text && line[-1] != '\n') line--;
+    if (!line) line = text + strspn(text, "\n");
+    size_t k = strcspn(line, "\n");
+    snprintf(out, 160, "%.*s", (int)(k < 150 ? k : 150), line);
+    for (char *p = out; *p; p++)
+        if ((unsigned char)*p < 32 || *p == 127) *p = '?';
 }
 
 static int finish(pid_t pid)
@@ -112,9 +135,10 @@ static int common(const compare_opts *o, const char *program, const char *comman
     snprintf(repeat, 16, "%d", o->repeat);
     argv[n++] = program;
     if (command) argv[n++] = command;
-    const char *const rest[] = {"-m", o->engine.model, "-p", o->p,   "-n", o->n, "-d", o->d,
-                                "-r", repeat,          "-o", "jsonl"};
-    for (size_t i = 0; i < sizeof rest / sizeof *rest; i++) argv[n++] = rest[i];
+    const char *const rest[] = {"-m", o->engine.model, "-p", o->p, "-n", o->n, "-r", repeat, "-o", "json", "-d", o->d};
+    size_t used = sizeof rest / sizeof *rest;
+    if (strcmp(o->d, "0") == 0) used -= 2; /* which ik_llama.cpp and llama.cpp of before 2025 do not know */
+    for (size_t i = 0; i < used; i++) argv[n++] = rest[i];
     for (; *more && n < MAX_ARGS - 1; more++) argv[n++] = *more;
     argv[n] = NULL;
     return n;
@@ -131,14 +155,17 @@ static char **words_of(char *text, char *out[MAX_ARGS / 2])
 
 static int run_one(const char *const *argv, compare_table *t)
 {
-    char path[64];
+    char why[160];
     tawny_error err;
-    pid_t pid = start(argv, path);
-    if (pid < 0) return cli_fail(1, "compare: %s could not be started", argv[0]);
-    int code = finish(pid);
-    tawny_status st = code == 0 ? compare_read(path, t, &err) : TAWNY_OK;
-    unlink(path);
-    if (code != 0) return cli_fail(1, code == 127 ? "compare: %s: no such program" : "compare: %s failed", argv[0]);
+    child c = start(argv);
+    if (c.pid < 0) return cli_fail(1, "compare: %s could not be started", argv[0]);
+    int code = finish(c.pid);
+    tawny_status st = code == 0 ? compare_read(c.path, t, &err) : TAWNY_OK;
+    unlink(c.path);
+    reason(c.complaints, why);
+    if (c.complaints >= 0) close(c.complaints);
+    if (code == 127) return cli_fail(1, "compare: %s: no such program", argv[0]);
+    if (code != 0) return cli_fail(1, "compare: %s failed%s%s", argv[0], *why ? ": " : "", why);
     return st == TAWNY_OK ? -1 : cli_fail_err(&err);
 }
 
@@ -146,16 +173,17 @@ static int run_one(const char *const *argv, compare_table *t)
 static int interfere(const compare_opts *o, const char *const *tawny, const char *const *other, compare_table *t)
 {
     compare_table alone = {0}, busy = {0};
-    char path[64];
     int code = run_one(tawny, &alone);
-    pid_t pid = code < 0 ? start(other, path) : -1;
-    if (code < 0 && pid < 0) code = cli_fail(1, "compare: %s could not be started", other[0]);
+    child c = {.pid = -1, .complaints = -1};
+    if (code < 0) c = start(other);
+    if (code < 0 && c.pid < 0) code = cli_fail(1, "compare: %s could not be started", other[0]);
     if (code < 0) code = run_one(tawny, &busy);
-    if (pid > 0) {
-        kill(pid, SIGTERM);
-        finish(pid);
-        unlink(path);
+    if (c.pid > 0) {
+        kill(c.pid, SIGTERM);
+        finish(c.pid);
+        unlink(c.path);
     }
+    if (c.complaints >= 0) close(c.complaints);
     for (int i = 0; code < 0 && i < alone.n && i < busy.n; i++) {
         char text[240];
         snprintf(text, sizeof text,
