@@ -315,7 +315,7 @@ static bool at_start(answer *a, bool final)
         if (!final && have && have < k && memcmp(a->held.data + n, open_thought[i], have) == 0) return false;
     }
     a->at = IN_TEXT;
-    if (a->format == ANSWER_LLAMA && a->tools && a->held.size > n) { /* the whole answer is a call, or none of it */
+    if (a->format == ANSWER_LLAMA && a->tools && a->held.size > n) { /* it may begin with a call */
         static const char tag[] = "<|python_tag|>";
         size_t have = a->held.size - n, k = have < sizeof tag - 1 ? have : sizeof tag - 1;
         bool tagged = memcmp(a->held.data + n, tag, k) == 0;
@@ -426,7 +426,7 @@ static bool in_call(answer *a, bool final)
     return true;
 }
 
-/* The whole answer is calls, or none of it. */
+/* The answer begins with a call whose arguments come early, or all of it is calls, or none. */
 static bool in_llama_call(answer *a, bool final)
 {
     if (begin_call(a, a->marks->head, NULL, 0) == HEAD_FOUND) return true;
