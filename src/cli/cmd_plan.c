@@ -96,7 +96,8 @@ static void show_need(const tawny_model *m, const char *given, const plan_need *
     printf("\n%-26s %14llu  %8.2f GB  when full\n", "  read for a token", (unsigned long long)n->kv_read,
            (double)n->kv_read / GB);
     printf("%-26s %14llu  %8.2f GB  at most\n", "buffers", (unsigned long long)n->buffers, (double)n->buffers / GB);
-    printf("%-26s %14llu  %8.2f GB\n", "all with the program", (unsigned long long)plan_peak(n), (double)plan_peak(n) / GB);
+    printf("%-26s %14llu  %8.2f GB  when the context is full\n", "all with the program", (unsigned long long)plan_peak(n),
+           (double)plan_peak(n) / GB);
     printf("%-26s %14.2f  GOP\n\n", "arithmetic for a token", n->ops_per_token / GB);
 }
 

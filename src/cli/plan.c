@@ -82,6 +82,18 @@ static uint64_t weights_touched(const tawny_model *m, double tokens)
     return sum;
 }
 
+/* Of the buffers' bytes what is written: prefill makes the products that meet in an activation near each thread, and leaves the
+ * second one's buffer alone (run_glu); of the kernels' scratch half. */
+static uint64_t buffers_written(const tawny_model *t, const tawny_engine_params *p, const engine_estimate *e)
+{
+    const hparams *hp = &t->m.hp;
+    uint64_t ff = hp->n_ff_shexp, n = p->n_ubatch > 0 ? (uint64_t)p->n_ubatch : 512;
+    for (uint32_t i = 0; i < hp->n_layer; i++)
+        if (hp->layer[i].n_ff > ff) ff = hp->layer[i].n_ff;
+    uint64_t idle = (n < (uint64_t)e->n_ctx ? n : (uint64_t)e->n_ctx) * ff * sizeof(float);
+    return (idle < e->buffers ? e->buffers - idle : e->buffers) + e->scratch / 2;
+}
+
 tawny_status plan_need_of(tawny_model *m, const tawny_engine_params *p, plan_need *out, tawny_error *err)
 {
     engine_estimate e;
@@ -94,7 +106,7 @@ tawny_status plan_need_of(tawny_model *m, const tawny_engine_params *p, plan_nee
         .weights_touched = weights_touched(m, (double)n * e.n_ctx),
         .kv = n * (e.seq_pages * e.kv.page_bytes + e.kv.state_floats * sizeof(float)),
         .kv_read = (uint64_t)cost_cache_bytes_of(m, &e.kv, e.n_ctx),
-        .buffers = e.buffers + e.scratch / 2,
+        .buffers = buffers_written(m, p, &e),
         .process = process_bytes(m),
         .ops_per_token = ops_per_token(m),
         .moe = m->m.hp.n_expert > 0,
