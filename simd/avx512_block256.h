@@ -13,7 +13,7 @@
 enum {
     BLOCK256_CHUNK = 8, /* blocks in a panel: at most 97 KiB */
     BLOCK256_FEW = 8,   /* columns served from registers, */
-    BLOCK256_REGS = 4,  /* so many at a time (block256_some: all), and of grids no more; */
+    BLOCK256_REGS = 4,  /* so many at a time (block256_some: all), and of grids no more (but see `few`); */
     BLOCK256_GRID = 256, /* blocks whose activations are put in a grid's order at a time */
 };
 
@@ -54,6 +54,7 @@ typedef struct format256 {
     bool minima;
     int order; /* of a grid: weights a row (avx512_grid.h has the order of the vectors); 0: as the file has them */
     bool pairs; /* group 16 of a grid of order 8: scales are in `pair`; a dword's halves are of two groups */
+    int few; /* columns served from registers; 0: as said above */
     const __m512i *table;
     /* In place of `head` and `chunk` where columns are few: d, and isum[c] of block b's products with n columns. */
     void (*dot)(const rows16 *r, head256 *h, const cols256 *x, size_t b, int n, __m512i *isum);
@@ -412,7 +413,7 @@ INLINE void many256(const simd_tile *t, const format256 *f)
 
 INLINE void block256_tile(const simd_tile *t, const format256 *f)
 {
-    if (t->cols > (f->order ? BLOCK256_REGS : BLOCK256_FEW)) many256(t, f);
+    if (t->cols > (f->few ? f->few : f->order ? BLOCK256_REGS : BLOCK256_FEW)) many256(t, f);
     else few256_rows(t, f, false);
 }
 

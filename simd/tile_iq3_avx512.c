@@ -321,8 +321,8 @@ static void tile_iq3_s(const simd_tile *t)
     __m512i table[16];
     table_iq3(quant_grid_iq3_s, 512, table);
     block256_tile(t, &(const format256){head_iq3_s, load_iq3_s, chunk_iq3_s, quad_in_order, 110, panel_32,
-                                        .table = table, .group = 32, .zero = 16, .order = 4, .dot = dot_iq3_s,
-                                        .permute = permute_iq3});
+                                        .table = table, .group = 32, .zero = 16, .order = 4, .few = BLOCK256_FEW,
+                                        .dot = dot_iq3_s, .permute = permute_iq3});
 }
 
 const simd_part simd_tile_iq3_avx512 = {.t = {.tile = {

@@ -130,7 +130,10 @@ INLINE void raw_bits(const rows16 *r, int part, block16 *b)
     b->d = _mm512_cvtph_ps(rows_u16(r, 0));
 }
 
-/* 32 weights of a bit each, times two. */
+/* 32 weights of a bit each, times two. For each product there are a selection and an `and`, and every 32 weights are
+ * converted and scaled: Zen 4 takes 94 cycles for 288 bytes by llvm-mca and by measurement (3.1 bytes a cycle, 11.4 GB/s at
+ * 3.7 GHz), Zen 5 should take 59 (4.9 bytes a cycle). Without a product for each bit it would be less: sums of five or six
+ * activations looked up by vpermw, at the price of tables for each column. */
 INLINE void unpack_q1_0(const rows16 *r, int part, block16 *b)
 {
     raw_bits(r, part, b);

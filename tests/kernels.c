@@ -2,6 +2,7 @@
  *
  *     build/tests/kernels [FILTER]            every available tier, or the one named by TAWNY_CPU
  *     build/tests/kernels --bench [FILTER]    times the same calls
+ *     build/tests/kernels --columns [FILTER]  times tiles of 1 to 16 columns; weights come from L2
  *
  * FILTER: a part of the names of the kernels to check ("q4_k", "attn"). */
 #include "kernels.h"
@@ -174,14 +175,16 @@ static bool load_tiers(void)
 
 int main(int argc, char **argv)
 {
-    bool bench = argc > 1 && strcmp(argv[1], "--bench") == 0;
+    bool columns = argc > 1 && strcmp(argv[1], "--columns") == 0;
+    bool bench = columns || (argc > 1 && strcmp(argv[1], "--bench") == 0);
     filter = argc > 1 + bench ? argv[1 + bench] : NULL;
     struct sigaction sa = {.sa_handler = on_fault, .sa_flags = SA_NODEFER};
     sigaction(SIGSEGV, &sa, NULL);
     sigaction(SIGBUS, &sa, NULL);
     if (!load_tiers()) return 2;
     if (bench) {
-        bench_tiles();
+        bench_tiles(columns);
+        if (columns) return 0;
         bench_vectors();
         bench_attention();
         return 0;

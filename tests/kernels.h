@@ -70,7 +70,7 @@ void check_residual(void);
 void check_vectors(void);
 void check_attention(void);
 void check_conversions(void);
-void bench_tiles(void);
+void bench_tiles(bool columns);
 void bench_vectors(void);
 void bench_attention(void);
 
