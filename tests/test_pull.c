@@ -137,7 +137,7 @@ START_TEST(urls_that_do_not)
 {
     fails("short", "bytes remaining");
     fails("shifted", "bytes from");
-    fails("unsaid", "bytes from");
+    fails("unsaid", "does not say which");
     fails("missing", "404");
     fails("loop", "redirect");
     fails("page", "not a GGUF");

@@ -172,6 +172,8 @@ tawny_status net_get(const net_request *r, net_answer *out, tawny_error *err)
     curl_easy_getinfo(t.curl, CURLINFO_RESPONSE_CODE, &out->code);
     curl_easy_cleanup(t.curl);
     curl_slist_free_all(headers);
+    if (t.elsewhere && out->begins < 0)
+        return err_set(err, TAWNY_E_IO, "%.200s: a part of the file comes, and the server does not say which", r->url);
     if (t.elsewhere)
         return err_set(err, TAWNY_E_IO, "%.200s: bytes from %lld on were asked for, and others come (from %lld on)", r->url,
                        (long long)r->from, (long long)out->begins);
