@@ -244,16 +244,19 @@ static void narrow(verify_run *c)
 /* What the pattern of depths says of the cause. */
 static void guess(verify_result *v)
 {
-    int cached_sound = 0, fresh_bad = 0, cached_bad = 0, fresh_sound = 0;
-    if (v->arithmetic != VERDICT_BROKEN) return;
+    int cached_sound = 0, fresh_bad = 0, cached_bad = 0, fresh_sound = 0, flips = 0;
+    if (v->arithmetic == VERDICT_SOUND) return;
     for (int i = 0; i < v->n_depths; i++) {
         const verify_depth *d = &v->depths[i];
+        flips += d->flips;
         if (d->depth < v->from || d->either) continue;
         if (d->verdict == VERDICT_SOUND) cached_sound += !d->fresh, fresh_sound += d->fresh;
         else cached_bad += !d->fresh, fresh_bad += d->fresh;
     }
     const char *why = "";
-    if (v->sound_to < 0)
+    if (v->arithmetic == VERDICT_SUSPICIOUS)
+        why = flips ? "" : "the most probable tokens are the same: less precise arithmetic (a cache of 4 bits, sums in 16 bits) looks like this";
+    else if (v->sound_to < 0)
         why = "no prompt is sound: another model, quantization or adapter behind the server would look like this too";
     else if (fresh_bad && cached_sound > 1 && !cached_bad)
         why = "as long prompts are sound where the server has most of them in its cache: the fault is in reading a long prompt at once";
