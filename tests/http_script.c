@@ -228,9 +228,13 @@ static void serve(void *arg, int fd)
         prctl(PR_SET_PDEATHSIG, SIGKILL);
         serve_file(fd, s, &r);
         _exit(0);
-    } else if (!slow && strncmp(r.path, "/api/", 5) == 0) {
+    } else if (slow) { /* the connection is the child's, and is not to be ended here */
+        int null = open("/dev/null", O_RDWR);
+        dup2(null, fd);
+        close(null);
+    } else if (strncmp(r.path, "/api/", 5) == 0) {
         serve_repository(fd, s, &r);
-    } else if (!slow) {
+    } else {
         serve_file(fd, s, &r);
     }
 }
