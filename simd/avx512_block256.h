@@ -330,13 +330,16 @@ INLINE void tile256_group(const panel256 *p, const uint8_t *const *x, int n, int
         __m512i w0 = p->q[j][0], w1 = p->q[j][1];
         for (int c = 0; c < n; c++) {
             __m512i a = bcast_i32(x[c] + at + 4 * (size_t)(j - v));
+            if (vectors == 8) a = pin_int(a);
             s[c][0] = _mm512_dpbusd_epi32(s[c][0], w0, a);
             s[c][1] = _mm512_dpbusd_epi32(s[c][1], w1, a);
         }
     }
     for (int c = 0; c < n; c++)
-        for (int i = 0; i < 2; i++)
+        for (int i = 0; i < 2; i++) {
             isum[c][i] = _mm512_add_epi32(isum[c][i], scale ? _mm512_mullo_epi32(s[c][i], scale[i]) : s[c][i]);
+            if (vectors == 8) isum[c][i] = pin_int(isum[c][i]);
+        }
 }
 
 /* A panel by n columns from column c0. */

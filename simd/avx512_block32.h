@@ -172,7 +172,7 @@ INLINE void tile32_half(const panel32 *p, const uint8_t *const *x, size_t at, in
     for (int j = 4 * half; j < 4 * half + 4; j++) {
         __m512i w0 = p->q[j][0], w1 = p->q[j][1];
         for (int c = 0; c < n; c++) {
-            __m512i a = bcast_i32(x[c] + at + 4 * (size_t)j);
+            __m512i a = pin_int(bcast_i32(x[c] + at + 4 * (size_t)j));
             s[c][0] = _mm512_dpbusd_epi32(s[c][0], w0, a);
             s[c][1] = _mm512_dpbusd_epi32(s[c][1], w1, a);
         }
@@ -194,13 +194,13 @@ INLINE void tile32(strip *t, int c0, int n, const panel32 *p, size_t blocks, int
         tile32_half(p, x, codes, n, 0, s);
         if (kind == BLOCK32_HALVES)
             for (int c = 0; c < n; c++) {
-                __m512 da = bcast_f32(x[c] + scale);
+                __m512 da = pin(bcast_f32(x[c] + scale));
                 for (int h = 0; h < 2; h++) acc[c][h] = scale32(acc[c][h], s[c][h], p->d[h], da);
                 s[c][0] = s[c][1] = start32(kind, zero, load_i16(x[c] + sums + 2));
             }
         tile32_half(p, x, codes, n, 1, s);
         for (int c = 0; c < n; c++) {
-            __m512 da = bcast_f32(x[c] + scale);
+            __m512 da = pin(bcast_f32(x[c] + scale));
             for (int h = 0; h < 2; h++)
                 acc[c][h] = scale32(acc[c][h], s[c][h], kind == BLOCK32_HALVES ? p->m[h] : p->d[h], da);
             for (int h = 0; h < 2 && kind == BLOCK32_MINIMA; h++)
