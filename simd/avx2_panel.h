@@ -60,6 +60,21 @@ AVX2_INLINE void avx2_panel_run(avx2_shape f, int run, const uint8_t *p, const a
     }
 }
 
+/* The same for codes so large that nothing may be added up as int16: straight to the int32 sums, which then stay in
+ * registers. s: sub-scales, or ones. */
+AVX2_INLINE void avx2_panel_one(avx2_shape f, const uint8_t *p, const avx2_column x[AVX2_COLS], int64_t at, const __m256i s[2],
+                                __m256i sum[AVX2_COLS][2])
+{
+    __m256i w[2] = {avx2_keep_int(avx2_part(p, 0, 0)), avx2_keep_int(avx2_part(p, 0, 1))};
+    for (int c = 0; c < AVX2_COLS; c++) {
+        __m256i a = avx2_quad(x[c].q + at);
+        for (int h = 0; h < 2; h++) {
+            __m256i m = f.sign ? avx2_mul_s(w[h], a) : avx2_mul_u(w[h], a);
+            sum[c][h] = avx2_keep_int(_mm256_add_epi32(sum[c][h], _mm256_madd_epi16(m, s[h])));
+        }
+    }
+}
+
 /* One block of a panel times four columns. acc: [column][half]. */
 AVX2_INLINE void avx2_panel_block(avx2_shape f, const uint8_t *p, const avx2_column x[AVX2_COLS], int64_t at,
                                   __m256 acc[AVX2_COLS][2])
@@ -68,6 +83,13 @@ AVX2_INLINE void avx2_panel_block(avx2_shape f, const uint8_t *p, const avx2_col
     int run = f.run * 4 > f.group ? f.group / 4 : f.run;
     for (int c = 0; c < AVX2_COLS; c++) sum[c][0] = sum[c][1] = _mm256_setzero_si256();
     for (int k = 0; k < f.acc_len / 4; k += run) {
+        if (run == 1) {
+            __m256i s[2];
+            for (int h = 0; h < 2; h++)
+                s[h] = f.scaled ? avx2_part(p + avx2_at_scale(f), 4 * k / f.group, h) : _mm256_set1_epi16(1);
+            avx2_panel_one(f, p + 64 * k, x, at + 4 * k, s, sum);
+            continue;
+        }
         avx2_panel_run(f, run, p + 64 * k, x, at + 4 * k, part);
         for (int h = 0; h < 2; h++) {
             __m256i s = f.scaled ? avx2_part(p + avx2_at_scale(f), 4 * k / f.group, h) : _mm256_set1_epi16(1);
