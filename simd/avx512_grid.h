@@ -46,9 +46,9 @@ INLINE void grid_bytes(const uint16_t *words, int n, __m512i *low, __m512i *high
 
 /* Loads a vector here and once: the compiler would have it as an operand of several instructions, or load all tables
  * beforehand and spill them. */
-INLINE __m512i kept(const __m512i *p)
+INLINE __m512i kept(const void *p)
 {
-    __m512i v = _mm512_load_si512(p);
+    __m512i v = _mm512_loadu_si512(p);
     __asm__ volatile("" : "+v"(v));
     return v;
 }

@@ -4,6 +4,7 @@
  * A byte that is looked up holds four digits of two bits. With few columns they are multiplied where they stand,
  * as 1, 4, 16 or 64 times a digit, and what the digits' zero and the shift add is taken from sums of activations. */
 #include "avx512_block256.h"
+#include "avx512_pairs.h"
 #include "parts.h"
 
 #define IQ1_VALUE(level, down) (8 * ((level) % 3) + ((down) ? 7 : 9))
@@ -172,6 +173,153 @@ INLINE void chunk_iq1_m(const rows16 *r, head256 *h, int j, __m512i *q)
         codes_iq1(half[g], top[g], pick_bits(h->extra[j], 16 * g + 62, 4), q + 8 * g);
 }
 
+/* ---- one column ---- */
+
+/* As rows_iq1, with bits 8 to 10 of a number in bits 4 to 6 of top: two of them and bit 7 choose among results. */
+INLINE void pair_rows_iq1(const __m512i *table, const __m512i *low, const __m512i *top, __m512i (*half)[2])
+{
+    const __m512i *step = table + IQ1_STEPS;
+    __m512i v[PAIRS][4], bits[PAIRS];
+    for (int i = 0; i < PAIRS; i++) {
+        bits[i] = _mm512_and_si512(top[i], bytes_of(48));
+        for (int k = 0; k < 4; k++) v[i][k] = low[i];
+    }
+#pragma GCC unroll 4
+    for (int part = 0; part < 4; part++) {
+        __mmask64 here[PAIRS];
+        for (int i = 0; i < PAIRS; i++) here[i] = _mm512_cmpeq_epi8_mask(bits[i], bytes_of(16 * part));
+        for (int k = 0; k < 4; k++) {
+            const __m512i *from = table + 16 * (k / 2) + 4 * part + 2 * (k % 2);
+            __m512i a = kept(from), b = kept(from + 1);
+            for (int i = 0; i < PAIRS; i++) v[i][k] = _mm512_mask2_permutex2var_epi8(a, v[i][k], here[i], b);
+        }
+    }
+    const __m512i n0 = kept(step + 4), n1 = kept(step + 5), first0 = kept(step), first1 = kept(step + 1);
+    const __m512i last0 = kept(step + 2), last1 = kept(step + 3);
+    for (int i = 0; i < PAIRS; i++) {
+        __mmask64 bit7 = _mm512_movepi8_mask(low[i]), bit10 = _mm512_test_epi8_mask(top[i], bytes_of(64));
+        __m512i a = _mm512_mask_mov_epi8(v[i][0], bit7, v[i][1]), b = _mm512_mask_mov_epi8(v[i][2], bit7, v[i][3]);
+        half[i][0] = _mm512_mask_mov_epi8(a, bit10, b);
+        __m512i sixteen = _mm512_ternarylogic_epi32(bytes_of(15), _mm512_srli_epi16(low[i], 4), top[i], 0xca);
+        __m512i n = _mm512_permutex2var_epi8(n0, sixteen, n1);
+        __mmask64 second = _mm512_cmpge_epu8_mask(_mm512_and_si512(low[i], bytes_of(15)), n);
+        half[i][1] = _mm512_mask_mov_epi8(_mm512_permutex2var_epi8(first0, sixteen, first1), second,
+                                          _mm512_permutex2var_epi8(last0, sixteen, last1));
+    }
+}
+
+/* -7 and -9 times the sums of groups of 32 */
+INLINE void sums_iq1_s(const simd_act *x, const uint8_t *column, size_t block, __m512i *sums)
+{
+    const uint8_t *s = column + x->off_s32 + 16 * block;
+    __m512i v = _mm512_broadcast_i64x4(_mm256_cvtepi16_epi32(_mm_loadu_si128((const __m128i *)(const void *)s)));
+    sums[0] = _mm512_mullo_epi32(v, dwords_of(-7));
+    sums[1] = _mm512_mullo_epi32(v, dwords_of(-9));
+}
+
+INLINE __m512 scale_iq1_s(const rows16 *r)
+{
+    return _mm512_mul_ps(_mm512_cvtph_ps(rows_u16(r, 0)), _mm512_set1_ps(0.125f));
+}
+
+/* a: scales at bits 1 to 3 of a dword, its highest bit shifts down */
+INLINE void look_iq1_s(const pairs256 *w, const __m512i *table, looked256 *v)
+{
+    _Alignas(64) uint8_t tops[64], scales[64];
+    __m512i low[PAIRS], top[PAIRS];
+    for (int i = 0; i < 64; i++) { /* words of qh: two a qword from one, two from the next */
+        int word = 32 * (i / 8 % 2) + 16 * (i % 8 / 4);
+        tops[i] = (uint8_t)((word + 3 * (i % 4) + 60) & 63);
+        scales[i] = (uint8_t)(word + (i % 4 == 0 ? 11 : 8));
+    }
+    for (int i = 0; i < PAIRS; i++) {
+        __m512i qh = pair_16(w, i, 34);
+        low[i] = pair_32(w, i, 2);
+        top[i] = _mm512_multishift_epi64_epi8(_mm512_load_si512(tops), qh);
+        v->a[i] = _mm512_multishift_epi64_epi8(_mm512_load_si512(scales), qh);
+    }
+    pair_rows_iq1(table, low, top, v->half);
+}
+
+INLINE void pair_dot_iq1_s(const looked256 *v, const acts256 *x, const __m512i *sums, __m512i *isum)
+{
+    for (int i = 0; i < PAIRS; i++) {
+        __m512i d[4];
+        for (int p = 0; p < 4; p++) {
+            d[p] = _mm512_dpbusd_epi32(_mm512_setzero_si512(), digits(v->half[i][0], p), x->a[p]);
+            d[p] = _mm512_dpbusd_epi32(d[p], digits(v->half[i][1], p), x->a[4 + p]);
+        }
+        for (int p = 3; p > 0; p--) d[p - 1] = _mm512_add_epi32(d[p - 1], _mm512_srai_epi32(d[p], 2));
+        __m512i s = _mm512_add_epi32(_mm512_slli_epi32(d[0], 3),
+                                     _mm512_mask_mov_epi32(sums[0], _mm512_movepi32_mask(v->a[i]), sums[1]));
+        isum[i] = _mm512_mullo_epi32(s, merge(v->a[i], dwords_of(14), dwords_of(1)));
+    }
+}
+
+/* -9 times the sums of groups of 16 */
+INLINE void sums_iq1_m(const simd_act *x, const uint8_t *column, size_t block, __m512i *sums)
+{
+    const uint8_t *s = column + x->off_s16 + 32 * block;
+    __m512i v = _mm512_broadcast_i64x4(_mm256_loadu_si256((const __m256i *)(const void *)s));
+    sums[0] = _mm512_mullo_epi16(v, _mm512_set1_epi16(-9));
+}
+
+INLINE __m512 scale_iq1_m(const rows16 *r)
+{
+    __m128i v[4];
+    for (int l = 0; l < 4; l++) {
+        uint64_t d[4];
+        for (size_t e = 0; e < 4; e++) d[e] = _pext_u64(load_u64(r->p[l] + e * r->stride + 48), 0xf000f000f000f000);
+        v[l] = _mm_cvtsi64_si128((long long)(d[0] | d[1] << 16 | d[2] << 32 | d[3] << 48));
+    }
+    __m256i d = _mm256_set_m128i(_mm_unpacklo_epi64(v[2], v[3]), _mm_unpacklo_epi64(v[0], v[1]));
+    return _mm512_mul_ps(_mm512_cvtph_ps(d), _mm512_set1_ps(0.125f));
+}
+
+/* a: bit 0 of a byte shifts up */
+INLINE void look_iq1_m(const pairs256 *w, const __m512i *table, looked256 *v)
+{
+    _Alignas(64) uint8_t tops[64];
+    __m512i low[PAIRS], top[PAIRS];
+    for (int i = 0; i < 64; i++) tops[i] = (uint8_t)((32 * (i / 8 % 2) + 4 * (i % 8) + 60) & 63);
+    for (int i = 0; i < PAIRS; i++) {
+        low[i] = pair_32(w, i, 0);
+        top[i] = _mm512_multishift_epi64_epi8(_mm512_load_si512(tops), pair_16(w, i, 32));
+        v->a[i] = _mm512_andnot_si512(_mm512_srli_epi16(top[i], 7), bytes_of(1));
+        v->b[i] = pair_scales(w, i, 48, 3);
+    }
+    pair_rows_iq1(table, low, top, v->half);
+}
+
+/* 8 (digit - 1) + or - 1 is 2 (4 digit + up) - 9. The sum of sixteen fits 16 bits; its first part may wrap around. */
+INLINE void pair_dot_iq1_m(const looked256 *v, const acts256 *x, const __m512i *sums, __m512i *isum)
+{
+    for (int i = 0; i < PAIRS; i++) {
+        __m512i s[2];
+        for (int k = 0; k < 2; k++) {
+            __m512i h = v->half[i][k];
+            const __m512i at2[4] = {_mm512_slli_epi16(h, 2), h, _mm512_srli_epi16(h, 2), _mm512_srli_epi16(h, 4)};
+            for (int p = 0; p < 4; p++) {
+                __m512i c = _mm512_ternarylogic_epi32(bytes_of(12), at2[p], v->a[i], 0xca); /* mask ? digit : up */
+                __m512i product = _mm512_maddubs_epi16(c, x->a[4 * k + p]);
+                s[k] = p ? _mm512_add_epi16(s[k], product) : product;
+            }
+        }
+        s[0] = _mm512_add_epi16(s[0], s[1]);
+        s[0] = _mm512_add_epi16(_mm512_add_epi16(s[0], s[0]), sums[0]);
+        isum[i] = _mm512_madd_epi16(s[0], v->b[i]);
+    }
+}
+
+#define PAIRS_TILE(name, size)                                                                              \
+    static __attribute__((noinline)) void name##_one(const simd_tile *t, const __m512i *table)              \
+    {                                                                                                       \
+        pairs_tile(t, &(const format_pairs){look_##name, pair_dot_##name, scale_##name, sums_##name, size,  \
+                                            .absolute = false, .ahead = true}, table);                      \
+    }
+PAIRS_TILE(iq1_s, 50)
+PAIRS_TILE(iq1_m, 56)
+
 BLOCK256_PANEL(panel_16, 16, false)
 BLOCK256_PANEL(panel_32, 32, false)
 
@@ -179,6 +327,10 @@ static void tile_iq1_s(const simd_tile *t)
 {
     __m512i table[IQ1_TABLE];
     table_iq1(table);
+    if (t->cols == 1) {
+        iq1_s_one(t, table);
+        return;
+    }
     block256_tile(t, &(const format256){head_iq1_s, load_iq1_s, chunk_iq1_s, quad_in_order, 50, panel_32, .table = table,
                                         .group = 32, .zero = 16, .order = 8, .dot = dot_iq1_s});
 }
@@ -187,6 +339,10 @@ static void tile_iq1_m(const simd_tile *t)
 {
     __m512i table[IQ1_TABLE];
     table_iq1(table);
+    if (t->cols == 1) {
+        iq1_m_one(t, table);
+        return;
+    }
     block256_tile(t, &(const format256){head_iq1_m, load_iq1_m, chunk_iq1_m, quad_in_order, 56, panel_16, .table = table,
                                         .group = 16, .zero = 16, .order = 8, .pairs = true});
 }
