@@ -123,16 +123,21 @@ INLINE __m512i dot_quad(__m512i s, const __m512i *q, const uint8_t *a)
 INLINE __m512i dot_chunk(const format256 *f, const head256 *h, int j, const __m512i *q, const uint8_t *a,
                          const int32_t *start, __m512i isum)
 {
+    /* quad(j, i) = quad(j, 0) + quad(0, i): so addresses are those of a chunk and constants, which takes few registers */
+    const size_t first = (size_t)f->quad(j, 0), a_group = f->group == 16 ? 1 : 2;
+    const __m512i *scale = h->scale + first / a_group;
+    a += 16 * first;
+    start += first / a_group;
     for (int i = 0; i < 4; i++) {
-        int at = f->quad(j, i);
+        size_t at = (size_t)f->quad(0, i);
         bool from_zero = f->minima || f->group == 256;
-        __m512i s = from_zero ? _mm512_setzero_si512() : bcast_i32(start + (f->group == 16 ? at : at / 2));
+        __m512i s = from_zero ? _mm512_setzero_si512() : bcast_i32(start + at / a_group);
         s = dot_quad(s, q + 4 * i, a + 16 * at);
         if (f->group == 32) {
             i++;
-            s = dot_quad(s, q + 4 * i, a + 16 * f->quad(j, i));
+            s = dot_quad(s, q + 4 * i, a + 16 * (size_t)f->quad(0, i));
         }
-        if (f->group < 256) s = _mm512_mullo_epi32(s, h->scale[16 * at / f->group]);
+        if (f->group < 256) s = _mm512_mullo_epi32(s, scale[at / a_group]);
         isum = _mm512_add_epi32(isum, s);
     }
     return isum;
