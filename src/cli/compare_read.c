@@ -292,9 +292,7 @@ static bool without_mark(buf *b)
     for (size_t i = 2; i + 1 < b->size; i += 2) {
         unsigned c = p[i] | (unsigned)p[i + 1] << 8;
         if (c >= 0xd800 && c < 0xe000) c = '?'; /* nothing of it is looked at */
-        if (c >= 0x800) buf_char(&to, (char)(0xe0 | c >> 12));
-        if (c >= 0x80) buf_char(&to, (char)((c >= 0x800 ? 0x80 : 0xc0) | (c >> 6 & (c >= 0x800 ? 0x3f : 0x1f))));
-        buf_char(&to, (char)(c >= 0x80 ? 0x80 | (c & 0x3f) : c));
+        buf_utf8(&to, c);
     }
     buf_free(b);
     *b = to;

@@ -26,19 +26,25 @@ static bool is_gguf(int fd)
     return pread(fd, magic, sizeof magic, 0) == sizeof magic && memcmp(magic, "GGUF", sizeof magic) == 0;
 }
 
+/* Writes n bytes at *at, which moves behind them. */
+static bool put(int fd, const void *data, size_t n, int64_t *at)
+{
+    for (const char *p = data; n;) {
+        ssize_t w = pwrite(fd, p, n, *at);
+        if (w <= 0) return false;
+        p += w;
+        n -= (size_t)w;
+        *at += w;
+    }
+    return true;
+}
+
 static bool take(void *user, const net_answer *a, const void *data, size_t n)
 {
     head *h = user;
     (void)a;
-    int64_t room = h->most - h->at, k = (int64_t)n < room ? (int64_t)n : room;
-    while (k > 0) {
-        ssize_t w = pwrite(h->fd, data, (size_t)k, h->at);
-        if (w <= 0) return false;
-        data = (const char *)data + w;
-        k -= w;
-        h->at += w;
-    }
-    return h->at < h->most;
+    size_t room = (size_t)(h->most - h->at);
+    return put(h->fd, data, n < room ? n : room, &h->at) && h->at < h->most;
 }
 
 static int seconds_until(double end)
@@ -127,11 +133,8 @@ static tawny_status join(gguf_writer *w, const char *url, int *fd, tawny_error *
     for (size_t i = 0; i < sizeof of_sets / sizeof *of_sets; i++) gguf_writer_drop(w, of_sets[i]);
     tawny_status st = gguf_writer_header(w, url, &b, err);
     *fd = st == TAWNY_OK ? memfd_create("header", MFD_CLOEXEC) : -1;
-    for (size_t at = 0; st == TAWNY_OK && at < b.size;) {
-        ssize_t n = *fd < 0 ? -1 : write(*fd, b.data + at, b.size - at);
-        if (n <= 0) st = err_errno(err, errno, "%.200s", url);
-        else at += (size_t)n;
-    }
+    int64_t at = 0;
+    if (st == TAWNY_OK && (*fd < 0 || !put(*fd, b.data, b.size, &at))) st = err_errno(err, errno, "%.200s", url);
     if (st != TAWNY_OK && *fd >= 0) close(*fd);
     buf_free(&b);
     return st;

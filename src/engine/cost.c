@@ -15,6 +15,14 @@ cost_use cost_use_of(const tawny_model *m, const gguf_tensor *t)
     return COST_ALL;
 }
 
+uint64_t cost_bytes_used(const tawny_model *m, const gguf_tensor *t)
+{
+    cost_use use = cost_use_of(m, t);
+    if (use == COST_NOTHING) return 0;
+    if (use == COST_ROW) return t->bytes / t->ne[1];
+    return m->m.hp.n_expert && strstr(t->name, "_exps.") ? t->bytes / m->m.hp.n_expert * m->m.hp.n_expert_used : t->bytes;
+}
+
 /* Tensors with two dimensions or more, but for those that convolve and steer but little. */
 static bool is_matrix(const tawny_model *m, const gguf_tensor *t, bool *out)
 {

@@ -16,6 +16,7 @@ cost_products cost_products_of(const tawny_model *m);
  * that guess further tokens, nothing. */
 typedef enum cost_use { COST_ALL, COST_ROW, COST_NOTHING } cost_use;
 cost_use cost_use_of(const tawny_model *m, const gguf_tensor *t);
+uint64_t cost_bytes_used(const tawny_model *m, const gguf_tensor *t);
 
 /* Bytes of keys, values and states that decoding a token after `depth` others reads and writes, an element of a key and of
  * a value taking so many; and with a cache as this engine would make it. */

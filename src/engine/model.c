@@ -12,16 +12,7 @@
 static uint64_t bytes_per_token(const tawny_model *t)
 {
     uint64_t sum = 0;
-    for (size_t i = 0; i < gguf_tensor_count(t->m.file); i++) {
-        const gguf_tensor *x = gguf_tensor_at(t->m.file, i);
-        cost_use use = cost_use_of(t, x);
-        if (use == COST_ROW)
-            sum += x->bytes / x->ne[1];
-        else if (use == COST_ALL && t->m.hp.n_expert && strstr(x->name, "_exps."))
-            sum += x->bytes / t->m.hp.n_expert * t->m.hp.n_expert_used;
-        else if (use == COST_ALL)
-            sum += x->bytes;
-    }
+    for (size_t i = 0; i < gguf_tensor_count(t->m.file); i++) sum += cost_bytes_used(t, gguf_tensor_at(t->m.file, i));
     return sum;
 }
 

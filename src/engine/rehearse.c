@@ -20,9 +20,7 @@ struct rehearsal {
 /* What a token reads of a tensor. */
 static size_t part_used(const tawny_model *m, const gguf_tensor *t)
 {
-    if (cost_use_of(m, t) != COST_ALL) return ALIGN;
-    if (m->m.hp.n_expert && strstr(t->name, "_exps.")) return t->bytes / m->m.hp.n_expert * m->m.hp.n_expert_used;
-    return t->bytes;
+    return cost_use_of(m, t) == COST_ALL ? cost_bytes_used(m, t) : ALIGN;
 }
 
 /* Where tensor t lies in the pool, and *at moved on. They follow one another, experts that a token does not use and all but

@@ -164,10 +164,12 @@ tawny_status ag_schema(buf *out, const char *prefix, const json_t *schema, const
 
 /* ---- reasoning before the rest ---- */
 
-static void harmony_thought(const answer_frame *f, buf *out)
+/* A rule for what harmony says on a channel before the rest. */
+static void harmony_says(const answer_frame *f, const char *rule, const char *channel, buf *out)
 {
-    buf_str(out, "thought ::= ");
-    ag_marker(out, f->tokens, "<|channel|>analysis<|message|>");
+    buf_str(out, rule);
+    buf_str(out, " ::= ");
+    ag_marker(out, f->tokens, channel);
     ag_without(out, f->tokens, "<|end|>");
     ag_marker(out, f->tokens, "<|end|><|start|>assistant");
     buf_char(out, '\n');
@@ -178,7 +180,7 @@ static void put_thought(const answer_frame *f, buf *out)
 {
     int i = f->style.thought < 0 ? 0 : f->style.thought;
     if (f->style.format == ANSWER_HARMONY) {
-        harmony_thought(f, out);
+        harmony_says(f, "thought", "<|channel|>analysis<|message|>", out);
         return;
     }
     bool open = f->thinks;
@@ -393,16 +395,6 @@ static void put_text(const answer_frame *f, const call_form *form, buf *out)
     buf_char(out, '\n');
 }
 
-/* What harmony says to the user before a call. */
-static void put_preamble(const answer_frame *f, buf *out)
-{
-    buf_str(out, "preamble ::= ");
-    ag_marker(out, f->tokens, "<|channel|>commentary<|message|>");
-    ag_without(out, f->tokens, "<|end|>");
-    ag_marker(out, f->tokens, "<|end|><|start|>assistant");
-    buf_char(out, '\n');
-}
-
 static void put_calls(const answer_frame *f, const call_form *form, bool several, buf *out)
 {
     buf_str(out, "calls ::= ");
@@ -441,7 +433,8 @@ tawny_status answer_grammar_calls(const answer_frame *f, answer_must must, const
         buf_str(out, f->style.format == ANSWER_LLAMA ? "( text | calls )\n" : "text calls?\n");
     if (must == ANSWER_MAY_CALL && content) put_content(f, content->data ? content->data : "", content->size, out);
     if (must == ANSWER_MAY_CALL && !content) put_text(f, form, out);
-    if (must == ANSWER_MAY_CALL && f->style.format == ANSWER_HARMONY) put_preamble(f, out);
+    if (must == ANSWER_MAY_CALL && f->style.format == ANSWER_HARMONY)
+        harmony_says(f, "preamble", "<|channel|>commentary<|message|>", out);
     put_calls(f, form, several, out);
     size_t n = 0;
     buf all = {0};
